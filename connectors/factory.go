@@ -1,0 +1,58 @@
+package connectors
+
+import (
+	"context"
+	"log/slog"
+)
+
+// Config is what users write: a flat map, as Kafka Connect has it.
+type Config map[string]string
+
+// Factory describes, validates and makes the tasks of one connector class. Stateless.
+type Factory interface {
+	Describe() Description
+	// Validate checks every key and, when those are in order, the live connection. One ConfigValue per key of the ConfigDef, and
+	// one with an error for each unknown key that is an error. It never returns a secret.
+	Validate(ctx context.Context, c Config) []ConfigValue
+	// Tasks splits the work into at most max task configurations.
+	Tasks(ctx context.Context, c Config, max int) ([]Config, error)
+}
+
+// SourceFactory makes source tasks.
+type SourceFactory interface {
+	Factory
+	NewSource(c Config, s Settings) (SourceTask, error)
+}
+
+// SinkFactory makes sink tasks.
+type SinkFactory interface {
+	Factory
+	NewSink(c Config, s Settings) (SinkTask, error)
+}
+
+// Description is what a connector says of itself.
+type Description struct {
+	Class      string   // the reference's class name
+	Aliases    []string // further names, the short one first
+	Source     bool     // kinds that it can be; a factory may be both only as two factories
+	Sink       bool
+	Version    string
+	Doc        string // one sentence
+	Config     *ConfigDef
+	OwnOffsets bool // source: Commit is the durable write (a Kafka consumer group)
+	Keeper     bool // sink: OffsetKeeper
+}
+
+// Settings is what the runtime gives to a task beside its configuration.
+type Settings struct {
+	Connector string       // connector name
+	Task      int          // number within the connector
+	Sink      string       // alias of this sink; "" for the only one
+	GroupID   string       // worker group; "" when alone
+	RunID     string       // differs for each start of the task
+	Version   string       // of Freshet
+	Logger    *slog.Logger // with connector and task
+	Worker    Config       // worker configuration (defaults of converters, producers, …)
+	// ExactlyOnce asks a sink that can to store offsets together with the data.
+	ExactlyOnce bool
+}

@@ -1,0 +1,53 @@
+package connectors
+
+import (
+	"context"
+
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// SinkTask writes batches to one target. Put, Flush and Stop are called from one goroutine at a time, in that sense the
+// sink needs no lock of its own for them.
+type SinkTask interface {
+	// Start connects. ctx bounds Start only.
+	Start(ctx context.Context, s SinkSession) error
+	// Put takes b over, in order; it blocks to push back. An error means that nothing of b was taken. The sink acknowledges b
+	// with SinkSession.Ack when it is durable and calls b.Release when it needs its memory no more; both exactly once,
+	// in any order. A batch without records is a position: it is acknowledged after everything before it.
+	// After Put the sink retries its server in place, for only it knows what succeeded.
+	Put(ctx context.Context, b *Batch) error
+	// Flush returns when everything taken so far is durable and acknowledged.
+	Flush(ctx context.Context) error
+	// Stop ends background work; what was taken and not acknowledged is dropped and released. Safe before Start and twice.
+	Stop(ctx context.Context) error
+}
+
+// SinkSession is what the runtime lends to a sink task. Safe from any goroutine, also inside Put.
+type SinkSession interface {
+	// Ack says that the batch is durable.
+	Ack(id BatchID)
+	// Reject hands out one record that cannot be written. nil: it is tolerated (and durable in the dead-letter queue, where
+	// there is one), and the sink goes on without it; otherwise the error to fail with.
+	Reject(ctx context.Context, b *Batch, record int, cause error) error
+	// Fail ends this instance; the runtime starts a new one from the durable offset, unless the class forbids it.
+	Fail(err error)
+	// Charge adds (or with a negative n returns) bytes of encoded and not yet sent data to the task's budget (I5).
+	Charge(n int)
+}
+
+// Progress is how far a sink is in one source partition.
+type Progress struct {
+	Partition offsets.Partition
+	Offset    offsets.Offset
+	Through   Order
+}
+
+// OffsetKeeper is implemented by a sink that stores b.Offset and b.Through with the data, atomically. Its answer overrides
+// the runtime's offset store, which then holds a copy.
+type OffsetKeeper interface {
+	// Progress takes the partitions over from any earlier owner (a stale one is fenced from now on) and returns what is
+	// stored for them; all of the connector's when none is given. Called after Start and before the first Put.
+	Progress(ctx context.Context, p ...offsets.Partition) ([]Progress, error)
+	// SetProgress overwrites (empty Offset: deletes) stored positions, while no task runs.
+	SetProgress(ctx context.Context, p []Progress) error
+}

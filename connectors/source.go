@@ -1,0 +1,35 @@
+package connectors
+
+import (
+	"context"
+
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// SourceTask reads one share of a source. The runtime calls Start once, then Poll from one goroutine, Commit from
+// another, and Stop at the end. After an error of Poll the task is stopped and a new instance is started from the
+// durable offset, unless the error is permanent or fenced.
+type SourceTask interface {
+	// Start connects and positions itself at the durable offset (SourceSession.Offsets). ctx bounds Start only.
+	Start(ctx context.Context, s SourceSession) error
+	// Poll blocks for the next batch and returns it as soon as there is something; there is no timer between a commit and
+	// here. It returns ctx.Err() when ctx ends, and (nil, nil) never. io.EOF means that the source has ended for good
+	// (snapshot.mode=initial_only): the runtime drains the sinks and then idles.
+	Poll(ctx context.Context) (*Batch, error)
+	// Commit says that everything up to these positions is durable downstream and in the offset store: the source may
+	// forget it (I1). It may run beside Poll. It is called with the newest positions only.
+	Commit(ctx context.Context, upTo []offsets.Entry) error
+	// Stop ends background work and returns when it has ended. Safe before Start and twice.
+	Stop(ctx context.Context) error
+}
+
+// SourceSession is what the runtime lends to a source task. Safe from any goroutine.
+type SourceSession interface {
+	// NewBatch waits for byte credit (I5) and returns a builder for a batch of p.
+	NewBatch(ctx context.Context, p offsets.Partition) (*Builder, error)
+	// Offsets returns where to resume: the lowest position of all sinks, from the store or from the sink that keeps it.
+	// A partition that was never committed is absent.
+	Offsets(ctx context.Context, p ...offsets.Partition) ([]offsets.Entry, error)
+	// Drain returns when all polled work of these partitions is durable and committed; none given: of all.
+	Drain(ctx context.Context, p ...offsets.Partition) error
+}

@@ -1,0 +1,87 @@
+// Package converters turns records into the bytes of Kafka keys, values and headers, as Kafka Connect's converters do.
+// The converters lie in the folders below it; here is what they have in common.
+package converters
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// Converter makes encoders. One is made for keys and one for values, each from its own configuration.
+// It belongs to one sink task and is not safe for concurrent use.
+type Converter interface {
+	// Encoder returns the encoder of a stream; called once per stream and kept by the caller as long as the stream lives.
+	Encoder(s *connectors.Stream) (Encoder, error)
+}
+
+// Encoder appends the bytes of records of one stream. Errors are about the record (permanent).
+type Encoder interface {
+	// Append appends key or value (as the converter was made for) to dst; null tells that the record has none.
+	Append(dst []byte, b *connectors.Batch, r *connectors.Record) (out []byte, null bool, err error)
+}
+
+// Kind is one converter class.
+type Kind struct {
+	Class   string   // the reference's class name
+	Aliases []string // short names
+	Config  *connectors.ConfigDef
+	New     func(c connectors.Config, key bool) (Converter, error)
+}
+
+// Set is the list of converters that a program has.
+type Set []Kind
+
+// New makes the converter that prefix names ("key.converter", "value.converter"): its class is the value of prefix itself, its
+// configuration the keys below `prefix.`. Values are looked up in the connector's configuration first, then in the
+// worker's; a connector that names a class brings its whole configuration with it.
+func (s Set) New(prefix string, connector, worker connectors.Config) (Converter, error) {
+	from := connector
+	if strings.TrimSpace(connector[prefix]) == "" {
+		from = worker
+	}
+	class := strings.TrimSpace(from[prefix])
+	if class == "" {
+		class = "org.apache.kafka.connect.json.JsonConverter"
+	}
+	kind := s.find(class)
+	if kind == nil {
+		return nil, connectors.AsPermanent(fmt.Errorf("find %s: class %s is not here; available: %s", prefix, class, strings.Join(s.classes(), ", ")))
+	}
+	c := connectors.Config{}
+	for name, value := range from {
+		if rest, ok := strings.CutPrefix(name, prefix+"."); ok {
+			c[rest] = value
+		}
+	}
+	out, err := kind.New(c, prefix == "key.converter")
+	if err != nil {
+		return nil, connectors.AsPermanent(fmt.Errorf("configure %s %s: %w", prefix, class, err))
+	}
+	return out, nil
+}
+
+func (s Set) find(class string) *Kind {
+	for i := range s {
+		if s[i].Class == class {
+			return &s[i]
+		}
+		for _, a := range s[i].Aliases {
+			if a == class {
+				return &s[i]
+			}
+		}
+	}
+	return nil
+}
+
+func (s Set) classes() []string {
+	var out []string
+	for _, k := range s {
+		out = append(out, k.Class)
+	}
+	sort.Strings(out)
+	return out
+}
