@@ -36,6 +36,7 @@ type Batch struct {
 	data   []byte
 	refs   atomic.Int32
 	done   func(*Batch) // returns memory; called once, when the last reference is released
+	parent *Batch       // of a view made by From: the batch whose memory it shares
 }
 
 // Op is what happened to a row.
@@ -205,10 +206,25 @@ func (b *Batch) Release() {
 	if n < 0 {
 		panic("connectors: batch released more often than it was retained")
 	}
+	if b.parent != nil {
+		b.parent.Release()
+		return
+	}
 	poison(b)
 	if b.done != nil {
 		b.done(b)
 	}
+}
+
+// From returns the batch without its first n records, for a sink that has those already. It shares the memory of b and
+// takes over one of its references; releasing it releases that.
+func (b *Batch) From(n int) *Batch {
+	v := &Batch{
+		ID: b.ID, Source: b.Source, Offset: b.Offset, Through: b.Through, Extra: b.Extra, Streams: b.Streams,
+		Records: b.Records[n:], Bodies: b.Bodies, cells: b.cells, nested: b.nested, data: b.data, parent: b,
+	}
+	v.refs.Store(1)
+	return v
 }
 
 // Stream is what records of one table or topic have in common. Immutable: a schema change makes a new one, and that is

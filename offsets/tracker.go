@@ -1,6 +1,9 @@
 package offsets
 
-import "sync"
+import (
+	"sort"
+	"sync"
+)
 
 // Tracker turns acknowledgements in any order into the longest acknowledged prefix of each partition (I2).
 // It holds one small entry per batch in flight, so the window of the task bounds it. Safe for concurrent use.
@@ -16,6 +19,7 @@ type line struct{ queue []*inflight }
 type inflight struct {
 	partition Partition
 	offset    Offset
+	extra     []Entry
 	acks      int
 }
 
@@ -25,18 +29,29 @@ func NewTracker() *Tracker {
 }
 
 // Add registers a batch before it is handed to the sinks. id is unique; acks is how many acknowledgements make it durable.
-func (t *Tracker) Add(id uint64, e Entry, acks int) {
+// An empty e.Offset leaves the position as it is. extra entries go together with e; there an empty Offset deletes.
+func (t *Tracker) Add(id uint64, e Entry, acks int, extra ...Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.partitions[e.Partition]
+	l := t.line(e.Partition)
+	for _, x := range extra {
+		t.line(x.Partition)
+	}
+	f := &inflight{partition: e.Partition, offset: e.Offset, acks: acks, extra: extra}
+	l.queue = append(l.queue, f)
+	if acks > 0 {
+		t.where[id] = f
+	}
+	t.advance(l)
+}
+
+func (t *Tracker) line(p Partition) *line {
+	l := t.partitions[p]
 	if l == nil {
 		l = &line{}
-		t.partitions[e.Partition] = l
+		t.partitions[p] = l
 	}
-	f := &inflight{partition: e.Partition, offset: e.Offset, acks: acks}
-	l.queue = append(l.queue, f)
-	t.where[id] = f
-	t.advance(l)
+	return l
 }
 
 // Ack counts one acknowledgement of a batch and reports whether some partition's prefix grew.
@@ -60,16 +75,25 @@ func (t *Tracker) Ack(id uint64) bool {
 func (t *Tracker) advance(l *line) bool {
 	n := 0
 	for n < len(l.queue) && l.queue[n].acks <= 0 {
-		if o := l.queue[n].offset; o != "" {
-			t.dirty[l.queue[n].partition] = o
+		f := l.queue[n]
+		if f.offset != "" {
+			t.dirty[f.partition] = f.offset
+		}
+		for _, x := range f.extra {
+			t.dirty[x.Partition] = x.Offset
 		}
 		n++
 	}
-	l.queue = append(l.queue[:0], l.queue[n:]...)
-	return n > 0
+	if n == 0 {
+		return false
+	}
+	rest := copy(l.queue, l.queue[n:])
+	clear(l.queue[rest:])
+	l.queue = l.queue[:rest]
+	return true
 }
 
-// Take returns the newest acknowledged position of every partition that moved since the last call.
+// Take returns the newest acknowledged position of every partition that moved since the last call, sorted by partition.
 func (t *Tracker) Take() []Entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -81,15 +105,17 @@ func (t *Tracker) Take() []Entry {
 		out = append(out, Entry{p, o})
 	}
 	clear(t.dirty)
+	sort.Slice(out, func(i, j int) bool { return out[i].Partition < out[j].Partition })
 	return out
 }
 
-// Putback returns entries that could not be saved, unless newer ones have been acknowledged meanwhile.
+// Putback returns entries that could not be saved, unless newer ones have been acknowledged or the partition was lost
+// meanwhile.
 func (t *Tracker) Putback(entries []Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range entries {
-		if _, newer := t.dirty[e.Partition]; !newer {
+		if _, newer := t.dirty[e.Partition]; !newer && t.partitions[e.Partition] != nil {
 			t.dirty[e.Partition] = e.Offset
 		}
 	}

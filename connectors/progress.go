@@ -1,0 +1,56 @@
+package connectors
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// Entry is the record in which the position of one sink of several is stored, beside the plain one:
+// {"server":"orders","sink":"ch"} → {"offset":"{\"lsn\":1}","order":"1/4242/7"}. Partition is the plain one.
+func (p Progress) Entry(sink string) (offsets.Entry, error) {
+	partition, err := SinkPartition(p.Partition, sink)
+	if err != nil || p.Offset == "" {
+		return offsets.Entry{Partition: partition}, err
+	}
+	text, err := json.Marshal(sinkRecord{string(p.Offset), fmt.Sprintf("%d/%d/%d", p.Through.Epoch, p.Through.Major, p.Through.Minor)})
+	if err != nil {
+		return offsets.Entry{}, fmt.Errorf("encode position of sink %s: %w", sink, err)
+	}
+	return offsets.Entry{Partition: partition, Offset: offsets.Offset(text)}, nil
+}
+
+type sinkRecord struct {
+	Offset string `json:"offset"`
+	Order  string `json:"order"`
+}
+
+// SinkPartition is the partition under which the position of one sink of several is stored.
+func SinkPartition(p offsets.Partition, sink string) (offsets.Partition, error) {
+	name, err := json.Marshal(sink)
+	if err != nil {
+		return "", fmt.Errorf("encode sink name %q: %w", sink, err)
+	}
+	if len(p) < 2 || p[len(p)-1] != '}' {
+		return "", fmt.Errorf("add sink %s to partition: %q is not a JSON object", sink, p)
+	}
+	text := string(p[:len(p)-1])
+	if text != "{" {
+		text += ","
+	}
+	return offsets.Canonical([]byte(text + `"sink":` + string(name) + "}"))
+}
+
+// ParseSinkEntry reads what Progress.Entry wrote; plain is the partition without the sink.
+func ParseSinkEntry(plain offsets.Partition, o offsets.Offset) (Progress, error) {
+	var r sinkRecord
+	if err := json.Unmarshal([]byte(o), &r); err != nil {
+		return Progress{}, fmt.Errorf("parse position of a sink in %s: %w", plain, err)
+	}
+	out := Progress{Partition: plain, Offset: offsets.Offset(r.Offset)}
+	if _, err := fmt.Sscanf(r.Order, "%d/%d/%d", &out.Through.Epoch, &out.Through.Major, &out.Through.Minor); err != nil {
+		return Progress{}, fmt.Errorf("parse order %q of a sink in %s: %w", r.Order, plain, err)
+	}
+	return out, nil
+}
