@@ -1,0 +1,194 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Kafka is a broker in a container: one node, plain text, topics made on first use.
+type Kafka struct{ *server }
+
+// StartKafka starts a broker for this test alone.
+func StartKafka(t testing.TB) *Kafka {
+	t.Helper()
+	return run(t, startKafka)
+}
+
+// StartKafkaBehind starts a broker that tells its clients another address than its own, such as a proxy's: they come back
+// through it whatever they connect to first.
+func StartKafkaBehind(t testing.TB, address string) *Kafka {
+	t.Helper()
+	return run(t, func(ctx context.Context, e *engine) (*Kafka, error) { return startKafkaAt(ctx, e, address) })
+}
+
+func startKafka(ctx context.Context, e *engine) (*Kafka, error) { return startKafkaAt(ctx, e, "") }
+
+func startKafkaAt(ctx context.Context, e *engine, advertised string) (*Kafka, error) {
+	s, err := e.start(ctx, spec{
+		server: "kafka",
+		inside: "9092/tcp",
+		environment: func(host string, port int) map[string]string {
+			address := advertised
+			if address == "" {
+				address = net.JoinHostPort(host, strconv.Itoa(port))
+			}
+			return kafkaEnvironment(address)
+		},
+		ready: kafkaReady,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Kafka{s}, nil
+}
+
+// kafkaEnvironment has two listeners: clients come by the published port, the broker reaches itself inside its container.
+// A broker that cannot do the latter refuses transactions.
+func kafkaEnvironment(advertised string) map[string]string {
+	return map[string]string{
+		"KAFKA_NODE_ID":                                          "1",
+		"KAFKA_PROCESS_ROLES":                                    "broker,controller",
+		"KAFKA_CONTROLLER_QUORUM_VOTERS":                         "1@localhost:9093",
+		"KAFKA_CONTROLLER_LISTENER_NAMES":                        "CONTROLLER",
+		"KAFKA_LISTENERS":                                        "CLIENT://:9092,BROKER://:19092,CONTROLLER://:9093",
+		"KAFKA_ADVERTISED_LISTENERS":                             "CLIENT://" + advertised + ",BROKER://localhost:19092",
+		"KAFKA_INTER_BROKER_LISTENER_NAME":                       "BROKER",
+		"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP":                   "CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR":                 "1",
+		"KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS":                     "4",
+		"KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR":         "1",
+		"KAFKA_TRANSACTION_STATE_LOG_MIN_ISR":                    "1",
+		"KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS":             "4",
+		"KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
+		"KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR":            "1",
+		"KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS":                 "0",
+		"KAFKA_MESSAGE_MAX_BYTES":                                "20000000",
+		"KAFKA_REPLICA_FETCH_MAX_BYTES":                          "20000000",
+		"KAFKA_LOG_RETENTION_MS":                                 "-1",
+	}
+}
+
+// kafkaReady succeeds when the broker at the address answers and has a controller. It asks over one plain connection, as the
+// advertised address may not be reachable yet.
+func kafkaReady(ctx context.Context, address string) error {
+	c, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.DialTimeout(2*time.Second))
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	defer c.Close()
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{}
+	resp, err := req.RequestWith(ctx, c)
+	if err != nil {
+		return fmt.Errorf("ask for metadata: %w", err)
+	}
+	if len(resp.Brokers) == 0 || resp.ControllerID < 0 {
+		return errors.New("the broker is not registered yet")
+	}
+	return nil
+}
+
+// Bootstrap is the value of bootstrap.servers.
+func (k *Kafka) Bootstrap() string { return k.Address() }
+
+// Client makes a client that is closed at the end of the test.
+func (k *Kafka) Client(t testing.TB, options ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(k.Address())}, options...)...)
+	if err != nil {
+		t.Fatalf("make a Kafka client: %v", err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// NewTopic creates a topic with a name of its own.
+func (k *Kafka) NewTopic(t testing.TB, partitions int32, configs map[string]string) string {
+	t.Helper()
+	name := fmt.Sprintf("t%08x", rand.Uint32())
+	k.CreateTopic(t, name, partitions, configs)
+	return name
+}
+
+// CreateTopic creates a topic.
+func (k *Kafka) CreateTopic(t testing.TB, name string, partitions int32, configs map[string]string) {
+	t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(k.Address()))
+	if err != nil {
+		t.Fatalf("make a Kafka client: %v", err)
+	}
+	defer c.Close()
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, partitions, 1
+	for key, value := range configs {
+		config := kmsg.NewCreateTopicsRequestTopicConfig()
+		config.Name, config.Value = key, &value
+		topic.Configs = append(topic.Configs, config)
+	}
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(t.Context(), c)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatalf("create topic %s: %v", name, err)
+	}
+}
+
+// Read returns every committed record of the topics that are there, in topic, partition and offset order.
+func (k *Kafka) Read(t testing.TB, topics ...string) []*kgo.Record {
+	t.Helper()
+	records, err := ReadTopics(t.Context(), k.Address(), topics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+// WaitRecords reads the topics until they hold at least n committed records.
+func (k *Kafka) WaitRecords(t testing.TB, n int, within time.Duration, topics ...string) []*kgo.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	var records []*kgo.Record
+	err := poll(ctx, func() (bool, error) {
+		var err error
+		records, err = ReadTopics(ctx, k.Address(), topics)
+		if err != nil {
+			return false, retryable{err}
+		}
+		return len(records) >= n, nil
+	})
+	if err != nil {
+		t.Fatalf("%s: %d of %d records within %s: %v", strings.Join(topics, ","), len(records), n, within, err)
+	}
+	return records
+}
+
+// Kill ends the broker as kill -9 does.
+func (k *Kafka) Kill(t testing.TB) {
+	t.Helper()
+	if err := k.kill(t.Context()); err != nil {
+		t.Fatalf("kill Kafka: %v", err)
+	}
+}
+
+// Restart starts a killed broker again, on the same port.
+func (k *Kafka) Restart(t testing.TB) {
+	t.Helper()
+	if err := k.restart(t.Context(), kafkaReady); err != nil {
+		t.Fatalf("restart Kafka: %v", err)
+	}
+}
