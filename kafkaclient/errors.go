@@ -1,0 +1,115 @@
+package kafkaclient
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/IBM/sarama"
+)
+
+// ErrFenced: another producer took over the transactional id. Whoever sees it writes nothing more (I6).
+var ErrFenced = errors.New("fenced: another producer has taken over this transactional id")
+
+// ErrUnknownOutcome: whether the transaction was committed is not known. The caller initialises the id again, reads the
+// offset record back and decides by it.
+var ErrUnknownOutcome = errors.New("the outcome of the transaction is not known")
+
+// ErrTransactionAborted: the coordinator has ended the transaction without committing it (it was open longer than
+// transaction.timeout.ms). Nobody else owns the id; after Abort the same records may be sent again.
+var ErrTransactionAborted = errors.New("the transaction was aborted by the coordinator")
+
+// ErrClosed is returned after Close.
+var ErrClosed = errors.New("the Kafka producer is closed")
+
+// ErrTopicMissing: the topic does not exist.
+var ErrTopicMissing = errors.New("topic does not exist")
+
+// RecordError is a permanent refusal of a record or a batch of one partition.
+type RecordError struct {
+	Topic     string
+	Partition int32 // -1: not chosen yet
+	Bytes     int   // of the record, or of the batch when Records > 1
+	Records   int
+	Err       error
+}
+
+func (e *RecordError) Error() string {
+	what := "record"
+	if e.Records > 1 {
+		what = fmt.Sprintf("batch of %d records", e.Records)
+	}
+	return fmt.Sprintf("write %s of %d bytes to topic %s partition %d: %v", what, e.Bytes, e.Topic, e.Partition, e.Err)
+}
+
+func (e *RecordError) Unwrap() error { return e.Err }
+
+// Broker error codes that sarama has no name or no text for (protocol page "Error Codes").
+const (
+	errTransactionalIDNotFound sarama.KError = 105
+	errTransactionAbortable    sarama.KError = 120
+)
+
+// retriable reports broker errors that pass by themselves (Java: RetriableException).
+func retriable(err error) bool {
+	var k sarama.KError
+	if !errors.As(err, &k) {
+		return !errors.As(err, new(sarama.PacketEncodingError))
+	}
+	switch k {
+	case sarama.ErrInvalidMessage, sarama.ErrUnknownTopicOrPartition, sarama.ErrLeaderNotAvailable, sarama.ErrNotLeaderForPartition,
+		sarama.ErrRequestTimedOut, sarama.ErrBrokerNotAvailable, sarama.ErrReplicaNotAvailable, sarama.ErrNetworkException,
+		sarama.ErrOffsetsLoadInProgress, sarama.ErrConsumerCoordinatorNotAvailable, sarama.ErrNotCoordinatorForConsumer,
+		sarama.ErrNotEnoughReplicas, sarama.ErrNotEnoughReplicasAfterAppend, sarama.ErrConcurrentTransactions,
+		sarama.ErrKafkaStorageError, sarama.ErrFencedLeaderEpoch, sarama.ErrUnknownLeaderEpoch, sarama.ErrNotController,
+		sarama.ErrThrottlingQuotaExceeded, sarama.ErrOffsetNotAvailable, sarama.ErrListenerNotFound:
+		return true
+	}
+	return false
+}
+
+// fencing reports the answers with which a broker refuses a producer of an older epoch.
+func fencing(k sarama.KError) bool {
+	switch k {
+	case sarama.ErrProducerFenced, sarama.ErrInvalidProducerEpoch, sarama.ErrTransactionCoordinatorFenced,
+		errTransactionalIDNotFound, sarama.ErrInvalidProducerIDMapping:
+		return true
+	}
+	return false
+}
+
+// explain adds what to do to a broker's answer.
+func explain(err error) error {
+	var k sarama.KError
+	if !errors.As(err, &k) {
+		return err
+	}
+	hint := ""
+	switch k {
+	case sarama.ErrTopicAuthorizationFailed:
+		hint = "grant this user WRITE and DESCRIBE on the topic (CREATE to create it)"
+	case sarama.ErrClusterAuthorizationFailed:
+		hint = "grant this user IDEMPOTENT_WRITE on the cluster (CREATE to create topics)"
+	case sarama.ErrTransactionalIDAuthorizationFailed:
+		hint = "grant this user WRITE and DESCRIBE on the transactional id"
+	case sarama.ErrSASLAuthenticationFailed:
+		hint = "check the user name and password in sasl.jaas.config"
+	case sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge:
+		hint = "raise max.message.bytes of the topic (and max.request.size here)"
+	case sarama.ErrInvalidTopic:
+		hint = "topic names may have letters, digits, '.', '_' and '-', and at most 249 characters"
+	case sarama.ErrInvalidReplicationFactor:
+		hint = "the replication factor is larger than the number of brokers"
+	case sarama.ErrInvalidTransactionTimeout:
+		hint = "transaction.timeout.ms is larger than the broker's transaction.max.timeout.ms"
+	case sarama.ErrNotEnoughReplicas, sarama.ErrNotEnoughReplicasAfterAppend:
+		hint = "fewer replicas are in sync than min.insync.replicas asks for"
+	case sarama.ErrProducerFenced:
+		return fmt.Errorf("kafka server: the producer was fenced by a newer one with the same transactional id: %w", err)
+	case errTransactionalIDNotFound:
+		return fmt.Errorf("kafka server: the transactional id is not known to the coordinator any more: %w", err)
+	}
+	if hint == "" {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, hint)
+}

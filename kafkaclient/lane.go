@@ -1,0 +1,294 @@
+package kafkaclient
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// lane sends to one broker. Its fields are guarded by Producer.mu.
+type lane struct {
+	broker   int32
+	ready    []*partition
+	inflight int
+	broken   *connection // to be dropped by the lane
+	wake     chan struct{}
+}
+
+type connection struct {
+	broker     *sarama.Broker
+	generation uint64
+}
+
+// schedule puts the partition where its next chunk has to go; p.mu is held.
+func (p *Producer) schedule(pt *partition) {
+	if pt.place != nowhere || pt.muted || len(pt.queue) == 0 {
+		return
+	}
+	switch {
+	case pt.queue[0].txn != p.txnOpen:
+		pt.place = holds
+		p.held = append(p.held, pt)
+	case pt.leader < 0, !pt.notBefore.IsZero(), p.transactional() && pt.enlisted != p.txnOpen:
+		pt.place = waits
+		p.waiting = append(p.waiting, pt)
+		signal(p.wakeSteward)
+	default:
+		l := p.lanes[pt.leader]
+		if l == nil {
+			l = &lane{broker: pt.leader, wake: make(chan struct{}, 1)}
+			p.lanes[pt.leader] = l
+			if !p.closed {
+				p.wg.Add(1)
+				go p.runLane(l)
+			}
+		}
+		pt.place = ready
+		l.ready = append(l.ready, pt)
+		if l.inflight < p.cfg.InFlight {
+			signal(l.wake)
+		}
+	}
+}
+
+func (p *Producer) runLane(l *lane) {
+	defer p.wg.Done()
+	for {
+		p.mu.Lock()
+		broken := l.broken
+		l.broken = nil
+		var chunks []*chunk
+		if broken == nil && p.err == nil && !p.aborting {
+			chunks = p.assemble(l)
+		}
+		p.mu.Unlock()
+		switch {
+		case broken != nil:
+			p.session.drop(broken.broker, broken.generation)
+		case len(chunks) > 0:
+			p.send(l, chunks)
+		default:
+			select {
+			case <-l.wake:
+			case <-p.quit:
+				return
+			}
+		}
+	}
+}
+
+// assemble takes at most one chunk of each ready partition, up to a request's bytes; p.mu is held.
+func (p *Producer) assemble(l *lane) []*chunk {
+	if l.inflight >= p.cfg.InFlight || len(l.ready) == 0 {
+		return nil
+	}
+	var chunks []*chunk
+	total, taken := 0, 0
+	for _, pt := range l.ready {
+		if len(pt.queue) > 0 && len(chunks) > 0 && total+pt.queue[0].size > p.cfg.RequestBytes {
+			break
+		}
+		taken++
+		pt.place = nowhere
+		if pt.leader != l.broker || pt.muted || len(pt.queue) == 0 || pt.queue[0].txn != p.txnOpen {
+			p.schedule(pt)
+			continue
+		}
+		c := pt.queue[0]
+		pt.queue = slices.Delete(pt.queue, 0, 1)
+		p.number(pt, c)
+		pt.inflight = append(pt.inflight, c)
+		chunks = append(chunks, c)
+		total += c.size
+		if len(pt.queue) > 0 && pt.queue[0].txn == p.txnOpen {
+			pt.place = ready
+			l.ready = append(l.ready, pt) // behind the others; range looks at the old length
+		} else {
+			p.schedule(pt)
+		}
+	}
+	l.ready = slices.Delete(l.ready, 0, taken)
+	if len(chunks) > 0 {
+		l.inflight++
+		p.stats.Requests++
+	}
+	return chunks
+}
+
+// number gives the chunk its place in the partition's sequence, once.
+func (p *Producer) number(pt *partition, c *chunk) {
+	if c.sequenced {
+		return
+	}
+	c.sequenced, c.producer, c.sequence = true, pt.identity, pt.sequence
+	pt.sequence = addSequence(pt.sequence, c.n)
+}
+
+func (p *Producer) send(l *lane, chunks []*chunk) {
+	req := &sarama.ProduceRequest{
+		RequiredAcks: sarama.WaitForAll, Timeout: int32(p.cfg.RequestTimeout / time.Millisecond), Version: 8,
+	}
+	if p.transactional() {
+		req.TransactionalID = &p.cfg.TransactionalID
+	}
+	for _, c := range chunks {
+		req.AddBatch(c.part.topic.name, c.part.id, c.encode(&p.cfg, p.transactional()))
+	}
+	broker, err := p.session.client.Broker(l.broker)
+	if err != nil {
+		p.answered(l, chunks, nil, err, nil)
+		return
+	}
+	conn := &connection{broker, p.session.generation(broker)}
+	err = broker.AsyncProduce(req, func(resp *sarama.ProduceResponse, err error) { p.answered(l, chunks, resp, err, conn) })
+	if err != nil {
+		p.answered(l, chunks, nil, err, conn)
+	}
+}
+
+// answered takes a request's answer or its failure. It runs on the broker's reader, so it calls nothing of the broker.
+func (p *Producer) answered(l *lane, chunks []*chunk, resp *sarama.ProduceResponse, err error, conn *connection) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.inflight--
+	if err != nil && conn != nil {
+		l.broken = conn
+	}
+	for _, c := range chunks {
+		pt := c.part
+		if i := slices.Index(pt.inflight, c); i >= 0 {
+			pt.inflight = slices.Delete(pt.inflight, i, i+1)
+		}
+		cause := err
+		if cause == nil {
+			if block := resp.GetBlock(pt.topic.name, pt.id); block == nil {
+				cause = sarama.ErrIncompleteResponse
+			} else if block.Err != sarama.ErrNoError && block.Err != sarama.ErrDuplicateSequenceNumber {
+				cause = block.Err
+				if block.ErrorMessage != nil && *block.ErrorMessage != "" {
+					cause = fmt.Errorf("%w: %s", block.Err, *block.ErrorMessage)
+				}
+			}
+		}
+		if cause == nil {
+			pt.failures = 0
+			p.done(c)
+		} else {
+			p.refused(c, cause)
+		}
+		if pt.muted && len(pt.inflight) == 0 {
+			p.resume(pt)
+		}
+	}
+	signal(l.wake)
+	p.notify() // Abort waits for the last answer
+}
+
+// refused decides what becomes of a chunk that the broker did not take; p.mu is held.
+func (p *Producer) refused(c *chunk, cause error) {
+	pt := c.part
+	code := sarama.ErrNoError
+	if k, ok := asKError(cause); ok {
+		code = k
+	}
+	behind := len(pt.retry) > 0 // an earlier chunk has to go first, so this one could only be refused
+	switch {
+	case behind && (code == sarama.ErrOutOfOrderSequenceNumber || code == sarama.ErrUnknownProducerID):
+	case fencing(code) && p.transactional():
+		p.fail(p.fenced(code))
+	case fencing(code), code == sarama.ErrOutOfOrderSequenceNumber, code == sarama.ErrUnknownProducerID:
+		if p.transactional() {
+			p.fail(fmt.Errorf("%w: %w", ErrTransactionAborted, refusal(c, cause)))
+			break
+		}
+		// The broker lost this producer's state (retention, an unclean election, a re-created topic): go on in a new epoch.
+		pt.bump = true
+	case code == sarama.ErrMessageSizeTooLarge || code == sarama.ErrMessageSetSizeTooLarge:
+		if c.n == 1 {
+			p.fail(refusal(c, explain(cause)))
+			break
+		}
+		d := c.split()
+		for _, m := range d.marks {
+			p.marks[m-p.firstMark].left++
+		}
+		p.pending++
+		p.unsettled[d.txn&1]++
+		pt.retry = append(pt.retry, c, d)
+		p.muteFor(pt, cause)
+		return
+	case !retriable(cause):
+		p.fail(refusal(c, explain(cause)))
+	case p.cfg.DeliveryTimeout > 0 && time.Since(c.born) > p.cfg.DeliveryTimeout:
+		p.fail(fmt.Errorf("delivery.timeout.ms=%d is over: %w", p.cfg.DeliveryTimeout.Milliseconds(), refusal(c, explain(cause))))
+	}
+	pt.retry = append(pt.retry, c)
+	p.muteFor(pt, cause)
+}
+
+func (p *Producer) muteFor(pt *partition, cause error) {
+	p.stats.Retries++
+	if !pt.muted {
+		pt.muted = true
+		pt.failures++
+	}
+	pt.stale = true
+	p.warn(pt, cause)
+}
+
+// resume puts refused chunks back before the others, when no answer is outstanding; p.mu is held.
+func (p *Producer) resume(pt *partition) {
+	pt.muted = false
+	pt.queue = slices.Concat(pt.retry, pt.queue)
+	pt.retry = pt.retry[:0]
+	if pt.bump {
+		p.renumber(pt)
+	}
+	pt.leader = -1
+	pt.notBefore = time.Now().Add(p.backoff(pt.failures))
+	if pt.place == holds || pt.place == ready {
+		// It may stand in a list with an older view; the owner of the list sees the change and schedules again.
+		return
+	}
+	p.schedule(pt)
+}
+
+// renumber starts a new epoch for one partition; brokers keep a producer's state per partition.
+func (p *Producer) renumber(pt *partition) {
+	pt.bump = false
+	pt.sequence = 0
+	if pt.identity.epoch < math.MaxInt16 {
+		pt.identity.epoch++
+	}
+	for _, c := range pt.queue {
+		if c.sequenced {
+			c.sequenced, c.batch = false, nil
+		}
+	}
+}
+
+func (p *Producer) backoff(failures int) time.Duration {
+	d := p.cfg.RetryBackoff
+	for i := 1; i < failures && d < p.cfg.RetryBackoffMax; i++ {
+		d *= 2
+	}
+	d = min(d, p.cfg.RetryBackoffMax)
+	return d*4/5 + time.Duration(rand.Int64N(int64(d)*2/5+1))
+}
+
+// warn reports that writes are being retried, at most every ten seconds.
+func (p *Producer) warn(pt *partition, cause error) {
+	if now := time.Now(); now.Sub(p.warned) > 10*time.Second {
+		p.warned = now
+		p.log.Warn("writes to Kafka are being retried", "topic", pt.topic.name, "partition", pt.id,
+			"attempt", pt.failures, "buffered", p.used, "error", explain(cause))
+	}
+}
+
+func refusal(c *chunk, err error) *RecordError {
+	return &RecordError{Topic: c.part.topic.name, Partition: c.part.id, Bytes: c.size, Records: c.n, Err: err}
+}

@@ -1,0 +1,153 @@
+package kafkaclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// Message is a record read from a topic; the slices belong to the receiver.
+type Message struct {
+	Offset     int64
+	Key, Value []byte // nil: null
+	Headers    []Header
+	Timestamp  int64 // ms
+}
+
+// Log is a compacted topic used as a table: written by key, read whole.
+type Log struct {
+	cfg       *Config
+	session   *Session
+	topic     string
+	isolation sarama.IsolationLevel
+	producer  *Producer
+	handle    *Topic
+}
+
+// LogOptions describe the topic.
+type LogOptions struct {
+	Topic       string
+	Partitions  int32             // when it is created; -1: the broker's default
+	Replication int16             // when it is created; -1: the broker's default
+	Settings    map[string]string // further topic settings; cleanup.policy is always compact
+	Uncommitted bool              // read records of open and aborted transactions too
+	Existing    bool              // fail rather than create the topic
+}
+
+// OpenLog creates the topic when it is missing and opens it for reading and appending. The session must belong to cfg; the
+// Log does not close it.
+func OpenLog(ctx context.Context, s *Session, cfg *Config, o LogOptions) (*Log, error) {
+	l := &Log{cfg: cfg, session: s, topic: o.Topic, isolation: sarama.ReadCommitted}
+	if o.Uncommitted {
+		l.isolation = sarama.ReadUncommitted
+	}
+	info, err := s.Describe(ctx, o.Topic)
+	if errors.Is(err, ErrTopicMissing) && !o.Existing {
+		settings := map[string]string{}
+		for k, v := range o.Settings {
+			settings[k] = v
+		}
+		settings["cleanup.policy"] = "compact"
+		err = s.Create(ctx, NewTopic{Name: o.Topic, Partitions: o.Partitions, Replication: o.Replication, Settings: settings})
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(info.Partitions) > 0 {
+		if err := l.checkCompacted(ctx); err != nil {
+			return nil, err
+		}
+	}
+	pc := cfg.Producer
+	pc.TransactionalID = ""
+	if l.producer, err = NewProducer(ctx, s, pc, ProducerOptions{}); err != nil {
+		return nil, err
+	}
+	if l.handle, err = l.producer.Topic(ctx, o.Topic); err != nil {
+		l.producer.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// checkCompacted refuses a topic whose old records would be deleted by age (as Connect's TopicAdmin does).
+func (l *Log) checkCompacted(ctx context.Context) error {
+	settings, err := l.session.Settings(ctx, l.topic)
+	if k, ok := asKError(err); ok && (k == sarama.ErrTopicAuthorizationFailed || k == sarama.ErrClusterAuthorizationFailed) {
+		return nil // without the right to look, the operator's word is taken
+	}
+	if err != nil {
+		return err
+	}
+	if p, ok := settings["cleanup.policy"]; ok && p != "compact" {
+		return fmt.Errorf("topic %s has cleanup.policy=%s and would lose records: set it to compact, or name another topic", l.topic, p)
+	}
+	return nil
+}
+
+// Partitions returns the number of partitions.
+func (l *Log) Partitions() int32 { return l.handle.Partitions() }
+
+// Topic returns the topic's name.
+func (l *Log) Topic() string { return l.topic }
+
+// Append writes one record, a nil value deletes the key, and returns when it is acknowledged. One caller at a time.
+func (l *Log) Append(ctx context.Context, key, value []byte) error {
+	return l.AppendAll(ctx, []Message{{Key: key, Value: value}})
+}
+
+// AppendAll writes records together and returns when all are acknowledged. One caller at a time. After an error some of
+// them may be written.
+func (l *Log) AppendAll(ctx context.Context, ms []Message) error {
+	now := time.Now().UnixMilli()
+	for _, m := range ms {
+		r := Record{Key: m.Key, Value: m.Value, Headers: m.Headers, Timestamp: now}
+		if err := l.producer.Append(ctx, l.handle, -1, &r); err != nil {
+			return fmt.Errorf("append to topic %s: %w", l.topic, err)
+		}
+	}
+	l.producer.Mark(0)
+	if err := l.producer.Flush(ctx); err != nil {
+		return fmt.Errorf("append to topic %s: %w", l.topic, err)
+	}
+	return nil
+}
+
+// Close ends the log's producer.
+func (l *Log) Close() { l.producer.Close() }
+
+// ReadToEnd calls each with every record from the beginning to the end as it was when the call was made, of all partitions,
+// in order within a partition. Under read_committed it waits for open transactions that began before that end.
+func (l *Log) ReadToEnd(ctx context.Context, each func(partition int32, m Message) error) error {
+	if err := l.read(ctx, each); err != nil {
+		return fmt.Errorf("read topic %s to its end: %w", l.topic, err)
+	}
+	return nil
+}
+
+// read uses connections of its own, for a fetch that waits would hold up the producers of a shared one.
+func (l *Log) read(ctx context.Context, each func(int32, Message) error) error {
+	conf := l.cfg.Sarama()
+	conf.Consumer.IsolationLevel = l.isolation
+	conf.Consumer.Return.Errors = true
+	conf.Metadata.AllowAutoTopicCreation = false
+	client, err := wait(ctx, func() (sarama.Client, error) { return sarama.NewClient(l.cfg.Brokers, conf) })
+	if err != nil {
+		return unreachable(l.cfg.Brokers, conf, err)
+	}
+	r := &logReader{client: client, topic: l.topic, isolation: l.isolation, each: each, maxBytes: 1 << 20}
+	defer func() { _ = client.Close() }()
+	parts, err := wait(ctx, func() ([]int32, error) { return client.Partitions(l.topic) })
+	if err != nil {
+		return explain(err)
+	}
+	for _, id := range parts {
+		if err := r.partition(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}

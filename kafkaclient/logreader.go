@@ -1,0 +1,137 @@
+package kafkaclient
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// logReader reads one topic from its beginning to its end, partition by partition.
+type logReader struct {
+	client    sarama.Client
+	topic     string
+	isolation sarama.IsolationLevel
+	each      func(int32, Message) error
+	maxBytes  int32
+}
+
+// partition reads up to the high watermark of now; with read_committed that includes waiting for the transactions that are
+// open below it.
+func (r *logReader) partition(ctx context.Context, id int32) error {
+	first, end, err := r.bounds(ctx, id)
+	if err != nil {
+		return fmt.Errorf("partition %d: %w", id, explain(err))
+	}
+	failures := 0
+	for at := first; at < end; {
+		next, err := r.fetch(ctx, id, at, end)
+		switch {
+		case err == nil:
+			failures = 0
+			at = next
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !retriable(err) || failures >= 20:
+			return fmt.Errorf("partition %d at offset %d: %w", id, at, explain(err))
+		}
+		failures++
+		if err := sleep(ctx, time.Duration(min(failures, 10))*20*time.Millisecond); err != nil {
+			return err
+		}
+		_, _ = wait(ctx, func() (struct{}, error) { return struct{}{}, r.client.RefreshMetadata(r.topic) }) // the next fetch tells
+	}
+	return nil
+}
+
+// bounds are the log's start and its high watermark.
+func (r *logReader) bounds(ctx context.Context, id int32) (first, end int64, err error) {
+	for attempt := 0; ; attempt++ {
+		first, err = wait(ctx, func() (int64, error) { return r.client.GetOffset(r.topic, id, sarama.OffsetOldest) })
+		if err == nil {
+			end, err = wait(ctx, func() (int64, error) { return r.client.GetOffset(r.topic, id, sarama.OffsetNewest) })
+		}
+		if err == nil || !retriable(err) || attempt >= 20 || ctx.Err() != nil {
+			return first, end, err
+		}
+		if serr := sleep(ctx, 50*time.Millisecond); serr != nil {
+			return 0, 0, serr
+		}
+	}
+}
+
+// fetch hands out the records of one answer and returns the next offset to ask for.
+func (r *logReader) fetch(ctx context.Context, id int32, at, end int64) (int64, error) {
+	block, err := wait(ctx, func() (*sarama.FetchResponseBlock, error) {
+		leader, err := r.client.Leader(r.topic, id)
+		if err != nil {
+			return nil, err
+		}
+		req := &sarama.FetchRequest{Version: 11, MaxWaitTime: 100, MinBytes: 1, MaxBytes: sarama.MaxResponseSize, Isolation: r.isolation, SessionEpoch: -1}
+		req.AddBlock(r.topic, id, at, r.maxBytes, -1)
+		resp, err := leader.Fetch(req)
+		if err != nil {
+			_ = leader.Close() // a broken connection is of no more use; it may be closed already
+			return nil, err
+		}
+		block := resp.GetBlock(r.topic, id)
+		if block == nil {
+			return nil, sarama.ErrIncompleteResponse
+		}
+		return block, nil
+	})
+	if err != nil {
+		return at, err
+	}
+	if block.Err != sarama.ErrNoError {
+		return at, block.Err
+	}
+	next, partial, err := r.records(id, at, end, block)
+	if err == nil && partial && next == at {
+		if r.maxBytes > 1<<29 {
+			return at, fmt.Errorf("a batch is larger than %d bytes", r.maxBytes)
+		}
+		r.maxBytes *= 2
+	}
+	return next, err
+}
+
+func (r *logReader) records(id int32, at, end int64, block *sarama.FetchResponseBlock) (next int64, partial bool, err error) {
+	next = at
+	aborted := map[int64]bool{} // producer ids whose records are of an aborted transaction
+	pending := block.AbortedTransactions
+	for _, set := range block.RecordsSet {
+		b := set.RecordBatch
+		if b == nil {
+			return next, false, fmt.Errorf("offset %d is in a message format older than Kafka 0.11, which is not read", next)
+		}
+		if b.PartialTrailingRecord {
+			return next, true, nil
+		}
+		for len(pending) > 0 && pending[0].FirstOffset <= b.LastOffset() {
+			aborted[pending[0].ProducerID] = true
+			pending = pending[1:]
+		}
+		if b.Control {
+			delete(aborted, b.ProducerID) // a marker ends the transaction
+		} else if !(b.IsTransactional && aborted[b.ProducerID] && r.isolation == sarama.ReadCommitted) {
+			for _, rec := range b.Records {
+				off := b.FirstOffset + rec.OffsetDelta
+				if off < at || off >= end {
+					continue
+				}
+				m := Message{Offset: off, Key: rec.Key, Value: rec.Value, Timestamp: b.FirstTimestamp.Add(rec.TimestampDelta).UnixMilli()}
+				for _, h := range rec.Headers {
+					m.Headers = append(m.Headers, Header{h.Key, h.Value})
+				}
+				if err := r.each(id, m); err != nil {
+					return next, false, err
+				}
+			}
+		}
+		next = max(next, b.LastOffset()+1)
+	}
+	return next, false, nil
+}

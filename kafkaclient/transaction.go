@@ -1,0 +1,363 @@
+package kafkaclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// A transactional producer has one transaction open at a time. Append and Mark fill it; Cut, called by the appender
+// between batches, ends it, so that what is appended later belongs to the next one; Commit, from any goroutine, makes it
+// visible. What belongs to the next transaction is kept back until then.
+
+// Cut ends the transaction being filled. Commit must have returned before the next Cut.
+func (p *Producer) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.txnNext++
+}
+
+// Commit waits until every record before the last Cut is acknowledged and commits the transaction. ErrFenced: stop.
+// ErrTransactionAborted, or a *RecordError: nothing was committed, Abort and send again or give up. ErrUnknownOutcome (also
+// when ctx ends too early): make a new producer and read back what was committed.
+func (p *Producer) Commit(ctx context.Context) error {
+	p.mu.Lock()
+	if p.txnOpen == p.txnNext {
+		p.mu.Unlock()
+		return errors.New("commit without Cut")
+	}
+	txn := p.txnOpen
+	err := p.await(ctx, func() bool { return p.unsettled[txn&1] == 0 })
+	begun := p.txnBegun
+	p.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("write the transaction's records: %w", err)
+	}
+	if begun {
+		if err := p.endTxn(ctx, true); err != nil {
+			p.mu.Lock()
+			p.fail(err)
+			p.mu.Unlock()
+			return err
+		}
+	}
+	p.mu.Lock()
+	p.nextTxn()
+	p.mu.Unlock()
+	return nil
+}
+
+// nextTxn lets the chunks of the next transaction go; p.mu is held.
+func (p *Producer) nextTxn() {
+	p.txnOpen++
+	p.txnBegun = false
+	held := p.held
+	p.held = nil
+	for _, pt := range held {
+		pt.place = nowhere
+		p.schedule(pt)
+	}
+}
+
+// Abort drops everything that is not committed, of the transaction being committed and the one being filled, aborts at the
+// coordinator, and makes the producer fit for new records: the caller may send the same ones again, in the same order. The
+// appender must be at rest. ErrFenced: stop.
+func (p *Producer) Abort(ctx context.Context) error {
+	p.mu.Lock()
+	if p.closed || errors.Is(p.err, ErrFenced) {
+		defer p.mu.Unlock()
+		return p.err
+	}
+	p.aborting = true
+	p.broken.Store(true)
+	err := p.await(ctx, p.quiet)
+	begun := p.txnBegun
+	p.mu.Unlock()
+	if err != nil {
+		err = fmt.Errorf("wait for requests before the abort: %w", err)
+	}
+	if err == nil && begun {
+		if err = p.endTxn(ctx, false); errors.Is(err, ErrTransactionAborted) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = p.initProducerID(ctx, p.identity)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.aborting = false
+	if err != nil {
+		p.err = nil
+		p.fail(err)
+		return err
+	}
+	p.startAfresh()
+	return nil
+}
+
+// quiet reports that no request is on its way; p.mu is held.
+func (p *Producer) quiet() bool {
+	if p.enlisting {
+		return false
+	}
+	for _, l := range p.lanes {
+		if l.inflight > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// startAfresh forgets every record; p.mu is held, and no request is on its way.
+func (p *Producer) startAfresh() {
+	for _, t := range p.topics {
+		for _, pt := range t.parts {
+			*pt = partition{topic: t, id: pt.id, leader: pt.leader, stale: pt.stale, identity: p.identity}
+		}
+	}
+	for _, l := range p.lanes {
+		l.ready = nil
+	}
+	p.touched, p.waiting, p.held = nil, nil, nil
+	p.marks = []mark{{}}
+	p.firstMark, p.delivered = p.mark, p.mark
+	p.used, p.pending, p.free, p.freeBytes = 0, 0, nil, 0
+	p.unsettled = [2]int{}
+	p.txnNext++
+	p.txnOpen, p.txnBegun = p.txnNext, false
+	p.err = nil
+	p.broken.Store(false)
+	p.notify()
+}
+
+// enlist adds partitions to the open transaction, in one request.
+func (p *Producer) enlist(parts []*partition) {
+	defer func() {
+		p.mu.Lock()
+		p.enlisting = false
+		p.notify()
+		p.mu.Unlock()
+	}()
+	req := &sarama.AddPartitionsToTxnRequest{
+		Version: 3, TransactionalID: p.cfg.TransactionalID, ProducerID: p.identity.id, ProducerEpoch: p.identity.epoch,
+		TopicPartitions: map[string][]int32{},
+	}
+	p.mu.Lock()
+	txn := p.txnOpen
+	p.txnBegun = true
+	p.mu.Unlock()
+	for _, pt := range parts {
+		req.TopicPartitions[pt.topic.name] = append(req.TopicPartitions[pt.topic.name], pt.id)
+	}
+	var resp *sarama.AddPartitionsToTxnResponse
+	err := p.interruptible(func() (err error) {
+		resp, err = askCoordinator(p, func(b *sarama.Broker) (*sarama.AddPartitionsToTxnResponse, error) {
+			return b.AddPartitionsToTxn(req)
+		})
+		return err
+	})
+	codes := map[string]map[int32]sarama.KError{}
+	if err == nil {
+		for topic, list := range resp.Errors {
+			codes[topic] = map[int32]sarama.KError{}
+			for _, e := range list {
+				codes[topic][e.Partition] = e.Err
+			}
+		}
+	}
+	moved := false
+	p.mu.Lock()
+	for _, pt := range parts {
+		if p.err != nil {
+			break
+		}
+		code, answered := codes[pt.topic.name][pt.id]
+		switch {
+		case err != nil:
+			p.postpone(pt, err)
+		case !answered:
+			p.postpone(pt, sarama.ErrIncompleteResponse)
+		case code == sarama.ErrNoError:
+			pt.enlisted = txn
+		case code == sarama.ErrConcurrentTransactions:
+			pt.notBefore = time.Now().Add(concurrentPause) // the markers of the last one are still being written
+		case code == sarama.ErrOperationNotAttempted:
+		case fencing(code):
+			p.fail(p.fenced(code))
+		case code == sarama.ErrInvalidTxnState, code == errTransactionAbortable:
+			p.fail(fmt.Errorf("add partitions to transaction: %w: %w", ErrTransactionAborted, code))
+		case retriable(code):
+			moved = moved || coordinatorMoved(code)
+			p.postpone(pt, code)
+		default:
+			p.fail(&RecordError{Topic: pt.topic.name, Partition: pt.id, Records: 1, Err: explain(code)})
+		}
+	}
+	p.mu.Unlock()
+	if moved {
+		p.refreshCoordinator()
+	}
+}
+
+// concurrentPause is how long a new transaction waits for the last one's markers before it asks again.
+const concurrentPause = 2 * time.Millisecond
+
+func coordinatorMoved(code sarama.KError) bool {
+	return code == sarama.ErrNotCoordinatorForConsumer || code == sarama.ErrConsumerCoordinatorNotAvailable
+}
+
+func (p *Producer) refreshCoordinator() {
+	// A failure shows at the next request to the coordinator, which is retried.
+	_ = p.interruptible(func() error { return p.session.client.RefreshTransactionCoordinator(p.cfg.TransactionalID) })
+}
+
+// askCoordinator sends one request to the transaction coordinator and drops a broken connection.
+func askCoordinator[T any](p *Producer, call func(*sarama.Broker) (T, error)) (T, error) {
+	var zero T
+	b, err := p.session.client.TransactionCoordinator(p.cfg.TransactionalID)
+	if err != nil {
+		return zero, err
+	}
+	generation := p.session.generation(b)
+	resp, err := call(b)
+	if err != nil {
+		p.session.drop(b, generation)
+		// The next attempt must not stick to a broker that is gone.
+		_ = p.session.client.RefreshTransactionCoordinator(p.cfg.TransactionalID)
+	}
+	return resp, err
+}
+
+// endTxn commits or aborts. A lost answer is no end: the same request is repeated, which a coordinator answers with what
+// has happened, until ctx ends.
+func (p *Producer) endTxn(ctx context.Context, commit bool) error {
+	verb := "abort transaction"
+	if commit {
+		verb = "commit transaction"
+	}
+	req := &sarama.EndTxnRequest{
+		Version: 3, TransactionalID: p.cfg.TransactionalID, ProducerID: p.identity.id, ProducerEpoch: p.identity.epoch,
+		TransactionResult: commit,
+	}
+	lost := false
+	code, err := p.insist(ctx, func(b *sarama.Broker) (sarama.KError, error) {
+		resp, err := b.EndTxn(req)
+		if err != nil {
+			lost = true
+			return 0, err
+		}
+		return resp.Err, nil
+	})
+	switch {
+	case err != nil && (lost || ctx.Err() != nil):
+		return fmt.Errorf("%s: %w: %w", verb, ErrUnknownOutcome, err)
+	case err != nil:
+		return fmt.Errorf("%s: %w", verb, err)
+	case code == sarama.ErrNoError:
+		return nil
+	case fencing(code):
+		err := p.fenced(code)
+		if lost && !errors.Is(err, ErrFenced) {
+			err = ErrUnknownOutcome
+		}
+		return fmt.Errorf("%s: %w", verb, err)
+	case code == sarama.ErrInvalidTxnState && lost:
+		return fmt.Errorf("%s: %w: %w", verb, ErrUnknownOutcome, code)
+	case code == sarama.ErrInvalidTxnState, code == errTransactionAbortable:
+		return fmt.Errorf("%s: %w: %w", verb, ErrTransactionAborted, code)
+	}
+	return fmt.Errorf("%s: %w", verb, explain(code))
+}
+
+// insist asks the coordinator until it answers with something final or ctx ends.
+func (p *Producer) insist(ctx context.Context, call func(*sarama.Broker) (sarama.KError, error)) (sarama.KError, error) {
+	var last error
+	for attempt := 1; ; attempt++ {
+		code, err := wait(ctx, func() (sarama.KError, error) { return askCoordinator(p, call) })
+		pause := p.backoff(attempt)
+		switch {
+		case ctx.Err() != nil:
+			return 0, errors.Join(ctx.Err(), last)
+		case err != nil:
+			if k, ok := asKError(err); ok && !retriable(k) {
+				return 0, explain(err)
+			}
+			last = err
+		case code == sarama.ErrConcurrentTransactions:
+			pause = concurrentPause
+			last = code
+		case !retriable(code):
+			return code, nil
+		default:
+			last = code
+			if coordinatorMoved(code) {
+				p.refreshCoordinator()
+			}
+		}
+		select {
+		case <-p.quit:
+			return 0, ErrClosed
+		default:
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return 0, errors.Join(err, last)
+		}
+	}
+}
+
+// initProducerID gets the producer's identity. With a transactional id it fences every earlier holder and ends its open
+// transaction; current is the identity to raise when this producer holds the id already, else {-1, -1}.
+func (p *Producer) initProducerID(ctx context.Context, current identity) error {
+	if !p.transactional() {
+		for attempt := 1; ; attempt++ {
+			resp, err := wait(ctx, p.session.client.InitProducerID)
+			if err == nil && resp.Err == sarama.ErrNoError {
+				p.identity = identity{resp.ProducerID, resp.ProducerEpoch}
+				return nil
+			}
+			if err == nil {
+				err = resp.Err
+			}
+			if !retriable(err) || ctx.Err() != nil {
+				return fmt.Errorf("get a producer id: %w", explain(err))
+			}
+			if serr := sleep(ctx, p.backoff(attempt)); serr != nil {
+				return fmt.Errorf("get a producer id: %w", errors.Join(serr, err))
+			}
+		}
+	}
+	var got identity
+	code, err := p.insist(ctx, func(b *sarama.Broker) (sarama.KError, error) {
+		resp, err := b.InitProducerID(&sarama.InitProducerIDRequest{
+			Version: 4, TransactionalID: &p.cfg.TransactionalID, TransactionTimeout: p.cfg.TransactionTimeout,
+			ProducerID: current.id, ProducerEpoch: current.epoch,
+		})
+		if err != nil {
+			return 0, err
+		}
+		got = identity{resp.ProducerID, resp.ProducerEpoch}
+		return resp.Err, nil
+	})
+	switch {
+	case err != nil:
+	case code == sarama.ErrNoError:
+		p.mu.Lock()
+		p.identity = got
+		p.mu.Unlock()
+		return nil
+	case fencing(code):
+		err = ErrFenced
+	default:
+		err = explain(code)
+	}
+	return fmt.Errorf("initialise transactional id %s: %w", p.cfg.TransactionalID, err)
+}
+
+// fenced tells a take-over from a transaction that the coordinator ended because it was open too long.
+func (p *Producer) fenced(code sarama.KError) error {
+	return fmt.Errorf("%w: transactional id %s: %w", ErrFenced, p.cfg.TransactionalID, explain(code))
+}
