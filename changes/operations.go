@@ -42,8 +42,11 @@ func NewOperations(c connectors.Config) (*Operations, error) {
 // Skips tells that changes of this kind are not emitted. A key change counts as an update.
 func (o *Operations) Skips(op connectors.Op) bool { return o.skip[op&15] }
 
-// Cells gives access to the bytes behind cells: a Batch or the Builder of one.
-type Cells interface{ Bytes(connectors.Cell) []byte }
+// Cells gives access to what is behind cells: a Batch or the Builder of one.
+type Cells interface {
+	Bytes(connectors.Cell) []byte
+	List(connectors.Cell) []connectors.Cell
+}
 
 // Equal tells whether two rows of the same stream hold the same values; absent and unavailable cells are skipped.
 // It is what skip.messages.without.change compares.
@@ -72,10 +75,7 @@ func equalCell(at Cells, a, b connectors.Cell) bool {
 	case connectors.KindDecimal, connectors.KindText, connectors.KindBytes, connectors.KindBits, connectors.KindInterval:
 		return bytes.Equal(at.Bytes(a), at.Bytes(b))
 	case connectors.KindList, connectors.KindMap, connectors.KindPoint:
-		lists, ok := at.(interface {
-			List(connectors.Cell) []connectors.Cell
-		})
-		return ok && equalLists(at, lists.List(a), lists.List(b))
+		return equalLists(at, at.List(a), at.List(b))
 	case connectors.KindTimeTZ:
 		return a.Int() == b.Int() && a.Offset() == b.Offset()
 	}

@@ -215,6 +215,9 @@ func (w *Builder) Row(r Row) []Cell { return w.b.Cells(r) }
 // Bytes returns the content of a cell written before, as Batch.Bytes.
 func (w *Builder) Bytes(c Cell) []byte { return w.b.Bytes(c) }
 
+// List returns the elements of a cell written before, as Batch.List.
+func (w *Builder) List(c Cell) []Cell { return w.b.List(c) }
+
 // Record is the record begun last, until Commit; after it, the copy in the batch is the one that counts.
 func (w *Builder) Record() *Record { return &w.rec }
 

@@ -1,0 +1,191 @@
+package changes
+
+import (
+	"math"
+
+	"github.com/freshet-io/freshet/connectors"
+)
+
+const (
+	microsPerSecond = 1_000_000
+	microsPerDay    = 86_400 * microsPerSecond
+	microsPerMonth  = 2_629_800 * microsPerSecond // 365.25 days / 12
+
+	// What the reference writes for infinite timestamps (the constants of its JDBC driver, in µs) and dates (an int32 overflow).
+	infinityMicros    = 9_223_372_036_825_200_000
+	negInfinityMicros = -9_223_372_036_832_400_000
+	infinityDays      = -2_147_472_692
+	negInfinityDays   = -2_147_472_691
+)
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// days is the number that a date is written as.
+func days(c connectors.Cell) int64 {
+	switch v := c.Int(); v {
+	case math.MaxInt64:
+		return infinityDays
+	case math.MinInt64:
+		return negInfinityDays
+	default:
+		return v
+	}
+}
+
+// micros is the µs that a timestamp is written as.
+func micros(c connectors.Cell) int64 {
+	switch v := c.Int(); v {
+	case math.MaxInt64:
+		return infinityMicros
+	case math.MinInt64:
+		return negInfinityMicros
+	default:
+		return v
+	}
+}
+
+// nanos is µs as ns; false outside of 1677 to 2262.
+func nanos(micros int64) (int64, bool) {
+	if micros > math.MaxInt64/1000 || micros < math.MinInt64/1000 {
+		return 0, false
+	}
+	return micros * 1000, true
+}
+
+// civil turns days since 1970 into a date of the proleptic Gregorian calendar; year 0 is 1 BC.
+func civil(days int64) (year int64, month, day int) {
+	z := days + 719468
+	era := floorDiv(z, 146097)
+	doe := z - era*146097
+	yoe := (doe - doe/1460 + doe/36524 - doe/146096) / 365
+	doy := doe - (365*yoe + yoe/4 - yoe/100)
+	mp := (5*doy + 2) / 153
+	year = yoe + era*400
+	day, month = int(doy-(153*mp+2)/5+1), int(mp+3)
+	if month > 12 {
+		month -= 12
+		year++
+	}
+	return year, month, day
+}
+
+func append2(dst []byte, v int) []byte { return append(dst, byte('0'+v/10), byte('0'+v%10)) }
+
+// appendDate writes a date as ISO 8601 does: at least four digits of year, a sign before longer and negative ones.
+func appendDate(dst []byte, days int64) []byte {
+	year, month, day := civil(days)
+	if year < 0 {
+		dst = append(dst, '-')
+		year = -year
+	} else if year > 9999 {
+		dst = append(dst, '+')
+	}
+	switch {
+	case year > 9999:
+		dst = appendInt(dst, year)
+	default:
+		dst = append2(append2(dst, int(year)/100), int(year)%100)
+	}
+	dst = append2(append(dst, '-'), month)
+	return append2(append(dst, '-'), day)
+}
+
+// appendClock writes µs of a day as HH:MM:SS with digits fractional digits; as many as needed when digits is negative.
+func appendClock(dst []byte, micros int64, digits int) []byte {
+	s := int(micros / microsPerSecond)
+	f := int(micros % microsPerSecond)
+	dst = append2(dst, s/3600)
+	dst = append2(append(dst, ':'), s/60%60)
+	dst = append2(append(dst, ':'), s%60)
+	return appendFraction(dst, f, digits)
+}
+
+func appendFraction(dst []byte, f, digits int) []byte {
+	if digits == 0 || digits < 0 && f == 0 {
+		return dst
+	}
+	dst = append(dst, '.')
+	dst = append2(append2(append2(dst, f/10000), f/100%100), f%100)
+	if digits < 0 {
+		for dst[len(dst)-1] == '0' {
+			dst = dst[:len(dst)-1]
+		}
+		return dst
+	}
+	for ; digits > 6; digits-- {
+		dst = append(dst, '0')
+	}
+	return dst[:len(dst)-6+digits]
+}
+
+// AppendIsoDate writes a KindDate cell as text, e.g. 2024-02-29Z.
+func AppendIsoDate(dst []byte, c connectors.Cell) []byte {
+	return append(appendDate(dst, days(c)), 'Z')
+}
+
+// AppendIsoTime writes a KindTime cell as text, e.g. 12:34:56.1Z; 24:00 becomes 00:00.
+func AppendIsoTime(dst []byte, c connectors.Cell) []byte {
+	v := c.Int()
+	return append(appendClock(dst, v-floorDiv(v, microsPerDay)*microsPerDay, -1), 'Z')
+}
+
+// AppendIsoTimestamp writes a KindTimestamp cell as text with the fractional digits that it needs, e.g. 2024-02-29T12:34:56.1Z.
+func AppendIsoTimestamp(dst []byte, c connectors.Cell) []byte {
+	return appendTimestamp(dst, micros(c), -1)
+}
+
+// AppendZonedTimestamp writes a KindTimestampTZ cell in UTC with exactly digits fractional digits (-1: six); "infinity" and
+// "-infinity" as such.
+func AppendZonedTimestamp(dst []byte, c connectors.Cell, digits int32) []byte {
+	switch c.Int() {
+	case math.MaxInt64:
+		return append(dst, "infinity"...)
+	case math.MinInt64:
+		return append(dst, "-infinity"...)
+	}
+	if digits < 0 {
+		digits = 6
+	}
+	return appendTimestamp(dst, c.Int(), int(digits))
+}
+
+func appendTimestamp(dst []byte, micros int64, digits int) []byte {
+	d := floorDiv(micros, microsPerDay)
+	dst = append(appendDate(dst, d), 'T')
+	return append(appendClock(dst, micros-d*microsPerDay, digits), 'Z')
+}
+
+// AppendZonedTime writes a KindTimeTZ cell in UTC with the fractional digits that it needs, e.g. 10:34:56.12Z.
+func AppendZonedTime(dst []byte, c connectors.Cell) []byte {
+	v := c.Int() - int64(c.Offset())*microsPerSecond
+	return append(appendClock(dst, v-floorDiv(v, microsPerDay)*microsPerDay, -1), 'Z')
+}
+
+// duration is an interval in µs: a month is 365.25/12 days.
+func duration(months, days int32, micros int64) int64 {
+	return int64(months)*microsPerMonth + int64(days)*microsPerDay + micros
+}
+
+// AppendInterval writes an interval as P1Y2M3DT4H5M6.789S, every part always there.
+func AppendInterval(dst []byte, months, days int32, micros int64) []byte {
+	dst = appendInt(append(dst, 'P'), int64(months/12))
+	dst = appendInt(append(dst, 'Y'), int64(months%12))
+	dst = appendInt(append(dst, 'M'), int64(days))
+	dst = append(dst, 'D', 'T')
+	dst = appendInt(dst, micros/(3600*microsPerSecond))
+	dst = appendInt(append(dst, 'H'), micros/(60*microsPerSecond)%60)
+	dst = append(dst, 'M')
+	rest := micros % (60 * microsPerSecond)
+	if rest < 0 {
+		dst = append(dst, '-')
+		rest = -rest
+	}
+	dst = appendInt(dst, rest/microsPerSecond)
+	return append(appendFraction(dst, int(rest%microsPerSecond), -1), 'S')
+}
