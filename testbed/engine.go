@@ -36,7 +36,8 @@ func connect(ctx context.Context) (*engine, error) {
 	if err := os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true"); err != nil {
 		return nil, fmt.Errorf("set environment: %w", err)
 	}
-	if _, set := os.LookupEnv("TESTCONTAINERS_HOST_OVERRIDE"); !set && os.Getenv("DOCKER_HOST") == "" && engineIsHere() {
+	socket := os.Getenv("DOCKER_HOST") == "" || strings.HasPrefix(os.Getenv("DOCKER_HOST"), "unix:")
+	if _, set := os.LookupEnv("TESTCONTAINERS_HOST_OVERRIDE"); !set && socket && engineIsHere() {
 		if err := os.Setenv("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1"); err != nil {
 			return nil, fmt.Errorf("set environment: %w", err)
 		}
@@ -50,6 +51,10 @@ func connect(ctx context.Context) (*engine, error) {
 	}
 	if err := provider.Health(ctx); err != nil {
 		return nil, fmt.Errorf("reach the container engine: %w", err)
+	}
+	// Testcontainers looks elsewhere when nothing answers at DOCKER_HOST; that would not be the engine that was asked for.
+	if asked, got := os.Getenv("DOCKER_HOST"), provider.Client().DaemonHost(); asked != "" && asked != got {
+		return nil, fmt.Errorf("reach the container engine: nothing answers at DOCKER_HOST=%s", asked)
 	}
 	host, err := provider.DaemonHost(ctx)
 	if err != nil {
