@@ -41,6 +41,7 @@ type Description struct {
 	Config     *ConfigDef
 	OwnOffsets bool // source: Commit is the durable write (a Kafka consumer group)
 	Keeper     bool // sink: OffsetKeeper
+	OwnRecords bool // sink: a Keeper, when Settings.ExactlyOnce, that writes the records of the offset store itself (Kafka): the runtime writes no copy
 }
 
 // Settings is what the runtime gives to a task beside its configuration.

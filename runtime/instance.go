@@ -1,0 +1,364 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/pprof"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// instance is one run of a task: a source, its sinks and what is on its way between them. It ends with the first error or
+// when it is stopped, and is never used again.
+type instance struct {
+	connector string
+	log       *slog.Logger
+	source    connectors.SourceTask
+	sinks     []*sinkRun
+	store     offsets.Store
+	limits    limits
+	pool      *connectors.Pool
+	budget    *budget
+	tracker   *offsets.Tracker // plain positions: acknowledged by every sink
+	changed   func()           // called when everything is connected, and when the source has ended
+
+	hard   context.Context // ends with the instance; its cause is the error
+	cancel context.CancelCauseFunc
+	owned  sync.WaitGroup
+
+	polled chan polled
+	drains chan chan error
+	wake   chan struct{} // something was acknowledged
+
+	next       connectors.BatchID
+	newest     offsets.Partition // of the batch before
+	moved      atomic.Uint64     // counts everything that makes room or is acknowledged
+	progressed atomic.Bool
+	connected  atomic.Bool
+	idle       atomic.Bool
+
+	mu      sync.Mutex
+	sources map[offsets.Partition]bool // that batches came from
+	unsplit map[offsets.Partition]bool // stored without a record for any of several sinks
+	begun   bool                       // the only sink keeps offsets and has some
+
+	committing sync.Mutex                           // one write of offsets in flight
+	unforgot   map[offsets.Partition]offsets.Offset // stored, and the source does not know it yet
+}
+
+type polled struct {
+	batch *connectors.Batch
+	err   error
+}
+
+// errGrace is the cause of a hard stop after the grace period.
+var errGrace = errors.New("the graceful stop took too long")
+
+func newInstance(parent context.Context, connector string, l limits, store offsets.Store, memory *budget, log *slog.Logger) *instance {
+	t := &instance{
+		connector: connector, log: log, store: store, limits: l,
+		pool: &connectors.Pool{}, budget: newBudget(l.budget, memory), tracker: offsets.NewTracker(),
+		unsplit: map[offsets.Partition]bool{}, sources: map[offsets.Partition]bool{},
+		unforgot: map[offsets.Partition]offsets.Offset{},
+		polled:   make(chan polled), drains: make(chan chan error), wake: make(chan struct{}, 1),
+		changed: func() {},
+	}
+	t.hard, t.cancel = context.WithCancelCause(parent)
+	return t
+}
+
+// addSink adds a sink; fanOut tells that there are several.
+func (t *instance) addSink(plan sinkPlan, task connectors.SinkTask, exactlyOnce, fanOut bool) {
+	s := &sinkRun{run: t, plan: plan, task: task, held: map[connectors.BatchID]struct{}{}}
+	d := plan.factory.Describe()
+	if k, ok := task.(connectors.OffsetKeeper); ok && d.Keeper && (!d.OwnRecords || exactlyOnce) {
+		s.keeper, s.copied = k, d.OwnRecords
+	}
+	if fanOut {
+		s.tracker = offsets.NewTracker()
+		s.has = map[offsets.Partition]connectors.Order{}
+	}
+	t.sinks = append(t.sinks, s)
+}
+
+func (t *instance) fail(err error) { t.cancel(err) }
+
+// spawn starts a goroutine of the instance under a name that profiles show.
+func (t *instance) spawn(name string, f func()) {
+	t.owned.Add(1)
+	go func() {
+		defer t.owned.Done()
+		pprof.Do(context.Background(), pprof.Labels("connector", t.connector, "goroutine", name), func(context.Context) { f() })
+	}()
+}
+
+// run starts everything, moves batches until stop ends or something fails, and stops everything. nil: it was stopped, and all
+// that was taken is durable and committed.
+func (t *instance) run(stop context.Context) error {
+	grace := context.AfterFunc(stop, func() {
+		timer := time.NewTimer(t.limits.grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			t.cancel(errGrace)
+		case <-t.hard.Done():
+		}
+	})
+	defer grace()
+	defer t.cancel(errStopping)
+	err := t.start(stop)
+	if err == nil {
+		err = t.work(stop)
+	}
+	return t.stop(err)
+}
+
+// start connects the sinks, then the source: the sinks fence earlier owners before offsets are read (I11).
+func (t *instance) start(stop context.Context) error {
+	ctx, cancel := both(t.hard, stop)
+	defer cancel()
+	for _, s := range t.sinks {
+		if err := guard("start", func() error { return s.task.Start(ctx, s) }); err != nil {
+			return fmt.Errorf("start sink %s: %w", s.name(), err)
+		}
+	}
+	if _, err := t.resume(ctx, nil); err != nil {
+		return err
+	}
+	if err := guard("start", func() error { return t.source.Start(ctx, &sourceSession{run: t}) }); err != nil {
+		return fmt.Errorf("start source: %w", err)
+	}
+	t.connected.Store(true)
+	t.changed()
+	return nil
+}
+
+// both returns a context that ends with either.
+func both(a, b context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(a)
+	undo := context.AfterFunc(b, cancel)
+	return ctx, func() { undo(); cancel() }
+}
+
+// work runs the three goroutines of an instance: this one delivers, "poll" waits for the source, "commit" writes offsets.
+func (t *instance) work(stop context.Context) error {
+	pollCtx, endPoll := both(t.hard, stop)
+	commitCtx, endCommit := context.WithCancel(t.hard)
+	polling, committing := make(chan struct{}), make(chan struct{})
+	t.spawn("poll", func() { defer close(polling); t.poll(pollCtx) })
+	t.spawn("commit", func() { defer close(committing); t.committer(commitCtx) })
+
+	err := t.loop(stop)
+	if err != nil {
+		t.cancel(err)
+	}
+	endPoll()
+	t.await(polling)
+	if err == nil {
+		err = t.flush(t.hard)
+	}
+	endCommit()
+	t.await(committing)
+	return t.lastCommit(err)
+}
+
+// await waits for a goroutine that was told to end, answering the drains it may be waiting for; not longer than twice the grace
+// period, for a connector that ignores its context must not stop the worker.
+func (t *instance) await(done <-chan struct{}) {
+	timer := time.NewTimer(2 * t.limits.grace)
+	defer timer.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case req := <-t.drains:
+			req <- errStopping
+		case <-timer.C:
+			t.log.Error("a connector did not return after its context ended; its goroutine is left behind")
+			t.cancel(errGrace)
+			return
+		}
+	}
+}
+
+// lastCommit stores what was acknowledged before the end.
+func (t *instance) lastCommit(err error) error {
+	if connectors.ClassOf(err) == connectors.Fenced && err != nil {
+		return err // I6
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.hard), t.limits.grace)
+	defer cancel()
+	if cerr := t.commit(ctx); cerr != nil {
+		if err == nil {
+			return cerr
+		}
+		t.log.Warn("the last offsets were not written; what they cover will be sent again", "error", cerr)
+	}
+	return err
+}
+
+// stop ends the connectors and the goroutines.
+func (t *instance) stop(err error) error {
+	t.cancel(errStopping) // a cause set before stays
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.hard), t.limits.grace)
+	defer cancel()
+	if serr := guard("stop", func() error { return t.source.Stop(ctx) }); serr != nil {
+		t.log.Warn("stop source", "error", serr)
+	}
+	for _, s := range t.sinks {
+		if serr := guard("stop", func() error { return s.task.Stop(ctx) }); serr != nil {
+			t.log.Warn("stop sink", "sink", s.name(), "error", serr)
+		}
+	}
+	t.budget.close()
+	return err
+}
+
+// poll is the goroutine that waits for the source.
+func (t *instance) poll(ctx context.Context) {
+	for {
+		b, err := guarded("poll", func() (*connectors.Batch, error) { return t.source.Poll(ctx) })
+		if ctx.Err() != nil {
+			if b != nil {
+				b.Release()
+			}
+			return
+		}
+		if b == nil && err == nil {
+			err = connectors.AsPermanent(errors.New("poll source: it returned neither a batch nor an error"))
+		}
+		select {
+		case t.polled <- polled{b, err}:
+		case <-ctx.Done():
+			if b != nil {
+				b.Release()
+			}
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// loop moves batches from the source to the sinks. It is the half of I1 that lies before the sinks: a batch is registered,
+// then put; nothing of it is committed before all sinks have acknowledged it (commit).
+func (t *instance) loop(stop context.Context) error {
+	var stalled <-chan time.Time
+	var seen uint64
+	for {
+		select {
+		case <-stop.Done():
+			return nil
+		case <-t.hard.Done():
+			return context.Cause(t.hard)
+		case p := <-t.polled:
+			if err := t.take(p); err != nil {
+				return err
+			}
+		case done := <-t.drains:
+			err := t.settle()
+			done <- err
+			if err != nil {
+				return err
+			}
+		case <-t.budget.full:
+			// The window is full. Sinks that are busy make room by themselves; flush only when nothing moves.
+			if stalled == nil {
+				seen, stalled = t.moved.Load(), time.After(stallPause)
+			}
+		case <-stalled:
+			stalled = nil
+			if t.budget.waiting() == 0 {
+				continue
+			}
+			if now := t.moved.Load(); now != seen {
+				seen, stalled = now, time.After(stallPause)
+				continue
+			}
+			if err := t.flush(t.hard); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+const stallPause = 10 * time.Millisecond
+
+func (t *instance) take(p polled) error {
+	if p.err == nil {
+		return t.deliver(p.batch)
+	}
+	if !errors.Is(p.err, io.EOF) {
+		return fmt.Errorf("poll source: %w", p.err)
+	}
+	if err := t.settle(); err != nil {
+		return err
+	}
+	t.idle.Store(true)
+	t.changed()
+	t.log.Info("the source has ended; everything is durable")
+	return nil
+}
+
+// settle makes everything that was taken durable and committed.
+func (t *instance) settle() error {
+	if err := t.flush(t.hard); err != nil {
+		return err
+	}
+	return t.commit(t.hard)
+}
+
+func (t *instance) flush(ctx context.Context) error {
+	for _, s := range t.sinks {
+		if err := guard("flush", func() error { return s.task.Flush(ctx) }); err != nil {
+			if cause := context.Cause(t.hard); cause != nil {
+				return cause
+			}
+			return fmt.Errorf("flush sink %s: %w", s.name(), err)
+		}
+	}
+	return nil
+}
+
+// deliver registers a batch and hands it to every sink.
+func (t *instance) deliver(b *connectors.Batch) error {
+	if !t.note(b.Source) {
+		b.Release()
+		return t.needsResync(t.sinks[0], b.Source)
+	}
+	t.next++
+	b.ID = t.next
+	for _, s := range t.sinks {
+		if s.tracker == nil {
+			continue
+		}
+		e, err := connectors.Progress{Partition: b.Source, Offset: b.Offset, Through: b.Through}.Entry(s.plan.alias)
+		if err != nil {
+			b.Release()
+			return connectors.AsPermanent(err)
+		}
+		s.tracker.Add(uint64(b.ID), e, 1)
+	}
+	t.tracker.Add(uint64(b.ID), offsets.Entry{Partition: b.Source, Offset: b.Offset}, len(t.sinks), b.Extra...)
+	b.Retain(len(t.sinks) - 1)
+	for i, s := range t.sinks {
+		if err := s.put(t.hard, b); err != nil {
+			for range t.sinks[i+1:] {
+				b.Release()
+			}
+			if cause := context.Cause(t.hard); cause != nil {
+				return cause
+			}
+			return err
+		}
+	}
+	return nil
+}

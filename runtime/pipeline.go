@@ -1,0 +1,331 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// defaultSink is the name under which the catalog has the sink of a source connector that names none.
+const defaultSink = "kafka"
+
+// pipeline is a resolved configuration: one source and where it writes to.
+type pipeline struct {
+	source       connectors.SourceFactory
+	config       connectors.Config // of the source
+	sinks        []sinkPlan
+	maxTasks     int
+	exactlyOnce  bool
+	offsetsTopic string
+	limits       limits
+}
+
+type sinkPlan struct {
+	alias   string // "" for the only one
+	factory connectors.SinkFactory
+	config  connectors.Config
+}
+
+// resolve finds the parts of a configuration. The values are the framework's keys and everything that is wrong with the
+// names; the pipeline is only usable when they hold no error.
+func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigValue) {
+	def := Framework()
+	values, _ := def.Validate(c)
+	p := &pipeline{maxTasks: 1, limits: readLimits(c, w.options.Config, w.options.CommitInterval)}
+	if n, ok := number(c, "tasks.max"); ok && n > 0 {
+		p.maxTasks = int(n)
+	}
+	class := strings.TrimSpace(c[keyClass])
+	if class == "" {
+		return p, values
+	}
+	p.source = w.options.Catalog.Source(class)
+	if p.source == nil {
+		return p, addError(values, keyClass, w.classProblem(class))
+	}
+	values = p.findSinks(w, c, values)
+	p.config = only(c, p.source.Describe().Config, def)
+	values = append(values, p.unknownKeys(c, def)...)
+	p.offsetsTopic = strings.TrimSpace(c["offsets.storage.topic"])
+	if p.offsetsTopic != "" && w.options.StoreFor == nil {
+		values = addError(values, "offsets.storage.topic", errors.New("The 'offsets.storage.topic' value is invalid: not supported yet here: all offsets are kept in the worker's store")) //nolint:staticcheck // shown as it is
+	}
+	return p, p.checkExactlyOnce(w, c, values)
+}
+
+func (w *Worker) classProblem(class string) error {
+	if w.options.Catalog.Sink(class) == nil {
+		return fmt.Errorf("find %s: %w", keyClass, w.options.Catalog.unknown(class))
+	}
+	return fmt.Errorf("%s %s is a sink, and a sink connector that reads topics is not supported yet (Kafka as a source is missing); "+
+		"name it as a direct sink of a source connector: sinks=a, sinks.a.connector.class=%s", keyClass, class, class)
+}
+
+func (p *pipeline) findSinks(w *Worker, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
+	aliases := connectors.SplitList(c[keySinks])
+	if len(aliases) == 0 {
+		f := w.options.Catalog.Sink(defaultSink)
+		if f == nil {
+			return addError(values, keySinks, fmt.Errorf("the configuration names no sinks, and the default sink %q is not here; name direct sinks: sinks=a, sinks.a.connector.class=…", defaultSink))
+		}
+		p.sinks = []sinkPlan{{factory: f, config: w.sinkConfig(f, c)}}
+		return values
+	}
+	seen := map[string]bool{}
+	for _, alias := range aliases {
+		if seen[alias] {
+			values = addError(values, keySinks, fmt.Errorf("sinks names %q twice", alias))
+			continue
+		}
+		seen[alias] = true
+		own := connectors.Config{}
+		for name, v := range c {
+			if rest, ok := strings.CutPrefix(name, prefixSinks+alias+"."); ok {
+				own[rest] = v
+			}
+		}
+		key := prefixSinks + alias + "." + keyClass
+		class := strings.TrimSpace(own[keyClass])
+		if class == "" {
+			values = addError(values, key, fmt.Errorf("The '%s' value is invalid: A value is required", key)) //nolint:staticcheck // the reference's text
+			continue
+		}
+		f := w.options.Catalog.Sink(class)
+		if f == nil {
+			values = addError(values, key, fmt.Errorf("find %s: %w", key, w.options.Catalog.unknown(class)))
+			continue
+		}
+		plan := sinkPlan{alias: alias, factory: f, config: w.sinkConfig(f, own)}
+		if len(aliases) == 1 {
+			plan.alias = ""
+		}
+		p.sinks = append(p.sinks, plan)
+	}
+	return values
+}
+
+// sinkConfig is what a sink sees: the keys of its own definition and those of the framework that sinks read. The default
+// sink also takes its own keys from the worker, as Connect's producers do (bootstrap.servers, security.protocol, …).
+func (w *Worker) sinkConfig(f connectors.SinkFactory, c connectors.Config) connectors.Config {
+	d := f.Describe()
+	out := connectors.Config{}
+	if answers(d, defaultSink) {
+		for name, v := range w.options.Config {
+			if k := d.Config.Find(name); k != nil && !k.Prefix {
+				out[name] = v
+			}
+		}
+	}
+	for name, v := range c {
+		if d.Config.Find(name) != nil || passed(name) {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+func (p *pipeline) checkExactlyOnce(w *Worker, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
+	p.exactlyOnce = strings.EqualFold(strings.TrimSpace(w.options.Config["exactly.once.source.support"]), "enabled")
+	if !strings.EqualFold(strings.TrimSpace(c["exactly.once.support"]), "required") {
+		return values
+	}
+	if !p.exactlyOnce {
+		return addError(values, "exactly.once.support", errors.New("this worker does not have exactly-once support for sources enabled; set exactly.once.source.support=enabled in its properties"))
+	}
+	for _, s := range p.sinks {
+		if d := s.factory.Describe(); !d.Keeper {
+			values = addError(values, "exactly.once.support", fmt.Errorf("exactly.once.support is required, but sink %s cannot store offsets with the data", d.Class))
+		}
+	}
+	return values
+}
+
+// unknownKeys reports configured names that nobody reads, each with the nearest known one.
+func (p *pipeline) unknownKeys(c connectors.Config, def *connectors.ConfigDef) []connectors.ConfigValue {
+	defs := []*connectors.ConfigDef{def, p.source.Describe().Config}
+	known := map[string]*connectors.ConfigDef{}
+	aliases := connectors.SplitList(c[keySinks])
+	for i, s := range p.sinks {
+		if len(aliases) == 0 {
+			defs = append(defs, s.factory.Describe().Config)
+			continue
+		}
+		alias := s.alias
+		if alias == "" {
+			alias = aliases[i]
+		}
+		known[alias] = s.factory.Describe().Config
+	}
+	var names []string
+	for name := range c {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var out []connectors.ConfigValue
+	for _, name := range names {
+		if problem := unknownKey(name, defs, known, aliases); problem != "" {
+			out = append(out, connectors.ConfigValue{Name: name, Errors: []string{problem}, Visible: true})
+		}
+	}
+	return out
+}
+
+func unknownKey(name string, defs []*connectors.ConfigDef, sinks map[string]*connectors.ConfigDef, aliases []string) string {
+	prefix := ""
+	if rest, ok := strings.CutPrefix(name, prefixSinks); ok {
+		alias, key, _ := strings.Cut(rest, ".")
+		def := sinks[alias]
+		switch {
+		case def != nil:
+			if key == keyClass || passed(key) {
+				return ""
+			}
+			prefix, name, defs = prefixSinks+alias+".", key, []*connectors.ConfigDef{def}
+		case contains(aliases, alias):
+			return "" // its class is already an error
+		default:
+			return fmt.Sprintf("unknown key %s; sinks does not name %q", name, alias)
+		}
+	}
+	best, distance := "", len(name)/2+1
+	for _, d := range defs {
+		if d.Find(name) != nil {
+			return ""
+		}
+		for i := range d.Keys {
+			if n := editDistance(name, d.Keys[i].Name); n < distance {
+				best, distance = d.Keys[i].Name, n
+			}
+		}
+	}
+	if best == "" {
+		return "unknown key " + prefix + name
+	}
+	return fmt.Sprintf("unknown key %s%s; did you mean %s%s?", prefix, name, prefix, best)
+}
+
+// validate resolves and lets every factory check its own keys; live connection checks included, once the names are right.
+func (w *Worker) validate(ctx context.Context, c connectors.Config) (*pipeline, []connectors.ConfigValue) {
+	p, values := w.resolve(c)
+	if p.source == nil || len(connectors.Errors(values)) > 0 {
+		return p, values
+	}
+	source, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
+		return p.source.Validate(ctx, only(p.config, p.source.Describe().Config)), nil
+	})
+	if err != nil {
+		values = addError(values, keyClass, err)
+	}
+	values = merge(values, source)
+	for _, s := range p.sinks {
+		of, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
+			return s.factory.Validate(ctx, only(s.config, s.factory.Describe().Config)), nil
+		})
+		if err != nil {
+			values = addError(values, keySinks, err)
+		}
+		if name := strings.TrimSpace(c[keySinks]); name != "" {
+			alias := s.alias
+			if alias == "" {
+				alias = connectors.SplitList(name)[0]
+			}
+			of = prefixed(prefixSinks+alias+".", of)
+		}
+		values = merge(values, of)
+	}
+	return p, values
+}
+
+func prefixed(prefix string, values []connectors.ConfigValue) []connectors.ConfigValue {
+	out := make([]connectors.ConfigValue, 0, len(values))
+	for _, v := range values {
+		name := v.Name
+		v.Name = prefix + name
+		texts := make([]string, 0, len(v.Errors))
+		for _, e := range v.Errors {
+			if strings.Contains(e, "'"+name+"'") {
+				e = strings.Replace(e, "'"+name+"'", "'"+v.Name+"'", 1)
+			} else {
+				e = strings.TrimSuffix(prefix, ".") + ": " + e
+			}
+			texts = append(texts, e)
+		}
+		v.Errors = texts
+		out = append(out, v)
+	}
+	return out
+}
+
+// merge adds more to values; a key that both have keeps one entry with the errors of both.
+func merge(values, more []connectors.ConfigValue) []connectors.ConfigValue {
+	at := map[string]int{}
+	for i := range values {
+		at[values[i].Name] = i
+	}
+	for _, v := range more {
+		i, ok := at[v.Name]
+		if !ok {
+			at[v.Name] = len(values)
+			values = append(values, v)
+			continue
+		}
+		for _, e := range v.Errors {
+			if !contains(values[i].Errors, e) {
+				values[i].Errors = append(values[i].Errors, e)
+			}
+		}
+	}
+	return values
+}
+
+func addError(values []connectors.ConfigValue, name string, err error) []connectors.ConfigValue {
+	return merge(values, []connectors.ConfigValue{{Name: name, Errors: []string{err.Error()}, Visible: true}})
+}
+
+// only keeps the entries that one of the definitions covers.
+func only(c connectors.Config, defs ...*connectors.ConfigDef) connectors.Config {
+	out := connectors.Config{}
+	for name, v := range c {
+		for _, d := range defs {
+			if d.Find(name) != nil {
+				out[name] = v
+				break
+			}
+		}
+	}
+	return out
+}
+
+func contains(list []string, v string) bool {
+	for _, s := range list {
+		if s == v {
+			return true
+		}
+	}
+	return false
+}
+
+// editDistance is the number of inserted, removed and replaced bytes between two names.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		before := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := before
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			before = row[j]
+			row[j] = min(row[j]+1, row[j-1]+1, cost)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,192 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
+)
+
+var errStopping = connectors.ErrStopped
+
+// sourceSession is what an instance lends to its source.
+type sourceSession struct {
+	run      *instance
+	estimate atomic.Int64 // size of the newest batch: what the next one reserves before it is known
+}
+
+const (
+	smallBatch    = 16 << 10
+	batchOverhead = 512 // what a batch without records is charged, so that positions are bounded, too
+)
+
+// NewBatch implements connectors.SourceSession. A batch is charged an estimate when it is begun and its size when it is
+// finished.
+func (s *sourceSession) NewBatch(ctx context.Context, p offsets.Partition) (*connectors.Builder, error) {
+	r := s.run
+	charged := min(max(s.estimate.Load(), smallBatch), r.budget.limit/4+1)
+	if err := r.budget.acquire(ctx, r.hard.Done(), charged); err != nil {
+		return nil, err
+	}
+	w := connectors.NewBuilder(p, r.pool, func(*connectors.Batch) {
+		r.budget.charge(-charged)
+		r.moved.Add(1)
+	})
+	w.OnFinish(func(b *connectors.Batch) {
+		size := int64(b.Size()) + batchOverhead
+		r.budget.charge(size - charged)
+		charged = size
+		s.estimate.Store(size)
+	})
+	return w, nil
+}
+
+// Offsets implements connectors.SourceSession.
+func (s *sourceSession) Offsets(ctx context.Context, p ...offsets.Partition) ([]offsets.Entry, error) {
+	return s.run.resume(ctx, p)
+}
+
+// Drain implements connectors.SourceSession. It drains everything, whatever the partitions.
+func (s *sourceSession) Drain(ctx context.Context, _ ...offsets.Partition) error {
+	r := s.run
+	done := make(chan error, 1)
+	select {
+	case r.drains <- done:
+	case <-r.hard.Done():
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sinkRun is one sink of an instance, and what the instance lends to it.
+type sinkRun struct {
+	run    *instance
+	plan   sinkPlan
+	task   connectors.SinkTask
+	keeper connectors.OffsetKeeper // nil when it stores no offsets
+	copied bool                    // its positions are the store's own records: the runtime writes none for it
+
+	tracker *offsets.Tracker // its own position; nil when it is the only sink
+
+	mu      sync.Mutex
+	held    map[connectors.BatchID]struct{}        // taken and not acknowledged
+	has     map[offsets.Partition]connectors.Order // one of several sinks: what it already had at the start
+	charged int64
+}
+
+func (s *sinkRun) name() string {
+	if s.plan.alias != "" {
+		return s.plan.alias
+	}
+	return s.plan.factory.Describe().Class
+}
+
+// Ack implements connectors.SinkSession.
+func (s *sinkRun) Ack(id connectors.BatchID) {
+	s.mu.Lock()
+	_, ok := s.held[id]
+	delete(s.held, id)
+	s.mu.Unlock()
+	if !ok {
+		s.run.fail(connectors.AsPermanent(fmt.Errorf("sink %s acknowledged batch %d, which it does not hold", s.name(), id)))
+		return
+	}
+	s.acknowledge(id)
+}
+
+func (s *sinkRun) acknowledge(id connectors.BatchID) {
+	r := s.run
+	r.moved.Add(1)
+	grew := s.tracker != nil && s.tracker.Ack(uint64(id))
+	if r.tracker.Ack(uint64(id)) || grew {
+		r.progressed.Store(true)
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Reject implements connectors.SinkSession: nothing is tolerated.
+func (s *sinkRun) Reject(_ context.Context, b *connectors.Batch, record int, cause error) error {
+	stream := ""
+	if record < len(b.Records) && int(b.Records[record].Stream) < len(b.Streams) {
+		stream = b.Streams[b.Records[record].Stream].Topic
+	}
+	return connectors.AsPermanent(fmt.Errorf("sink %s cannot write a record of %s: %w", s.name(), stream, cause))
+}
+
+// Fail implements connectors.SinkSession.
+func (s *sinkRun) Fail(err error) {
+	if err == nil {
+		err = errors.New("no cause was given")
+	}
+	s.run.fail(fmt.Errorf("sink %s: %w", s.name(), err))
+}
+
+// Charge implements connectors.SinkSession.
+func (s *sinkRun) Charge(n int) {
+	s.run.budget.charge(int64(n))
+	if n < 0 {
+		s.run.moved.Add(1)
+	}
+}
+
+// put hands a batch (or the part of it that the sink has not got) to the sink. It uses up one reference of b.
+func (s *sinkRun) put(ctx context.Context, b *connectors.Batch) error {
+	skip, all := s.skips(b)
+	if all {
+		b.Release()
+		s.acknowledge(b.ID)
+		return nil
+	}
+	if skip > 0 {
+		b = b.From(skip)
+	}
+	s.mu.Lock()
+	s.held[b.ID] = struct{}{}
+	s.mu.Unlock()
+	if err := guard("put", func() error { return s.task.Put(ctx, b) }); err != nil {
+		b.Release()
+		return fmt.Errorf("put batch into sink %s: %w", s.name(), err)
+	}
+	return nil
+}
+
+// skips tells how many leading records of b the sink already has, or that it has all of b.
+func (s *sinkRun) skips(b *connectors.Batch) (n int, all bool) {
+	if s.has == nil {
+		return 0, false
+	}
+	s.mu.Lock()
+	has, ok := s.has[b.Source]
+	s.mu.Unlock()
+	if !ok || has == (connectors.Order{}) {
+		return 0, false
+	}
+	if covers(has, b.Through) {
+		return 0, true
+	}
+	for n < len(b.Records) && covers(has, b.Records[n].Order) {
+		n++
+	}
+	return n, false
+}
+
+// covers tells that a sink at position has got o. Minor 0 belongs to snapshots, all of whose rows share one position: having
+// one of them says nothing about the others.
+func covers(has, o connectors.Order) bool {
+	c := o.Compare(has)
+	return c < 0 || c == 0 && o.Minor != 0
+}
