@@ -25,6 +25,7 @@ type Log struct {
 	isolation sarama.IsolationLevel
 	producer  *Producer
 	handle    *Topic
+	next      map[int32]int64 // for ReadNew
 }
 
 // LogOptions describe the topic.
@@ -122,6 +123,12 @@ func (l *Log) Close() { l.producer.Close() }
 // ReadToEnd calls each with every record from the beginning to the end as it was when the call was made, of all partitions,
 // in order within a partition. Under read_committed it waits for open transactions that began before that end.
 func (l *Log) ReadToEnd(ctx context.Context, each func(partition int32, m Message) error) error {
+	l.next = nil
+	return l.ReadNew(ctx, each)
+}
+
+// ReadNew is ReadToEnd for what came since the last read. One caller at a time.
+func (l *Log) ReadNew(ctx context.Context, each func(partition int32, m Message) error) error {
 	if err := l.read(ctx, each); err != nil {
 		return fmt.Errorf("read topic %s to its end: %w", l.topic, err)
 	}
@@ -144,10 +151,15 @@ func (l *Log) read(ctx context.Context, each func(int32, Message) error) error {
 	if err != nil {
 		return explain(err)
 	}
+	if l.next == nil {
+		l.next = map[int32]int64{}
+	}
 	for _, id := range parts {
-		if err := r.partition(ctx, id); err != nil {
+		at, err := r.partition(ctx, id, l.next[id])
+		if err != nil {
 			return err
 		}
+		l.next[id] = at
 	}
 	return nil
 }

@@ -17,15 +17,19 @@ type logReader struct {
 	maxBytes  int32
 }
 
-// partition reads up to the high watermark of now; with read_committed that includes waiting for the transactions that are
-// open below it.
-func (r *logReader) partition(ctx context.Context, id int32) error {
+// partition reads from an offset up to the high watermark of now, and returns the offset to go on from; with
+// read_committed that includes waiting for the transactions that are open below it.
+func (r *logReader) partition(ctx context.Context, id int32, from int64) (int64, error) {
 	first, end, err := r.bounds(ctx, id)
 	if err != nil {
-		return fmt.Errorf("partition %d: %w", id, explain(err))
+		return 0, fmt.Errorf("partition %d: %w", id, explain(err))
 	}
 	failures := 0
-	for at := first; at < end; {
+	at := max(first, from)
+	if from > end {
+		at = first // the topic was made anew
+	}
+	for at < end {
 		next, err := r.fetch(ctx, id, at, end)
 		switch {
 		case err == nil:
@@ -33,17 +37,17 @@ func (r *logReader) partition(ctx context.Context, id int32) error {
 			at = next
 			continue
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return 0, ctx.Err()
 		case !retriable(err) || failures >= 20:
-			return fmt.Errorf("partition %d at offset %d: %w", id, at, explain(err))
+			return 0, fmt.Errorf("partition %d at offset %d: %w", id, at, explain(err))
 		}
 		failures++
 		if err := sleep(ctx, time.Duration(min(failures, 10))*20*time.Millisecond); err != nil {
-			return err
+			return 0, err
 		}
 		_, _ = wait(ctx, func() (struct{}, error) { return struct{}{}, r.client.RefreshMetadata(r.topic) }) // the next fetch tells
 	}
-	return nil
+	return at, nil
 }
 
 // bounds are the log's start and its high watermark.
