@@ -1,0 +1,60 @@
+# Freshet's build. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+# Packages tested at the same time, and the limit for one package's tests.
+TEST_P ?= 2
+TEST_TIMEOUT ?= 20m
+# Packages whose tests need no server: they run once more with released memory overwritten, under the race detector where
+# there is a C compiler.
+FAST = $$($(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... | awk '!/\/testbed|\/e2e|\/demo/ { print $$1 }')
+RACE = $(if $(shell command -v gcc),-race)
+# Packages with benchmarks.
+BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -r dirname | sort -u)
+BENCH ?= .
+
+.PHONY: help build lint fmt test test-short images demo bench clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## bin/freshet
+	$(GO) build -trimpath -o bin/freshet ./cmd/freshet
+
+fmt: ## format every file
+	$(GO) run $(GOLANGCI) fmt
+
+lint: ## formatting, vet, staticcheck, golangci-lint
+	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$bad" ]; then echo "not formatted:"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags poison ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(GOLANGCI) run
+
+images: ## a container engine and an image for every server of the tests
+	@testdata/images/engine
+	@testdata/images/images ready
+
+test: ## everything needed, then all tests; ends with the counts
+	@if testdata/images/engine; then testdata/images/images ready; elif [ $$? != 3 ]; then exit 1; fi
+	@{ status=0; \
+	  $(GO) test -json -count=1 -p $(TEST_P) -timeout $(TEST_TIMEOUT) ./... || status=1; \
+	  $(GO) test -json -count=1 -p $(TEST_P) -timeout $(TEST_TIMEOUT) -tags poison $(RACE) $(FAST) || status=1; \
+	  exit $$status; } | $(GO) run ./testbed/summary
+
+test-short: ## only tests that need no server
+	@$(GO) test -json -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(FAST) | $(GO) run ./testbed/summary
+
+demo: ## two databases, a broker and a worker that is killed half-way; needs no Docker
+	$(GO) run ./cmd/freshet demo
+
+bench: ## the hot paths' benchmarks; BENCH=regexp chooses
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(BENCHED)
+
+clean: ## built files, and every container that tests left behind
+	rm -rf bin
+	@if docker version >/dev/null 2>&1; then docker ps -aq --filter label=freshet.testbed | xargs -r docker rm -fv; fi
