@@ -1,0 +1,99 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a child whose end is watched.
+type process struct {
+	cmd  *exec.Cmd
+	log  string
+	done chan struct{} // closed when it has ended
+	err  error         // of Wait; valid after done
+}
+
+// startProcess starts a child that writes what it prints to the end of the file log.
+func startProcess(log, executable string, args ...string) (*process, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of %s: %w", args[0], err)
+	}
+	defer func() { _ = out.Close() }() // the child has its own descriptor
+	p := &process{cmd: exec.Command(executable, args...), log: log, done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.SysProcAttr = childAttributes(syscall.SIGKILL)
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start freshet %s: %w", args[0], err)
+	}
+	go p.wait()
+	return p, nil
+}
+
+func (p *process) wait() {
+	p.err = p.cmd.Wait()
+	close(p.done)
+}
+
+// kill ends the child without a chance to clean up and returns when it is gone.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // the only error is that it has ended already
+	<-p.done
+}
+
+// stop asks the child to end and waits; after ten seconds it is killed.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // as above
+	timer := time.NewTimer(10 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+	case <-timer.C:
+		p.kill()
+	}
+}
+
+// lastWords returns the end of the child's log for an error message.
+func (p *process) lastWords() string {
+	if p == nil {
+		return ""
+	}
+	text, err := os.ReadFile(p.log)
+	if err != nil || len(text) == 0 {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(lines) > 15 {
+		lines = lines[len(lines)-15:]
+	}
+	return "\nthe worker's last words:\n  " + strings.Join(lines, "\n  ")
+}
+
+// startWorker starts the worker and cancels the run when it ends by itself.
+func (d *demo) startWorker(ctx context.Context, cancel context.CancelCauseFunc) error {
+	args := append([]string{"run"}, d.connectorFiles()...)
+	p, err := startProcess(d.path("worker.log"), d.Executable, append(args, "-c", d.path("worker.properties"))...)
+	if err != nil {
+		return err
+	}
+	d.worker = p
+	go d.watchWorker(ctx, p, cancel)
+	return nil
+}
+
+// watchWorker ends with the worker or with the run.
+func (d *demo) watchWorker(ctx context.Context, p *process, cancel context.CancelCauseFunc) {
+	select {
+	case <-ctx.Done():
+	case <-p.done:
+		if p.cmd.ProcessState != nil && p.cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
+			return // killed by the demo
+		}
+		cancel(fmt.Errorf("the worker ended by itself: %v", p.cmd.ProcessState))
+	}
+}
