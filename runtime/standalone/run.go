@@ -1,0 +1,315 @@
+// Package standalone runs connectors from files in one process, as Kafka Connect's standalone mode does: it reads the files,
+// applies config providers, chooses where offsets are kept, and runs a runtime.Worker until it is told to stop.
+// It starts no goroutine of its own.
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/offsets/boltstore"
+	"github.com/freshet-io/freshet/runtime"
+)
+
+const (
+	keyFile        = "offset.storage.file.filename"
+	keyTopic       = "offset.storage.topic"
+	keyExactlyOnce = "exactly.once.source.support"
+
+	// DefaultFile is where offsets are kept when nothing is said.
+	DefaultFile = "freshet-offsets.db"
+	// DefaultTopic is where they are kept for an exactly-once Kafka sink when nothing is said.
+	DefaultTopic = "freshet-offsets"
+)
+
+// Options says what to run.
+type Options struct {
+	Connectors []string // connector files
+	Worker     string   // worker properties file; "" for none
+	Catalog    *runtime.Catalog
+	// KafkaStore opens offsets in a Kafka topic, with the worker's client properties; nil: not available.
+	KafkaStore func(ctx context.Context, worker connectors.Config, topic string) (offsets.Store, error)
+	Logger     *slog.Logger // nil: nothing is logged
+	Version    string
+	// UntilDone ends the run when every source has ended and all of it is durable.
+	UntilDone bool
+	// Started is called once, when every connector has been put; nil: nobody.
+	Started func(*runtime.Worker)
+}
+
+// Checked is the validation result of one connector file.
+type Checked struct {
+	Connector Connector
+	Values    []connectors.ConfigValue
+}
+
+// setup is everything read from files.
+type setup struct {
+	options    Options
+	worker     connectors.Config
+	connectors []Connector
+}
+
+func load(o Options) (*setup, error) {
+	if len(o.Connectors) == 0 {
+		return nil, errors.New("no connector file is named")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	s := &setup{options: o}
+	var err error
+	if s.worker, err = ReadWorker(o.Worker); err != nil {
+		return nil, err
+	}
+	p, err := newProviders(s.worker)
+	if err != nil {
+		return nil, err
+	}
+	if s.worker, err = p.apply(s.worker); err != nil {
+		return nil, fmt.Errorf("worker file %s: %w", o.Worker, err)
+	}
+	warnings, err := checkWorker(s.worker)
+	for _, w := range warnings {
+		o.Logger.Warn(w)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("worker file %s: %w", o.Worker, err)
+	}
+	return s, s.readConnectors(p)
+}
+
+func (s *setup) readConnectors(p *providers) error {
+	seen := map[string]string{}
+	for _, path := range s.options.Connectors {
+		c, err := ReadConnector(path)
+		if err != nil {
+			return err
+		}
+		if other, twice := seen[c.Name]; twice {
+			return fmt.Errorf("connector %s is in %s and in %s; give one another name", c.Name, other, path)
+		}
+		seen[c.Name] = path
+		if c.Config, err = p.apply(c.Config); err != nil {
+			return fmt.Errorf("connector file %s: %w", path, err)
+		}
+		s.connectors = append(s.connectors, c)
+	}
+	return nil
+}
+
+// Validate checks every connector file, live connections included, without running anything.
+func Validate(ctx context.Context, o Options) ([]Checked, error) {
+	s, err := load(o)
+	if err != nil {
+		return nil, err
+	}
+	w := s.newWorker(offsets.NewMemory(), 0, nil)
+	var out []Checked
+	for _, c := range s.connectors {
+		config := connectors.Config{}
+		for k, v := range c.Config {
+			config[k] = v
+		}
+		config["name"] = c.Name
+		out = append(out, Checked{c, w.Validate(ctx, config)})
+	}
+	return out, nil
+}
+
+func (s *setup) newWorker(store offsets.Store, interval time.Duration, changed func(string)) *runtime.Worker {
+	limit, _ := strconv.ParseInt(strings.TrimSpace(s.worker["freshet.memory.limit"]), 10, 64) // checked before
+	o := runtime.Options{
+		Catalog: s.options.Catalog, Store: store, Logger: s.options.Logger, Config: s.worker, MemoryLimit: limit,
+		CommitInterval: interval, Version: s.options.Version, Changed: changed,
+	}
+	if open := s.options.KafkaStore; open != nil {
+		o.StoreFor = func(ctx context.Context, _ string, c connectors.Config) (offsets.Store, error) {
+			return open(ctx, s.worker, strings.TrimSpace(c["offsets.storage.topic"]))
+		}
+	}
+	return runtime.NewWorker(o)
+}
+
+// Run runs the connectors until ctx ends (then it stops gracefully, and at once when hard ends), until all of them have failed
+// (the error says why), or, with UntilDone, until all sources have ended.
+func Run(ctx, hard context.Context, o Options) error {
+	s, err := load(o)
+	if err != nil {
+		return err
+	}
+	store, interval, err := s.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	changed := make(chan struct{}, 1)
+	w := s.newWorker(store, interval, func(string) {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})
+	err = s.start(ctx, w)
+	if err == nil {
+		if o.Started != nil {
+			o.Started(w)
+		}
+		err = s.watch(ctx, w, changed)
+	}
+	return errors.Join(err, w.Close(hard), store.Close())
+}
+
+func (s *setup) start(ctx context.Context, w *runtime.Worker) error {
+	for _, c := range s.connectors {
+		if err := w.Put(ctx, c.Name, c.Config, c.Target); err != nil {
+			if ctx.Err() != nil {
+				return nil // told to stop meanwhile
+			}
+			return fmt.Errorf("start connector %s (%s): %w", c.Name, c.File, err)
+		}
+		s.options.Logger.Info("connector started", "connector", c.Name, "file", c.File)
+	}
+	return nil
+}
+
+func (s *setup) watch(ctx context.Context, w *runtime.Worker, changed <-chan struct{}) error {
+	for {
+		if err := s.allFailed(w); err != nil {
+			return err
+		}
+		if s.options.UntilDone && s.allIdle(w) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+func (s *setup) allIdle(w *runtime.Worker) bool {
+	for _, c := range s.connectors {
+		if !w.Idle(c.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *setup) allFailed(w *runtime.Worker) error {
+	var out []error
+	for _, c := range s.connectors {
+		status, err := w.Status(c.Name)
+		if err != nil {
+			return err
+		}
+		if status.State == runtime.Failed {
+			out = append(out, fmt.Errorf("connector %s failed: %s", c.Name, status.Trace))
+			continue
+		}
+		failed := ""
+		for _, t := range status.Tasks {
+			if t.State != runtime.Failed {
+				return nil
+			}
+			failed = t.Trace
+		}
+		if failed == "" {
+			return nil
+		}
+		out = append(out, fmt.Errorf("connector %s failed: %s", c.Name, failed))
+	}
+	return errors.Join(out...)
+}
+
+// openStore chooses where offsets are kept: in Kafka for an exactly-once Kafka sink, else in the file or the topic that the worker
+// names, else in DefaultFile.
+func (s *setup) openStore(ctx context.Context) (offsets.Store, time.Duration, error) {
+	path, topic := strings.TrimSpace(s.worker[keyFile]), strings.TrimSpace(s.worker[keyTopic])
+	if s.exactlyOnceKafka() {
+		if topic == "" {
+			topic = DefaultTopic
+		}
+		if path != "" {
+			s.options.Logger.Warn("offsets are kept in a Kafka topic, for they are written together with the records", "topic", topic, "unused", path)
+		}
+		path = ""
+	}
+	if path == "" && topic != "" {
+		return s.openTopic(ctx, topic)
+	}
+	if path == "" {
+		path = DefaultFile
+	}
+	store, err := s.openFile(ctx, path)
+	return store, 0, err
+}
+
+func (s *setup) openTopic(ctx context.Context, topic string) (offsets.Store, time.Duration, error) {
+	if s.options.KafkaStore == nil {
+		return nil, 0, fmt.Errorf("keep offsets in Kafka topic %s: not supported yet; name a file (%s)", topic, keyFile)
+	}
+	store, err := s.options.KafkaStore(ctx, s.worker, topic)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open offsets in Kafka topic %s: %w", topic, err)
+	}
+	s.options.Logger.Info("offsets are kept in Kafka", "topic", topic)
+	return store, time.Second, nil
+}
+
+// openFile opens the offset file; one written by Kafka Connect is imported into a file beside it.
+func (s *setup) openFile(ctx context.Context, path string) (offsets.Store, error) {
+	java, err := isJava(path)
+	if err != nil {
+		return nil, err
+	}
+	if java {
+		beside := path + ".freshet.db"
+		if _, err := os.Stat(beside); errors.Is(err, os.ErrNotExist) {
+			n, err := importJava(ctx, path, beside)
+			if err != nil {
+				return nil, err
+			}
+			s.options.Logger.Info("offsets of Kafka Connect were imported", "from", path, "to", beside, "entries", n)
+		} else {
+			s.options.Logger.Warn("the offset file of Kafka Connect was imported before and is not read again; delete the imported one to import it anew", "file", path, "imported", beside)
+		}
+		path = beside
+	}
+	store, err := boltstore.Open(path)
+	if err != nil {
+		return nil, err // it names the file and what to do
+	}
+	s.options.Logger.Info("offsets are kept in a file", "file", path)
+	return store, nil
+}
+
+// exactlyOnceKafka tells that offsets have to go into the transactions of a Kafka sink.
+func (s *setup) exactlyOnceKafka() bool {
+	if !strings.EqualFold(strings.TrimSpace(s.worker[keyExactlyOnce]), "enabled") {
+		return false
+	}
+	for _, c := range s.connectors {
+		aliases := connectors.SplitList(c.Config["sinks"])
+		if len(aliases) == 0 {
+			return true
+		}
+		for _, a := range aliases {
+			f := s.options.Catalog.Sink(strings.TrimSpace(c.Config["sinks."+a+".connector.class"]))
+			if f != nil && f.Describe().OwnRecords {
+				return true
+			}
+		}
+	}
+	return false
+}
