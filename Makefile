@@ -13,6 +13,7 @@ TEST_TIMEOUT ?= 20m
 # there is a C compiler.
 FAST = $$($(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... | awk '!/\/testbed|\/e2e|\/demo/ { print $$1 }')
 RACE = $(if $(shell command -v gcc),-race)
+VERSION = $$(git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Packages with benchmarks.
 BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -r dirname | sort -u)
 BENCH ?= .
@@ -23,7 +24,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 build: ## bin/freshet
-	$(GO) build -trimpath -o bin/freshet ./cmd/freshet
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/freshet ./cmd/freshet
 
 fmt: ## format every file
 	$(GO) run $(GOLANGCI) fmt

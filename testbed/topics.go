@@ -115,7 +115,9 @@ func ReadTopics(ctx context.Context, bootstrap string, topics []string) ([]*kgo.
 			return nil, fmt.Errorf("read topics: %w", err)
 		}
 		var errs []error
-		fetches.EachError(func(topic string, p int32, err error) { errs = append(errs, fmt.Errorf("read %s[%d]: %w", topic, p, err)) })
+		fetches.EachError(func(topic string, p int32, err error) {
+			errs = append(errs, fmt.Errorf("read %s[%d]: %w", topic, p, err))
+		})
 		if err := errors.Join(errs...); err != nil {
 			return nil, err
 		}
