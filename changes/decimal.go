@@ -262,3 +262,80 @@ func decimalFloat(text []byte) float64 {
 }
 
 func appendUint(dst []byte, v uint64) []byte { return strconv.AppendUint(dst, v, 10) }
+
+// AppendDecimal writes a Connect Decimal (unscaled big-endian two's complement) as Java's BigDecimal.toString does.
+func AppendDecimal(dst, unscaled []byte, scale int32) []byte {
+	var v int64
+	if len(unscaled) <= 8 {
+		if len(unscaled) > 0 && unscaled[0] >= 0x80 {
+			v = -1
+		}
+		for _, c := range unscaled {
+			v = v<<8 | int64(c)
+		}
+		if v != math.MinInt64 {
+			var buf [20]byte
+			text := appendInt(buf[:0], max(v, -v))
+			return appendScaled(dst, text, v < 0, scale)
+		}
+	}
+	big1 := new(big.Int).SetBytes(unscaled)
+	negative := unscaled[0] >= 0x80
+	if negative {
+		big1.Sub(big1, new(big.Int).Lsh(big.NewInt(1), uint(8*len(unscaled))))
+		big1.Neg(big1)
+	}
+	return appendScaled(dst, big1.Append(nil, 10), negative, scale)
+}
+
+// AppendJavaDecimal writes plain decimal text, set to scale fractional digits, as Java's BigDecimal.toString does: numbers
+// below 0.000001 get an exponent. A negative scale leaves the digits as they are. False for what is no number.
+func AppendJavaDecimal(dst, text []byte, scale int32) ([]byte, bool) {
+	d, ok := split(text)
+	if !ok {
+		return dst, false
+	}
+	var buf [64]byte
+	if n := len(d.fraction); scale >= 0 && int(scale) != n {
+		if d, ok = split(AppendDecimalText(buf[:0], text, scale)); !ok {
+			return dst, false
+		}
+	}
+	var all [64]byte
+	return appendScaled(dst, append(append(all[:0], d.whole...), d.fraction...), d.negative, int32(len(d.fraction))), true
+}
+
+// appendScaled writes digits × 10^-scale.
+func appendScaled(dst, text []byte, negative bool, scale int32) []byte {
+	for len(text) > 1 && text[0] == '0' {
+		text = text[1:]
+	}
+	if negative && !(len(text) == 1 && text[0] == '0') {
+		dst = append(dst, '-')
+	}
+	n := len(text)
+	adjusted := n - 1 - int(scale)
+	switch {
+	case scale == 0:
+		return append(dst, text...)
+	case scale > 0 && adjusted >= -6:
+		if n <= int(scale) {
+			dst = append(dst, '0', '.')
+			for i := n; i < int(scale); i++ {
+				dst = append(dst, '0')
+			}
+			return append(dst, text...)
+		}
+		dst = append(append(dst, text[:n-int(scale)]...), '.')
+		return append(dst, text[n-int(scale):]...)
+	}
+	dst = append(dst, text[0])
+	if n > 1 {
+		dst = append(append(dst, '.'), text[1:]...)
+	}
+	dst = append(dst, 'E')
+	if adjusted >= 0 {
+		dst = append(dst, '+')
+	}
+	return appendInt(dst, int64(adjusted))
+}
