@@ -42,6 +42,24 @@ func SinkPartition(p offsets.Partition, sink string) (offsets.Partition, error) 
 	return offsets.Canonical([]byte(text + `"sink":` + string(name) + "}"))
 }
 
+// PlainPartition is the partition without the sink that SinkPartition added; "" when p is not a partition of that sink.
+func PlainPartition(p offsets.Partition, sink string) (offsets.Partition, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(p), &members); err != nil {
+		return "", fmt.Errorf("parse partition %s: %w", p, err)
+	}
+	var name string
+	if err := json.Unmarshal(members["sink"], &name); err != nil || name != sink {
+		return "", nil // none, or another sink's
+	}
+	delete(members, "sink")
+	text, err := json.Marshal(members)
+	if err != nil {
+		return "", fmt.Errorf("encode partition %s: %w", p, err)
+	}
+	return offsets.Canonical(text)
+}
+
 // ParseSinkEntry reads what Progress.Entry wrote; plain is the partition without the sink.
 func ParseSinkEntry(plain offsets.Partition, o offsets.Offset) (Progress, error) {
 	var r sinkRecord

@@ -18,6 +18,9 @@ var ErrUnknownOutcome = errors.New("the outcome of the transaction is not known"
 // transaction.timeout.ms). Nobody else owns the id; after Abort the same records may be sent again.
 var ErrTransactionAborted = errors.New("the transaction was aborted by the coordinator")
 
+// ErrDeliveryTimeout: delivery.timeout.ms is over before the record was acknowledged.
+var ErrDeliveryTimeout = errors.New("delivery.timeout.ms is over")
+
 // ErrClosed is returned after Close.
 var ErrClosed = errors.New("the Kafka producer is closed")
 

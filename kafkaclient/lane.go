@@ -224,7 +224,7 @@ func (p *Producer) refused(c *chunk, cause error) {
 	case !retriable(cause):
 		p.fail(refusal(c, explain(cause)))
 	case p.cfg.DeliveryTimeout > 0 && time.Since(c.born) > p.cfg.DeliveryTimeout:
-		p.fail(fmt.Errorf("delivery.timeout.ms=%d is over: %w", p.cfg.DeliveryTimeout.Milliseconds(), refusal(c, explain(cause))))
+		p.fail(fmt.Errorf("%w: %w", ErrDeliveryTimeout, refusal(c, explain(cause))))
 	}
 	pt.retry = append(pt.retry, c)
 	p.muteFor(pt, cause)

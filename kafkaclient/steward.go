@@ -3,6 +3,7 @@ package kafkaclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -121,7 +122,7 @@ func (p *Producer) postpone(pt *partition, cause error) {
 	pt.notBefore = time.Now().Add(p.backoff(pt.failures))
 	p.warn(pt, cause)
 	if len(pt.queue) > 0 && p.cfg.DeliveryTimeout > 0 && time.Since(pt.queue[0].born) > p.cfg.DeliveryTimeout {
-		p.fail(refusal(pt.queue[0], errors.Join(errors.New("delivery.timeout.ms is over"), explain(cause))))
+		p.fail(fmt.Errorf("%w: %w", ErrDeliveryTimeout, refusal(pt.queue[0], explain(cause))))
 	}
 }
 

@@ -154,11 +154,33 @@ func (s *Store) Load(ctx context.Context, connector string, partitions ...offset
 func (s *Store) Save(ctx context.Context, connector string, entries []offsets.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	ms, err := s.records(connector, entries)
+	if err != nil || len(ms) == 0 {
+		return err
+	}
+	if err := s.log.AppendAll(ctx, ms); err != nil {
+		return fmt.Errorf("save offsets of connector %s: %w", connector, err)
+	}
+	for _, m := range ms {
+		s.take(m)
+	}
+	return nil
+}
+
+// Records returns the records that Save would write, for a sink that writes them in its own transaction. The store knows of
+// them when Load has read them back.
+func (s *Store) Records(connector string, entries []offsets.Entry) ([]kafkaclient.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.records(connector, entries)
+}
+
+func (s *Store) records(connector string, entries []offsets.Entry) ([]kafkaclient.Message, error) {
 	var ms []kafkaclient.Message
 	for _, e := range entries {
 		keys, err := s.keys(connector, e.Partition)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		last := len(keys) - 1
 		if e.Offset != "" {
@@ -170,16 +192,7 @@ func (s *Store) Save(ctx context.Context, connector string, entries []offsets.En
 			ms = append(ms, kafkaclient.Message{Key: key})
 		}
 	}
-	if len(ms) == 0 {
-		return nil
-	}
-	if err := s.log.AppendAll(ctx, ms); err != nil {
-		return fmt.Errorf("save offsets of connector %s: %w", connector, err)
-	}
-	for _, m := range ms {
-		s.take(m)
-	}
-	return nil
+	return ms, nil
 }
 
 // keys returns the keys under which the partition lies in the topic, else the one that it gets.

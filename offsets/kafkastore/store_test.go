@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/offsets"
-	"github.com/twmb/franz-go/pkg/kfake"
 )
 
 const plain = offsets.Partition(`{"server":"orders"}`)

@@ -1,0 +1,399 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/kafkaclient"
+	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/offsets/kafkastore"
+)
+
+// exactSink writes exactly once: batches and the offset record behind them are one transaction (KIP-618). One transaction is
+// open at a time; what is put while one commits goes whole into the next (I11).
+//
+// One goroutine, "commit": it cuts and commits, and ends with Stop or the first failure.
+type exactSink struct {
+	*writer
+	storeOptions kafkastore.Options
+	store        *kafkastore.Store
+	offsets      *kafkaclient.Topic
+
+	cancel context.CancelFunc
+	ended  chan struct{}
+	wake   chan struct{}
+
+	mu      sync.Mutex // held while a batch is appended, so that a cut falls between batches
+	pending []taken    // appended, not yet cut
+	records int        // in pending
+	cutting bool       // a transaction is being committed
+	hurry   bool       // somebody waits in Flush
+	settled chan struct{}
+	err     error
+}
+
+// taken is what is left of a batch after its records were appended.
+type taken struct {
+	id      connectors.BatchID
+	bytes   int
+	partial connectors.Progress
+	extra   []offsets.Entry
+}
+
+// positionPause is how long positions without records may wait for company, so that an idle source costs one transaction a second.
+const positionPause = time.Second
+
+func newExactSink(w *writer, c, worker connectors.Config) *exactSink {
+	o := kafkastore.Options{Config: w.config, Topic: defaultOffsetsTopic, Partitions: 25, Replication: -1, Logger: w.log, Settings: map[string]string{}}
+	for _, topic := range []string{worker["offset.storage.topic"], c[keyOffsets]} {
+		if t := strings.TrimSpace(topic); t != "" {
+			o.Topic = t
+		}
+	}
+	for name, v := range worker {
+		rest, ok := strings.CutPrefix(name, "offset.storage.")
+		n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 32)
+		switch {
+		case !ok, rest == "topic", rest == "file.filename":
+		case rest == "partitions" && err == nil:
+			o.Partitions = int32(n)
+		case rest == "replication.factor" && err == nil:
+			o.Replication = int16(n)
+		default:
+			o.Settings[rest] = v
+		}
+	}
+	return &exactSink{writer: w, storeOptions: o, wake: make(chan struct{}, 1)}
+}
+
+// Start implements connectors.SinkTask. The producer comes first: it fences the earlier owner before offsets are read.
+func (s *exactSink) Start(ctx context.Context, task connectors.SinkSession) error {
+	if err := s.connect(ctx, task, kafkaclient.ProducerOptions{}); err != nil {
+		return err
+	}
+	o := s.storeOptions
+	o.Session = s.session
+	var err error
+	if s.store, err = kafkastore.Open(ctx, o); err != nil {
+		return err
+	}
+	if s.offsets, err = s.producer.Topic(ctx, o.Topic); err != nil {
+		return classify(err)
+	}
+	s.settled = make(chan struct{})
+	s.ended = make(chan struct{})
+	var commitCtx context.Context
+	commitCtx, s.cancel = context.WithCancel(context.Background())
+	go s.commitLoop(commitCtx)
+	return nil
+}
+
+// Put implements connectors.SinkTask.
+func (s *exactSink) Put(ctx context.Context, b *connectors.Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	n, err := s.write(ctx, b)
+	if err != nil {
+		s.fail(err) // a part of the batch is appended: this transaction must not be committed
+		return err
+	}
+	s.producer.Mark(uint64(b.ID))
+	s.task.Charge(n)
+	s.pending = append(s.pending, taken{
+		id: b.ID, bytes: n, partial: connectors.Progress{Partition: b.Source, Offset: b.Offset, Through: b.Through}, extra: b.Extra,
+	})
+	s.records += len(b.Records)
+	b.Release()
+	s.signal()
+	return nil
+}
+
+func (s *exactSink) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// fail ends the sink; s.mu is held.
+func (s *exactSink) fail(err error) {
+	if s.err == nil {
+		s.err = err
+		s.announce()
+	}
+}
+
+// announce tells Flush to look again; s.mu is held.
+func (s *exactSink) announce() {
+	close(s.settled)
+	s.settled = make(chan struct{})
+}
+
+func (s *exactSink) commitLoop(ctx context.Context) {
+	defer close(s.ended)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		}
+		if !s.due(ctx) {
+			continue
+		}
+		if err := s.commit(ctx); err != nil {
+			if ctx.Err() == nil {
+				s.task.Fail(err)
+			}
+			return
+		}
+	}
+}
+
+// due waits while there are only positions, for records, a flush or the end of the pause.
+func (s *exactSink) due(ctx context.Context) bool {
+	timer := time.NewTimer(positionPause)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		none, now := len(s.pending) == 0 || s.err != nil, s.records > 0 || s.hurry
+		s.mu.Unlock()
+		if none || now {
+			return !none
+		}
+		select {
+		case <-timer.C:
+			return true
+		case <-s.wake:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// commit cuts and commits everything that is pending.
+func (s *exactSink) commit(ctx context.Context) error {
+	s.mu.Lock()
+	batch := s.pending
+	err := s.err
+	if err == nil {
+		err = s.appendOffsets(ctx, batch)
+	}
+	if err != nil {
+		s.fail(err)
+		s.mu.Unlock()
+		return err
+	}
+	s.producer.Mark(0)
+	s.producer.Cut()
+	s.pending, s.records, s.cutting = nil, 0, true
+	s.mu.Unlock()
+
+	err = s.producer.Commit(ctx)
+
+	s.mu.Lock()
+	s.cutting = false
+	if err != nil {
+		err = classify(fmt.Errorf("commit to Kafka: %w", err))
+		s.pending = append(batch, s.pending...) // neither durable nor lost: the next instance reads back what is
+		s.fail(err)
+		s.mu.Unlock()
+		return err
+	}
+	s.mu.Unlock()
+	for _, t := range batch {
+		s.task.Charge(-t.bytes)
+		s.task.Ack(t.id)
+	}
+	s.mu.Lock()
+	s.announce()
+	s.mu.Unlock()
+	return nil
+}
+
+// appendOffsets writes the newest position of every partition into the transaction: the connector's own record, or with
+// several sinks the record of this one.
+func (s *exactSink) appendOffsets(ctx context.Context, batch []taken) error {
+	newest := map[offsets.Partition]connectors.Progress{}
+	extra := map[offsets.Partition]offsets.Offset{}
+	for _, t := range batch {
+		if t.partial.Offset != "" {
+			newest[t.partial.Partition] = t.partial
+		}
+		if s.settings.Sink == "" {
+			for _, e := range t.extra {
+				extra[e.Partition] = e.Offset
+			}
+		}
+	}
+	var entries []offsets.Entry
+	for _, p := range newest {
+		e, err := s.entry(p)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	for p, o := range extra {
+		entries = append(entries, offsets.Entry{Partition: p, Offset: o})
+	}
+	records, err := s.store.Records(s.settings.Connector, entries)
+	if err != nil {
+		return connectors.AsPermanent(err)
+	}
+	now := time.Now().UnixMilli()
+	for _, m := range records {
+		r := kafkaclient.Record{Key: m.Key, Value: m.Value, Timestamp: now}
+		if err := s.producer.Append(ctx, s.offsets, -1, &r); err != nil {
+			return classify(fmt.Errorf("write offset record: %w", err))
+		}
+	}
+	return nil
+}
+
+func (s *exactSink) entry(p connectors.Progress) (offsets.Entry, error) {
+	if s.settings.Sink == "" {
+		return offsets.Entry{Partition: p.Partition, Offset: p.Offset}, nil
+	}
+	e, err := p.Entry(s.settings.Sink)
+	if err != nil {
+		return e, connectors.AsPermanent(err)
+	}
+	return e, nil
+}
+
+// Flush implements connectors.SinkTask.
+func (s *exactSink) Flush(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		done, err, settled := len(s.pending) == 0 && !s.cutting, s.err, s.settled
+		s.hurry = !done && err == nil
+		s.mu.Unlock()
+		switch {
+		case err != nil:
+			return fmt.Errorf("flush to Kafka: %w", err)
+		case done:
+			return nil
+		}
+		s.signal()
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return fmt.Errorf("flush to Kafka: %w", ctx.Err())
+		}
+	}
+}
+
+// Progress implements connectors.OffsetKeeper.
+func (s *exactSink) Progress(ctx context.Context, partitions ...offsets.Partition) ([]connectors.Progress, error) {
+	if s.store == nil {
+		return nil, errors.New("read offsets from Kafka: the sink is not started")
+	}
+	if s.settings.Sink != "" {
+		return s.ownProgress(ctx, partitions)
+	}
+	entries, err := s.store.Load(ctx, s.settings.Connector, partitions...)
+	if err != nil {
+		return nil, err
+	}
+	var out []connectors.Progress
+	for _, e := range entries {
+		out = append(out, connectors.Progress{Partition: e.Partition, Offset: e.Offset})
+	}
+	return out, nil
+}
+
+// ownProgress reads the records of this one of several sinks.
+func (s *exactSink) ownProgress(ctx context.Context, partitions []offsets.Partition) ([]connectors.Progress, error) {
+	entries, err := s.store.Load(ctx, s.settings.Connector)
+	if err != nil {
+		return nil, err
+	}
+	stored := map[offsets.Partition]offsets.Offset{}
+	for _, e := range entries {
+		stored[e.Partition] = e.Offset
+	}
+	if len(partitions) == 0 {
+		if partitions, err = s.plain(entries); err != nil {
+			return nil, err
+		}
+	}
+	var out []connectors.Progress
+	for _, p := range partitions {
+		key, err := connectors.SinkPartition(p, s.settings.Sink)
+		if err != nil {
+			return nil, connectors.AsPermanent(err)
+		}
+		if stored[key] == "" {
+			continue
+		}
+		at, err := connectors.ParseSinkEntry(p, stored[key])
+		if err != nil {
+			return nil, connectors.AsPermanent(err)
+		}
+		out = append(out, at)
+	}
+	return out, nil
+}
+
+// plain returns the partitions whose own-sink record is among the entries: the record's partition without its "sink".
+func (s *exactSink) plain(entries []offsets.Entry) ([]offsets.Partition, error) {
+	var out []offsets.Partition
+	for _, e := range entries {
+		p, err := connectors.PlainPartition(e.Partition, s.settings.Sink)
+		if err != nil {
+			return nil, connectors.AsPermanent(err)
+		}
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// SetProgress implements connectors.OffsetKeeper.
+func (s *exactSink) SetProgress(ctx context.Context, list []connectors.Progress) error {
+	var entries []offsets.Entry
+	for _, p := range list {
+		e, err := s.entry(p)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	return s.store.Save(ctx, s.settings.Connector, entries)
+}
+
+// Stop implements connectors.SinkTask. An open transaction is aborted, so that it holds back no reader until its time-out.
+func (s *exactSink) Stop(ctx context.Context) error {
+	if s.cancel != nil {
+		s.cancel()
+		<-s.ended
+	}
+	s.mu.Lock()
+	open := len(s.pending) > 0
+	for _, t := range s.pending {
+		s.task.Charge(-t.bytes)
+	}
+	s.pending, s.records = nil, 0
+	s.mu.Unlock()
+	if open && s.producer != nil {
+		if err := s.producer.Abort(ctx); err != nil && s.log != nil {
+			s.log.Debug("an open Kafka transaction was not aborted; the next start of the task or its time-out does that", "error", err)
+		}
+	}
+	var err error
+	if s.store != nil {
+		err = s.store.Close()
+		s.store = nil
+	}
+	return errors.Join(err, s.disconnect(ctx))
+}

@@ -1,0 +1,103 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/kafkaclient"
+)
+
+// Factory makes Kafka sinks. They share the pool's connections where their client properties are equal.
+type Factory struct {
+	Converters converters.Set
+	Pool       *kafkaclient.Pool
+	Version    string
+}
+
+// Describe implements connectors.Factory.
+func (f *Factory) Describe() connectors.Description {
+	return connectors.Description{
+		Class: Class, Aliases: []string{"KafkaSinkConnector", "kafka"}, Sink: true, Version: f.Version,
+		Doc: "Writes changes to Kafka topics as Kafka Connect's source connectors do.", Config: definition(), Keeper: true, OwnRecords: true,
+	}
+}
+
+// Validate implements connectors.Factory. The brokers are asked when the configuration names them.
+func (f *Factory) Validate(ctx context.Context, c connectors.Config) []connectors.ConfigValue {
+	values, _ := definition().Validate(c)
+	if len(connectors.Errors(values)) > 0 {
+		return values
+	}
+	if _, err := readCreation(c, nil); err != nil {
+		return withError(values, prefixCreate+"groups", err)
+	}
+	if strings.TrimSpace(c[keyServers]) == "" {
+		return values // the worker's, which are checked when the task starts
+	}
+	cfg, err := kafkaclient.Parse(properties(c, connectors.Settings{}, false))
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		var s *kafkaclient.Session
+		if s, err = f.Pool.Open(ctx, cfg); err == nil {
+			s.Close()
+		}
+	}
+	if err != nil {
+		return withError(values, keyServers, err)
+	}
+	return values
+}
+
+func withError(values []connectors.ConfigValue, name string, err error) []connectors.ConfigValue {
+	for i := range values {
+		if values[i].Name == name {
+			values[i].Errors = append(values[i].Errors, err.Error())
+			return values
+		}
+	}
+	return append(values, connectors.ConfigValue{Name: name, Errors: []string{err.Error()}, Visible: true})
+}
+
+// Tasks implements connectors.Factory.
+func (f *Factory) Tasks(_ context.Context, c connectors.Config, _ int) ([]connectors.Config, error) {
+	return []connectors.Config{c}, nil
+}
+
+// NewSink implements connectors.SinkFactory. With Settings.ExactlyOnce the sink is an OffsetKeeper.
+func (f *Factory) NewSink(c connectors.Config, s connectors.Settings) (connectors.SinkTask, error) {
+	w := &writer{pool: f.Pool, settings: s}
+	var err error
+	if w.config, err = kafkaclient.Parse(properties(c, s, s.ExactlyOnce)); err != nil {
+		return nil, connectors.AsPermanent(fmt.Errorf("read Kafka client properties: %w", err))
+	}
+	if w.creation, err = readCreation(c, s.Worker); err != nil {
+		return nil, connectors.AsPermanent(err)
+	}
+	if w.keys, err = f.Converters.New("key.converter", c, s.Worker); err != nil {
+		return nil, err
+	}
+	if w.values, err = f.Converters.New("value.converter", c, s.Worker); err != nil {
+		return nil, err
+	}
+	if err := checkHeaderConverter(c, s.Worker); err != nil {
+		return nil, connectors.AsPermanent(err)
+	}
+	if s.Logger != nil {
+		w.log = s.Logger
+		if len(w.config.Unknown) > 0 {
+			w.log.Warn("unknown Kafka client properties are not used", "keys", w.config.Unknown)
+		}
+		for _, text := range w.config.Warnings {
+			w.log.Warn(text)
+		}
+	}
+	if !s.ExactlyOnce {
+		return &sink{writer: w}, nil
+	}
+	return newExactSink(w, c, s.Worker), nil
+}

@@ -1,0 +1,206 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/kafkaclient"
+)
+
+// writer turns batches into records of a producer; it is what both sinks have in common. It belongs to the goroutine that puts.
+type writer struct {
+	pool     *kafkaclient.Pool
+	settings connectors.Settings
+	config   *kafkaclient.Config
+	creation *creation
+	keys     converters.Converter
+	values   converters.Converter
+	log      *slog.Logger
+
+	task     connectors.SinkSession
+	session  *kafkaclient.Session
+	producer *kafkaclient.Producer
+
+	topics   map[string]*kafkaclient.Topic
+	outputs  map[*connectors.Stream]*output
+	resolved []*output // by stream of the batch being written
+
+	scratch []byte // key, value and headers of one record
+	text    []byte
+	headers []kafkaclient.Header
+	record  kafkaclient.Record
+}
+
+// output is where the records of one stream go.
+type output struct {
+	stream     *connectors.Stream
+	topic      *kafkaclient.Topic
+	key, value converters.Encoder
+	headers    []kafkaclient.Header
+}
+
+const maxOutputs = 10_000 // streams remembered; a schema change makes a new one
+
+// connect opens the session and the producer; a transactional producer fences every earlier holder of its id here (I11).
+func (w *writer) connect(ctx context.Context, task connectors.SinkSession, o kafkaclient.ProducerOptions) error {
+	w.task = task
+	w.topics = map[string]*kafkaclient.Topic{}
+	w.outputs = map[*connectors.Stream]*output{}
+	var err error
+	if w.session, err = w.pool.Open(ctx, w.config); err != nil {
+		return err
+	}
+	o.Logger = w.log
+	if w.producer, err = kafkaclient.NewProducer(ctx, w.session, w.config.Producer, o); err != nil {
+		return classify(err)
+	}
+	return nil
+}
+
+// disconnect ends the producer and gives the session back. It waits for the producer's goroutines no longer than ctx.
+func (w *writer) disconnect(ctx context.Context) error {
+	producer, session := w.producer, w.session
+	w.producer, w.session = nil, nil
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if producer != nil {
+			producer.Close()
+		}
+		if session != nil {
+			session.Close()
+		}
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop the Kafka producer: %w", ctx.Err())
+	}
+}
+
+// write appends every record of the batch and returns the bytes that they took. After an error some of them may be appended.
+func (w *writer) write(ctx context.Context, b *connectors.Batch) (int, error) {
+	w.resolved = append(w.resolved[:0], make([]*output, len(b.Streams))...)
+	total := 0
+	now := time.Now().UnixMilli()
+	for i := range b.Records {
+		r := &b.Records[i]
+		o := w.resolved[r.Stream]
+		if o == nil {
+			var err error
+			if o, err = w.output(ctx, b.Streams[r.Stream]); err != nil {
+				return total, err
+			}
+			w.resolved[r.Stream] = o
+		}
+		err := w.encode(o, b, r, now)
+		if err == nil {
+			err = w.producer.Append(ctx, o.topic, r.KafkaPartition, &w.record)
+		}
+		if err == nil {
+			total += len(w.scratch)
+			continue
+		}
+		var refused *kafkaclient.RecordError
+		if connectors.ClassOf(err) != connectors.Permanent && (!errors.As(err, &refused) || w.producer.Err() != nil) {
+			return total, classify(err)
+		}
+		if err := w.task.Reject(ctx, b, i, connectors.AsPermanent(err)); err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// encode fills w.record; its bytes lie in w.scratch.
+func (w *writer) encode(o *output, b *connectors.Batch, r *connectors.Record, now int64) error {
+	out, null, err := o.key.Append(w.scratch[:0], b, r)
+	if err != nil {
+		return connectors.AsPermanent(fmt.Errorf("convert the key of a record for topic %s: %w", o.stream.Topic, err))
+	}
+	n := len(out)
+	w.record.Key = out[:n:n]
+	if null {
+		w.record.Key = nil
+	}
+	out, null, err = o.value.Append(out, b, r)
+	if err != nil {
+		return connectors.AsPermanent(fmt.Errorf("convert the value of a record for topic %s: %w", o.stream.Topic, err))
+	}
+	w.record.Value = out[n:len(out):len(out)]
+	if null {
+		w.record.Value = nil
+	}
+	w.scratch = out
+	w.record.Headers = w.appendHeaders(o, b, r)
+	w.record.Timestamp = now
+	if r.Timestamp > 0 {
+		w.record.Timestamp = r.Timestamp / int64(time.Millisecond)
+	}
+	return nil
+}
+
+func (w *writer) output(ctx context.Context, s *connectors.Stream) (*output, error) {
+	if o := w.outputs[s]; o != nil {
+		return o, nil
+	}
+	topic, err := w.topic(ctx, s.Topic)
+	if err != nil {
+		return nil, classify(err)
+	}
+	o := &output{stream: s, topic: topic}
+	if o.key, err = w.keys.Encoder(s); err != nil {
+		return nil, connectors.AsPermanent(fmt.Errorf("make the key encoder of topic %s: %w", s.Topic, err))
+	}
+	if o.value, err = w.values.Encoder(s); err != nil {
+		return nil, connectors.AsPermanent(fmt.Errorf("make the value encoder of topic %s: %w", s.Topic, err))
+	}
+	for _, h := range s.Headers {
+		o.headers = append(o.headers, kafkaclient.Header{Key: []byte(h.Name), Value: []byte(h.Value)})
+	}
+	if len(w.outputs) >= maxOutputs {
+		clear(w.outputs)
+	}
+	w.outputs[s] = o
+	return o, nil
+}
+
+// topic finds a topic, and makes it when topic.creation.* is configured; else that is left to the broker.
+func (w *writer) topic(ctx context.Context, name string) (*kafkaclient.Topic, error) {
+	if t := w.topics[name]; t != nil {
+		return t, nil
+	}
+	if w.creation != nil {
+		_, err := w.session.Describe(ctx, name)
+		if errors.Is(err, kafkaclient.ErrTopicMissing) {
+			err = w.session.Create(ctx, w.creation.topic(name))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	t, err := w.producer.Topic(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	w.topics[name] = t
+	return t, nil
+}
+
+// classify gives an error of the client its class.
+func classify(err error) error {
+	var refused *kafkaclient.RecordError
+	switch {
+	case errors.Is(err, kafkaclient.ErrFenced):
+		return connectors.AsFenced(err)
+	case errors.As(err, &refused) && !errors.Is(err, kafkaclient.ErrTransactionAborted) && !errors.Is(err, kafkaclient.ErrDeliveryTimeout):
+		return connectors.AsPermanent(err)
+	}
+	return err
+}
