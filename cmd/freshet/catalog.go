@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/kafkaclient"
+	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/offsets/kafkastore"
+	"github.com/freshet-io/freshet/runtime"
+)
+
+// program is everything that this binary can do. The lists below are the only place that knows all of it.
+type program struct {
+	pool *kafkaclient.Pool // connections shared by sinks and offset stores
+}
+
+func newProgram() *program { return &program{pool: &kafkaclient.Pool{}} }
+
+func (p *program) sources() []connectors.SourceFactory {
+	return []connectors.SourceFactory{}
+}
+
+func (p *program) sinks() []connectors.SinkFactory {
+	return []connectors.SinkFactory{}
+}
+
+func (p *program) converters() converters.Set {
+	return converters.Set{}
+}
+
+func (p *program) catalog() *runtime.Catalog { return runtime.NewCatalog(p.sources(), p.sinks()) }
+
+// offline is the catalog for a validation that connects to nothing.
+func (p *program) offline() *runtime.Catalog {
+	var sources []connectors.SourceFactory
+	for _, f := range p.sources() {
+		sources = append(sources, offlineSource{f})
+	}
+	var sinks []connectors.SinkFactory
+	for _, f := range p.sinks() {
+		sinks = append(sinks, offlineSink{f})
+	}
+	return runtime.NewCatalog(sources, sinks)
+}
+
+// offlineSource checks the keys only.
+type offlineSource struct{ connectors.SourceFactory }
+
+// Validate implements connectors.Factory.
+func (f offlineSource) Validate(_ context.Context, c connectors.Config) []connectors.ConfigValue {
+	values, _ := f.Describe().Config.Validate(c)
+	return values
+}
+
+// offlineSink checks the keys only.
+type offlineSink struct{ connectors.SinkFactory }
+
+// Validate implements connectors.Factory.
+func (f offlineSink) Validate(_ context.Context, c connectors.Config) []connectors.ConfigValue {
+	values, _ := f.Describe().Config.Validate(c)
+	return values
+}
+
+// kafkaStore opens offsets in a topic, with the worker's client properties.
+func (p *program) kafkaStore(ctx context.Context, worker connectors.Config, topic string) (offsets.Store, error) {
+	config, err := kafkaclient.Parse(worker)
+	if err != nil {
+		return nil, fmt.Errorf("read Kafka client properties of the worker: %w", err)
+	}
+	o, err := kafkastore.WorkerOptions(worker)
+	if err != nil {
+		return nil, err
+	}
+	if o.Session, err = p.pool.Open(ctx, config); err != nil {
+		return nil, err
+	}
+	o.Config, o.Topic, o.Logger = config, strings.TrimSpace(topic), slog.Default()
+	store, err := kafkastore.Open(ctx, o)
+	if err != nil {
+		o.Session.Close()
+		return nil, err
+	}
+	return &sessionStore{store, o.Session}, nil
+}
+
+// sessionStore closes the session together with the store.
+type sessionStore struct {
+	offsets.Store
+	session *kafkaclient.Session
+}
+
+// Close implements offsets.Store.
+func (s *sessionStore) Close() error {
+	err := s.Store.Close()
+	s.session.Close()
+	return err
+}

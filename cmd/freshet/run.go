@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/runtime/standalone"
+)
+
+// filesHelp describes the arguments of run and validate.
+const filesHelp = `CONNECTOR is a file in one of Kafka Connect's forms: a JSON map with "name", a JSON object with "name" and "config", or
+.properties. The worker's properties are those of Kafka Connect: bootstrap.servers, key.converter, config.providers,
+exactly.once.source.support, offset.storage.file.filename (freshet-offsets.db when it is not given) and so on.`
+
+func runCommand() *cobra.Command {
+	o := standalone.Options{}
+	c := &cobra.Command{
+		Use:   "run CONNECTOR...",
+		Short: "Run connectors from files until a signal",
+		Long: `Runs the connectors in this process. The first SIGINT or SIGTERM stops gracefully: what is on its way is made durable
+and its offsets are stored. The second ends the process at once; after that, as after a crash, the next run goes on at
+the last stored offset and nothing is lost.
+
+` + filesHelp,
+		Example: `  freshet run examples/postgres-to-stdout.json
+  freshet run examples/postgres-to-kafka.json -c examples/worker.properties
+  freshet run examples/postgres-to-timescaledb.json --log-format json`,
+		Args: usage(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Connectors = args
+			complete(&o)
+			slog.Info("freshet starts", "version", o.Version)
+			// A second signal ends the process, so that the graceful stop needs no other limit.
+			return standalone.Run(c.Context(), context.WithoutCancel(c.Context()), o)
+		},
+	}
+	c.Flags().StringVarP(&o.Worker, "config", "c", "", "worker properties `file`")
+	c.Flags().BoolVar(&o.UntilDone, "until-done", false, "end when every source has ended (snapshot.mode=initial_only, a file)")
+	return c
+}
+
+// complete adds what this program has to the options.
+func complete(o *standalone.Options) {
+	p := newProgram()
+	o.Catalog = p.catalog()
+	o.KafkaStore = p.kafkaStore
+	o.Logger = slog.Default()
+	o.Version = versionText()
+}
+
+func validateCommand() *cobra.Command {
+	o := standalone.Options{}
+	var offline bool
+	c := &cobra.Command{
+		Use:   "validate CONNECTOR...",
+		Short: "Check connector files and list every problem",
+		Long: `Checks every key, and when those are in order the live connections: can the database and the broker be reached, may
+the user do what the connector needs. Nothing is changed anywhere. Exit code 1 when there is a problem.
+
+` + filesHelp,
+		Example: `  freshet validate examples/postgres-to-timescaledb.json
+  freshet validate --offline examples/*.json`,
+		Args: usage(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			complete(&o)
+			if offline {
+				o.Catalog = newProgram().offline()
+			}
+			problems := 0
+			for _, file := range args {
+				o.Connectors = []string{file}
+				n, err := validate(c, o)
+				if err != nil {
+					return err
+				}
+				problems += n
+			}
+			if problems > 0 {
+				return exitError{exitFailed}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&o.Worker, "config", "c", "", "worker properties `file`")
+	c.Flags().BoolVar(&offline, "offline", false, "check the keys only, connect to nothing")
+	return c
+}
+
+// validate checks one file and returns the number of its problems. A file that cannot be read is one.
+func validate(c *cobra.Command, o standalone.Options) (int, error) {
+	out := c.OutOrStdout()
+	checked, err := standalone.Validate(c.Context(), o)
+	if err != nil {
+		_, e := fmt.Fprintf(out, "%s: %v\n", o.Connectors[0], err)
+		return 1, e
+	}
+	problems := 0
+	for _, f := range checked {
+		for _, v := range f.Values {
+			for _, text := range v.Errors {
+				problems++
+				if _, err := fmt.Fprintf(out, "%s: connector %s: %s: %s\n", f.Connector.File, f.Connector.Name, v.Name, text); err != nil {
+					return problems, err
+				}
+			}
+		}
+		if len(connectors.Errors(f.Values)) == 0 {
+			if _, err := fmt.Fprintf(out, "%s: connector %s: good\n", f.Connector.File, f.Connector.Name); err != nil {
+				return problems, err
+			}
+		}
+	}
+	return problems, nil
+}
