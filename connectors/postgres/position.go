@@ -1,0 +1,181 @@
+package postgres
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// Message types as offsets name them (Debezium, ReplicationMessage.Operation).
+const (
+	typeInsert   = "INSERT"
+	typeUpdate   = "UPDATE"
+	typeDelete   = "DELETE"
+	typeTruncate = "TRUNCATE"
+	typeMessage  = "MESSAGE"
+	typeCommit   = "COMMIT"
+)
+
+// position is the offset of a Postgres source: what the reference calls PostgresOffsetContext. Zero members are not written.
+type position struct {
+	proc   uint64 // lsn_proc: the last completely processed position
+	kind   string // messageType of the last event
+	commit uint64 // lsn_commit: behind the last commit that was delivered; inside a transaction the one before it
+	lsn    uint64 // of the last event
+	txID   int64
+	micros int64 // ts_usec: when the last transaction was committed, µs since 1970
+
+	snapshot  bool // rows of a snapshot: the members below are written
+	last      bool // last_snapshot_record
+	completed bool // snapshot_completed
+}
+
+// offset renders the position with the reference's members in the reference's order.
+func (p *position) offset() offsets.Offset {
+	b := make([]byte, 0, 160)
+	if p.snapshot {
+		b = append(b, `{"last_snapshot_record":`...)
+		b = strconv.AppendBool(b, p.last)
+		b = appendMember(b, `,"lsn":`, int64(p.lsn))
+		b = appendMember(b, `,"txId":`, p.txID)
+		b = appendMember(b, `,"ts_usec":`, p.micros)
+		b = append(b, `,"snapshot":"INITIAL","snapshot_completed":`...)
+		b = strconv.AppendBool(b, p.completed)
+		return offsets.Offset(append(b, '}'))
+	}
+	b = appendMember(b, `,"lsn_proc":`, int64(p.proc))
+	if p.kind != "" {
+		b = append(append(append(b, `,"messageType":"`...), p.kind...), '"')
+	}
+	b = appendMember(b, `,"lsn_commit":`, int64(p.commit))
+	b = appendMember(b, `,"lsn":`, int64(p.lsn))
+	b = appendMember(b, `,"txId":`, p.txID)
+	b = appendMember(b, `,"ts_usec":`, p.micros)
+	if len(b) == 0 {
+		return "{}"
+	}
+	b[0] = '{'
+	return offsets.Offset(append(b, '}'))
+}
+
+func appendMember(b []byte, name string, v int64) []byte {
+	if v == 0 {
+		return b
+	}
+	return strconv.AppendInt(append(b, name...), v, 10)
+}
+
+// parsePosition reads an offset of this connector or of any version of the reference. Members that are not known are ignored.
+func parsePosition(o offsets.Offset) (position, error) {
+	var m struct {
+		Proc      *int64          `json:"lsn_proc"`
+		Kind      *string         `json:"messageType"`
+		Commit    *int64          `json:"lsn_commit"`
+		LSN       *int64          `json:"lsn"`
+		TxID      *int64          `json:"txId"`
+		Micros    *int64          `json:"ts_usec"`
+		Snapshot  json.RawMessage `json:"snapshot"` // INITIAL, BLOCKING, …; true in older versions
+		Last      *bool           `json:"last_snapshot_record"`
+		Completed *bool           `json:"snapshot_completed"`
+	}
+	if err := json.Unmarshal([]byte(o), &m); err != nil {
+		return position{}, fmt.Errorf("parse stored offset %s: %w", o, err)
+	}
+	p := position{
+		proc: uint64(or(m.Proc, 0)), kind: or(m.Kind, ""), commit: uint64(or(m.Commit, 0)), lsn: uint64(or(m.LSN, 0)), txID: or(m.TxID, 0), micros: or(m.Micros, 0),
+		last: or(m.Last, false), completed: or(m.Completed, false),
+	}
+	switch string(m.Snapshot) {
+	case "", "null", "false", `"false"`, `"FALSE"`:
+	default:
+		p.snapshot = true
+		// Versions that did not write snapshot_completed marked the end by the last record.
+		if m.Completed == nil {
+			p.completed = p.last
+		}
+	}
+	return p, nil
+}
+
+func or[T any](v *T, otherwise T) T {
+	if v == nil {
+		return otherwise
+	}
+	return *v
+}
+
+// unfinished tells that a snapshot was under way.
+func (p *position) unfinished() bool { return p.snapshot && !p.completed }
+
+// confirmable is up to where the slot can be confirmed when the position is durable (I7). 0: nothing yet.
+func (p *position) confirmable() uint64 {
+	switch {
+	case p.unfinished():
+		return 0
+	case p.commit > 0:
+		return p.commit
+	case p.proc > 0:
+		return p.proc
+	}
+	return p.lsn
+}
+
+// resume is what to leave out when the server sends a transaction again.
+type resume struct {
+	xid   uint32
+	lsn   uint64
+	whole bool // all messages at lsn were delivered (I3); otherwise unknown
+	count int  // how many messages at lsn were delivered, when that is known and not all
+	alone bool // a message outside of any transaction at lsn was delivered
+}
+
+// resumeAt returns what to leave out after a stored position. own tells that the position was written by this
+// connector, which never stops inside a group of messages with one LSN (I3).
+func (p *position) resumeAt(own bool) resume {
+	switch {
+	case p.snapshot || p.kind == "" || p.kind == typeCommit || p.kind == "BEGIN":
+		return resume{}
+	case p.txID == 0 && p.kind == typeMessage:
+		return resume{lsn: p.lsn, alone: true}
+	}
+	return resume{xid: uint32(p.txID), lsn: p.lsn, whole: own}
+}
+
+// identity is what is remembered beside the offset, in an entry of its own.
+type identity struct {
+	System   string `json:"system"`   // system identifier of the server
+	Timeline uint32 `json:"timeline"` // at the time of the offset
+	Offset   string `json:"offset"`   // the plain offset it belongs to; another one there: somebody else wrote since
+}
+
+// partitionOf is the partition of the offset: {"server":"<topic.prefix>"}.
+func partitionOf(prefix string) (offsets.Partition, error) {
+	name, err := json.Marshal(prefix)
+	if err != nil {
+		return "", fmt.Errorf("encode topic.prefix: %w", err)
+	}
+	return offsets.Canonical([]byte(`{"server":` + string(name) + `}`))
+}
+
+// identityPartition is the partition under which the identity is stored.
+func identityPartition(plain offsets.Partition) (offsets.Partition, error) {
+	return offsets.Canonical([]byte(string(plain[:len(plain)-1]) + `,"freshet":"state"}`))
+}
+
+func (i *identity) offset(o offsets.Offset) offsets.Offset {
+	b := make([]byte, 0, len(o)+96)
+	b = strconv.AppendQuote(append(b, `{"system":`...), i.System)
+	b = strconv.AppendUint(append(b, `,"timeline":`...), uint64(i.Timeline), 10)
+	b = strconv.AppendQuote(append(b, `,"offset":`...), string(o)) // an offset is ASCII without control characters
+	return offsets.Offset(append(b, '}'))
+}
+
+func parseIdentity(o offsets.Offset) (identity, error) {
+	var i identity
+	if err := json.Unmarshal([]byte(o), &i); err != nil {
+		return identity{}, fmt.Errorf("parse stored state %s: %w", o, err)
+	}
+	return i, nil
+}
