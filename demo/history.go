@@ -24,30 +24,49 @@ func (l *load) histories() []map[string][]change {
 // database, so the first change of a writer that was streamed ends what the snapshot saw.
 func snapshotCuts(expected []map[string][]change, keys []map[string]*keyLog) [writers]int64 {
 	var cuts [writers]int64
-	var last [writers]int64
-	for i := range cuts {
-		cuts[i] = -1
+	for i := range expected {
+		for _, changes := range expected[i] {
+			for _, c := range changes {
+				cuts[c.version%writers] = max(cuts[c.version%writers], c.version) // nothing was streamed
+			}
+		}
 	}
 	for i := range expected {
 		for key, changes := range expected[i] {
-			for _, c := range changes {
-				last[c.version%writers] = max(last[c.version%writers], c.version)
-			}
 			if log := keys[i][key]; log != nil {
-				for _, it := range log.items {
-					if w := it.version % writers; it.version > 0 && it.op != 'r' && (cuts[w] < 0 || it.version <= cuts[w]) {
-						cuts[w] = it.version - 1
-					}
+				if v := firstStreamed(changes, log.items); v > 0 {
+					cuts[v%writers] = min(cuts[v%writers], v-1)
 				}
 			}
 		}
 	}
-	for i := range cuts {
-		if cuts[i] < 0 { // nothing was streamed
-			cuts[i] = last[i]
+	return cuts
+}
+
+// firstStreamed returns the version of the first change of a key that arrived as an event of its own, 0 for none. A delete
+// does not carry its version: of n streamed deletes the first is the n-th from the end.
+func firstStreamed(changes []change, items []item) int64 {
+	deletes := 0
+	var first int64
+	for _, it := range items {
+		switch it.op {
+		case 'c', 'u':
+			if first == 0 || it.version < first {
+				first = it.version
+			}
+		case 'd':
+			deletes++
 		}
 	}
-	return cuts
+	for i := len(changes) - 1; i >= 0 && deletes > 0; i-- {
+		if changes[i].op == 'd' {
+			deletes--
+			if deletes == 0 && (first == 0 || changes[i].version < first) {
+				first = changes[i].version
+			}
+		}
+	}
+	return first
 }
 
 // expectedItems is what the topic must hold for a key with this history.
