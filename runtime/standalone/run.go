@@ -239,6 +239,7 @@ func (s *setup) openStore(ctx context.Context) (offsets.Store, time.Duration, er
 	if s.exactlyOnceKafka() {
 		if topic == "" {
 			topic = DefaultTopic
+			s.worker[keyTopic] = topic // the sink writes there what the store reads
 		}
 		if path != "" {
 			s.options.Logger.Warn("offsets are kept in a Kafka topic, for they are written together with the records", "topic", topic, "unused", path)
