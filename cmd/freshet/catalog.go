@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/kafka"
 	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/converters/json"
 	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/offsets/kafkastore"
@@ -26,11 +28,13 @@ func (p *program) sources() []connectors.SourceFactory {
 }
 
 func (p *program) sinks() []connectors.SinkFactory {
-	return []connectors.SinkFactory{}
+	return []connectors.SinkFactory{
+		&kafka.Factory{Converters: p.converters(), Pool: p.pool, Version: versionText()},
+	}
 }
 
 func (p *program) converters() converters.Set {
-	return converters.Set{}
+	return converters.Set{json.Kind()}
 }
 
 func (p *program) catalog() *runtime.Catalog { return runtime.NewCatalog(p.sources(), p.sinks()) }
