@@ -46,7 +46,7 @@ var mayImport = []struct {
 	{"connectors/timescaledb", []string{"connectors", "changes", "schemas", "offsets", "github.com/jackc/"}},
 	{"connectors/clickhouse", []string{"connectors", "changes", "schemas", "offsets", "github.com/ClickHouse/ch-go"}},
 	{"connectors/elasticsearch", []string{"connectors", "changes", "schemas", "offsets"}},
-	{"connectors/kafka", []string{"connectors", "changes", "schemas", "offsets", "converters", "converters/*", "kafkaclient", "github.com/IBM/sarama"}},
+	{"connectors/kafka", []string{"connectors", "changes", "schemas", "offsets", "offsets/kafkastore", "converters", "converters/*", "kafkaclient", "github.com/IBM/sarama"}},
 	{"connectors/file", []string{"connectors", "changes", "schemas", "offsets", "converters", "converters/*"}},
 	{"plugins", []string{"connectors", "schemas", "offsets", "plugins/*", "github.com/hashicorp/go-plugin", "google.golang.org/"}},
 	{"plugins/*", []string{"connectors", "schemas", "offsets", "plugins", "plugins/*", "github.com/hashicorp/go-plugin", "google.golang.org/"}},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -49,27 +48,19 @@ type taken struct {
 // positionPause is how long positions without records may wait for company, so that an idle source costs one transaction a second.
 const positionPause = time.Second
 
-func newExactSink(w *writer, c, worker connectors.Config) *exactSink {
-	o := kafkastore.Options{Config: w.config, Topic: defaultOffsetsTopic, Partitions: 25, Replication: -1, Logger: w.log, Settings: map[string]string{}}
-	for _, topic := range []string{worker["offset.storage.topic"], c[keyOffsets]} {
-		if t := strings.TrimSpace(topic); t != "" {
-			o.Topic = t
-		}
+func newExactSink(w *writer, c, worker connectors.Config) (*exactSink, error) {
+	o, err := kafkastore.WorkerOptions(worker)
+	if err != nil {
+		return nil, connectors.AsPermanent(err)
 	}
-	for name, v := range worker {
-		rest, ok := strings.CutPrefix(name, "offset.storage.")
-		n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 32)
-		switch {
-		case !ok, rest == "topic", rest == "file.filename":
-		case rest == "partitions" && err == nil:
-			o.Partitions = int32(n)
-		case rest == "replication.factor" && err == nil:
-			o.Replication = int16(n)
-		default:
-			o.Settings[rest] = v
-		}
+	if topic := strings.TrimSpace(c[keyOffsets]); topic != "" {
+		o.Topic = topic
 	}
-	return &exactSink{writer: w, storeOptions: o, wake: make(chan struct{}, 1)}
+	if o.Topic == "" {
+		o.Topic = defaultOffsetsTopic
+	}
+	o.Config, o.Logger = w.config, w.log
+	return &exactSink{writer: w, storeOptions: o, wake: make(chan struct{}, 1)}, nil
 }
 
 // Start implements connectors.SinkTask. The producer comes first: it fences the earlier owner before offsets are read.

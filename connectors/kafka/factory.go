@@ -99,5 +99,5 @@ func (f *Factory) NewSink(c connectors.Config, s connectors.Settings) (connector
 	if !s.ExactlyOnce {
 		return &sink{writer: w}, nil
 	}
-	return newExactSink(w, c, s.Worker), nil
+	return newExactSink(w, c, s.Worker)
 }

@@ -31,7 +31,6 @@ type writer struct {
 	resolved []*output // by stream of the batch being written
 
 	scratch []byte // key, value and headers of one record
-	text    []byte
 	headers []kafkaclient.Header
 	record  kafkaclient.Record
 }
