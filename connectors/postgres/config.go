@@ -48,8 +48,6 @@ type config struct {
 	identities     []identityRule // replica.identity.autoset.values
 	flushMode      string         // connector, connector_and_driver, manual
 	mismatch       string         // no_validation, trust_offset, trust_slot, trust_greater_lsn
-	checkPosition  bool
-	xminInterval   time.Duration
 
 	snapshot       snapshotConfig
 	heartbeat      time.Duration // 0: off
@@ -67,7 +65,6 @@ type config struct {
 	unknown     bool // include.unknown.datatypes
 	moneyScale  int32
 	placeholder []byte // unavailable.value.placeholder
-	keepToasted bool   // schema.refresh.mode=columns_diff_exclude_unchanged_toast
 	maxTables   int    // guardrail.collections.max, 0: none
 	failTables  bool   // guardrail.collections.limit.action=fail
 }
@@ -129,13 +126,11 @@ func parseConfig(c connectors.Config) (*config, error) {
 		statusInterval: ms("status.update.interval.ms"),
 		publication:    strings.TrimSpace(v.String("publication.name")), autocreate: v.Enum("publication.autocreate.mode"),
 		viaRoot: v.Bool("publish.via.partition.root"), flushMode: flushMode(v), mismatch: mismatchStrategy(v),
-		checkPosition: v.Bool("internal.log.position.check.enable"), xminInterval: ms("xmin.fetch.interval.ms"),
 
 		heartbeat: ms("heartbeat.interval.ms"), heartbeatQuery: strings.TrimSpace(v.String("heartbeat.action.query")),
 		comments: v.Bool("include.schema.comments"), unknown: v.Bool("include.unknown.datatypes"),
 		moneyScale:  int32(v.Int("money.fraction.digits")),
 		placeholder: placeholderOf(v.String("unavailable.value.placeholder")),
-		keepToasted: v.Enum("schema.refresh.mode") == "columns_diff_exclude_unchanged_toast",
 		maxTables:   int(v.Int("guardrail.collections.max")), failTables: v.Enum("guardrail.collections.limit.action") == "fail",
 	}
 	cfg.snapshot = snapshotConfig{

@@ -270,7 +270,7 @@ func (m mapper) temporal(oid uint32, modifier int32, optional bool) shape {
 	return shape{schemas.TypeInterval, opInterval, -1, scale, m.modes.Interval(optional)}
 }
 
-// column makes the column of a table. def is its default expression.
+// column makes a column of a table, with its shape and its decoder.
 func (m mapper) column(t *pgType, name string, modifier int32, optional bool) (schemas.Column, shape, decoder) {
 	s := m.shapeOf(t, modifier, optional)
 	c := schemas.Column{
@@ -282,8 +282,7 @@ func (m mapper) column(t *pgType, name string, modifier int32, optional bool) (s
 	case schemas.TypeEnum:
 		c.Allowed = base.labels
 	case schemas.TypeList:
-		elem, elemShape, elemDecoder := m.column(base.elem, "", baseModifier, true)
-		elem.Length, elem.Scale = elemShape.length, elemShape.scale
+		elem, _, elemDecoder := m.column(base.elem, "", baseModifier, true)
 		c.Elem, d.elem = &elem, elemDecoder.op
 	}
 	return c, s, d
