@@ -12,7 +12,7 @@ type StreamSpec struct {
 	// Table holds the captured columns. It becomes Stream.Table.
 	Table *schemas.Table
 	// Fields has one entry per column of Table: Schema, View, Scale, WhenNull, WhenUnavailable, Elem. Name is the
-	// column's (adjusted here) and may be left empty; Cell is filled in.
+	// column's (adjusted here) and may be left empty; Cell is filled in. A column without Schema is left out of events.
 	Fields []connectors.Field
 	// Types has one entry per column of Table for propagated source types; nil when the connector has none.
 	Types []SourceType
@@ -39,8 +39,11 @@ func NewStream(spec StreamSpec) *connectors.Stream {
 	}
 	for i, f := range spec.Fields {
 		column := &spec.Table.Columns[i]
+		if f.Schema == nil {
+			continue // a column that events leave out
+		}
 		f.Name, f.Cell = spec.Naming.Field(column.Name), i
-		if m := spec.Masks.For(id, column.Name, 0); m != nil && maskable(f.Schema) {
+		if m := spec.Masks.For(id, column.Name, 0); m != nil && maskable(column, f.Schema) {
 			f.Schema = m.Schema(f.Schema)
 			if m.Always() {
 				f.WhenNull, f.WhenUnavailable = string(m.fixed), string(m.fixed)
@@ -68,7 +71,14 @@ func NewStream(spec StreamSpec) *connectors.Stream {
 	return s
 }
 
-func maskable(s *schemas.Schema) bool { return s.Kind == schemas.String }
+// maskable tells the columns whose cells are text.
+func maskable(c *schemas.Column, s *schemas.Schema) bool {
+	switch c.Type {
+	case schemas.TypeText, schemas.TypeOther, schemas.TypeUUID, schemas.TypeJSON, schemas.TypeXML, schemas.TypeEnum, schemas.TypeRange:
+		return s.Kind == schemas.String
+	}
+	return false
+}
 
 func withDoc(s *schemas.Schema, doc string) *schemas.Schema {
 	out := *s
