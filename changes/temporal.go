@@ -189,3 +189,30 @@ func AppendInterval(dst []byte, months, days int32, micros int64) []byte {
 	dst = appendInt(dst, rest/microsPerSecond)
 	return append(appendFraction(dst, int(rest%microsPerSecond), -1), 'S')
 }
+
+// AppendJavaDate writes ms since 1970 in UTC as yyyy-MM-dd, HH:mm:ss.SSSZ or both with a T between.
+func AppendJavaDate(dst []byte, millis int64, date, clock bool) []byte {
+	d := floorDiv(millis, microsPerDay/1000)
+	if date {
+		dst = appendDate(dst, d)
+	}
+	if date && clock {
+		dst = append(dst, 'T')
+	}
+	if clock {
+		dst = append(appendClock(dst, (millis*1000)-d*microsPerDay, 3), 'Z')
+	}
+	return dst
+}
+
+// AppendJavaToString writes ms since 1970 as java.util.Date.toString does in UTC, e.g. Fri Mar 01 00:00:00 UTC 2024.
+func AppendJavaToString(dst []byte, millis int64) []byte {
+	d := floorDiv(millis, microsPerDay/1000)
+	year, month, day := civil(d)
+	weekday := d + 4 - floorDiv(d+4, 7)*7
+	dst = append(dst, "SunMonTueWedThuFriSat"[3*weekday:3*weekday+3]...)
+	dst = append(append(dst, ' '), "JanFebMarAprMayJunJulAugSepOctNovDec"[3*month-3:3*month]...)
+	dst = append(append2(append(dst, ' '), day), ' ')
+	dst = appendClock(dst, millis*1000-d*microsPerDay, 0)
+	return appendInt(append(dst, " UTC "...), year)
+}

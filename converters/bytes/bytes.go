@@ -1,0 +1,58 @@
+// Package bytes is Kafka Connect's ByteArrayConverter: keys and values that are bytes already, as they are.
+package bytes
+
+import (
+	"fmt"
+
+	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/schemas"
+)
+
+// Class is the reference's name of the converter.
+const Class = "org.apache.kafka.connect.converters.ByteArrayConverter"
+
+// Kind is the entry for converters.Set.
+func Kind() converters.Kind {
+	return converters.Kind{Class: Class, Aliases: []string{"ByteArrayConverter", "bytes"}, Config: config(), New: New}
+}
+
+func config() *connectors.ConfigDef {
+	return &connectors.ConfigDef{Keys: []connectors.Key{
+		{Name: "converter.type", Type: connectors.TypeString, Default: "", HasDefault: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
+	}}
+}
+
+type converter struct{ key bool }
+
+// New makes the converter; it has no keys of its own.
+func New(_ connectors.Config, key bool) (converters.Converter, error) { return converter{key}, nil }
+
+// Encoder returns the encoder, which is the same for every stream.
+func (c converter) Encoder(*connectors.Stream) (converters.Encoder, error) { return c, nil }
+
+// Append passes bytes on; everything else is an error that names the schema.
+func (c converter) Append(dst []byte, b *connectors.Batch, r *connectors.Record) ([]byte, bool, error) {
+	t, part := c.typed(b, r)
+	if t.Value == nil {
+		return dst, true, nil
+	}
+	v, ok := t.Value.([]byte)
+	if !ok || t.Schema != nil && t.Schema.Kind != schemas.Bytes {
+		kind := "no schema"
+		if t.Schema != nil {
+			kind = "type " + t.Schema.Kind.String()
+		}
+		return dst, false, connectors.AsPermanent(fmt.Errorf("write %s of topic %s: ByteArrayConverter takes bytes only, but the %s has %s; use another %s.converter", part, b.Streams[r.Stream].Topic, part, kind, part))
+	}
+	return append(dst, v...), false, nil
+}
+
+func (c converter) typed(b *connectors.Batch, r *connectors.Record) (schemas.Typed, string) {
+	body := changes.Materialize(b, r)
+	if c.key {
+		return body.Key, "key"
+	}
+	return body.Value, "value"
+}
