@@ -199,7 +199,7 @@ func (p *Producer) refused(c *chunk, cause error) {
 	switch {
 	case behind && (code == sarama.ErrOutOfOrderSequenceNumber || code == sarama.ErrUnknownProducerID):
 	case fencing(code) && p.transactional():
-		p.fail(p.fenced(code))
+		p.fail(&epochError{code})
 	case fencing(code), code == sarama.ErrOutOfOrderSequenceNumber, code == sarama.ErrUnknownProducerID:
 		if p.transactional() {
 			p.fail(fmt.Errorf("%w: %w", ErrTransactionAborted, refusal(c, cause)))

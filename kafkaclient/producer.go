@@ -58,6 +58,9 @@ type Producer struct {
 	txnBegun  bool   // the coordinator may know of it
 	aborting  bool   // nothing is sent, and errors are not looked at
 	enlisting bool   // a request to add partitions is on its way
+	judging   sync.Mutex
+	judged    error  // what an epochError turned out to be
+	timedOut  bool   // the coordinator aborted and raised the epoch
 	unsettled [2]int // chunks of the transaction with this parity that are not acknowledged
 
 	wakeSteward chan struct{}
@@ -197,7 +200,7 @@ func (p *Producer) Topic(ctx context.Context, name string) (*Topic, error) {
 // concerns this record alone.
 func (p *Producer) Append(ctx context.Context, t *Topic, partition int32, r *Record) error {
 	if p.broken.Load() {
-		return p.Err()
+		return p.verdict(ctx, p.Err())
 	}
 	size := recordSize(r)
 	if size+batchOverhead > p.cfg.RequestBytes {
@@ -223,7 +226,7 @@ func (p *Producer) Append(ctx context.Context, t *Topic, partition int32, r *Rec
 	if c == nil || c.size+size > p.cfg.BatchBytes || len(c.block)+size > cap(c.block) || c.n == len(c.recs) {
 		var err error
 		if c, err = p.room(ctx, pt, size); err != nil {
-			return err
+			return p.verdict(ctx, err)
 		}
 	}
 	if c.lastMark != p.mark {

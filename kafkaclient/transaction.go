@@ -34,7 +34,7 @@ func (p *Producer) Commit(ctx context.Context) error {
 	begun := p.txnBegun
 	p.mu.Unlock()
 	if err != nil {
-		return fmt.Errorf("write the transaction's records: %w", err)
+		return fmt.Errorf("write the transaction's records: %w", p.verdict(ctx, err))
 	}
 	if begun {
 		if err := p.endTxn(ctx, true); err != nil {
@@ -73,13 +73,15 @@ func (p *Producer) Abort(ctx context.Context) error {
 	}
 	p.aborting = true
 	p.broken.Store(true)
+	over := p.timedOut // the coordinator has aborted already
+	p.timedOut = false
 	err := p.await(ctx, p.quiet)
 	begun := p.txnBegun
 	p.mu.Unlock()
 	if err != nil {
 		err = fmt.Errorf("wait for requests before the abort: %w", err)
 	}
-	if err == nil && begun {
+	if err == nil && begun && !over {
 		if err = p.endTxn(ctx, false); errors.Is(err, ErrTransactionAborted) {
 			err = nil
 		}
@@ -127,6 +129,7 @@ func (p *Producer) startAfresh() {
 	p.firstMark, p.delivered = p.mark, p.mark
 	p.used, p.pending, p.free, p.freeBytes = 0, 0, nil, 0
 	p.unsettled = [2]int{}
+	p.judged = nil
 	p.txnNext++
 	p.txnOpen, p.txnBegun = p.txnNext, false
 	p.err = nil
@@ -187,7 +190,7 @@ func (p *Producer) enlist(parts []*partition) {
 			pt.notBefore = time.Now().Add(concurrentPause) // the markers of the last one are still being written
 		case code == sarama.ErrOperationNotAttempted:
 		case fencing(code):
-			p.fail(p.fenced(code))
+			p.fail(&epochError{code})
 		case code == sarama.ErrInvalidTxnState, code == errTransactionAbortable:
 			p.fail(fmt.Errorf("add partitions to transaction: %w: %w", ErrTransactionAborted, code))
 		case retriable(code):
@@ -260,11 +263,7 @@ func (p *Producer) endTxn(ctx context.Context, commit bool) error {
 	case code == sarama.ErrNoError:
 		return nil
 	case fencing(code):
-		err := p.fenced(code)
-		if lost && !errors.Is(err, ErrFenced) {
-			err = ErrUnknownOutcome
-		}
-		return fmt.Errorf("%s: %w", verb, err)
+		return fmt.Errorf("%s: %w", verb, p.verdict(ctx, &epochError{code}))
 	case code == sarama.ErrInvalidTxnState && lost:
 		return fmt.Errorf("%s: %w: %w", verb, ErrUnknownOutcome, code)
 	case code == sarama.ErrInvalidTxnState, code == errTransactionAbortable:
@@ -355,9 +354,4 @@ func (p *Producer) initProducerID(ctx context.Context, current identity) error {
 		err = explain(code)
 	}
 	return fmt.Errorf("initialise transactional id %s: %w", p.cfg.TransactionalID, err)
-}
-
-// fenced tells a take-over from a transaction that the coordinator ended because it was open too long.
-func (p *Producer) fenced(code sarama.KError) error {
-	return fmt.Errorf("%w: transactional id %s: %w", ErrFenced, p.cfg.TransactionalID, explain(code))
 }
