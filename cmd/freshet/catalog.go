@@ -9,7 +9,9 @@ import (
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/kafka"
 	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/converters/bytes"
 	"github.com/freshet-io/freshet/converters/json"
+	text "github.com/freshet-io/freshet/converters/string"
 	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/offsets/kafkastore"
@@ -34,7 +36,7 @@ func (p *program) sinks() []connectors.SinkFactory {
 }
 
 func (p *program) converters() converters.Set {
-	return converters.Set{json.Kind()}
+	return converters.Set{json.Kind(), text.Kind(), bytes.Kind()}
 }
 
 func (p *program) catalog() *runtime.Catalog { return runtime.NewCatalog(p.sources(), p.sinks()) }
