@@ -126,9 +126,6 @@ func (t *instance) committer(ctx context.Context) {
 		if !pause(ctx, backoff(failures, t.limits.delay)) {
 			return
 		}
-		select {
-		case t.wake <- struct{}{}:
-		default:
-		}
+		t.stir()
 	}
 }

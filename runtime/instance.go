@@ -88,6 +88,14 @@ func (t *instance) addSink(plan sinkPlan, task connectors.SinkTask, exactlyOnce,
 	t.sinks = append(t.sinks, s)
 }
 
+// stir wakes the committer.
+func (t *instance) stir() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
 func (t *instance) fail(err error) { t.cancel(err) }
 
 // spawn starts a goroutine of the instance under a name that profiles show.
@@ -129,7 +137,7 @@ func (t *instance) start(stop context.Context) error {
 			return fmt.Errorf("start sink %s: %w", s.name(), err)
 		}
 	}
-	if _, err := t.resume(ctx, nil); err != nil {
+	if err := t.resumeAll(ctx); err != nil {
 		return err
 	}
 	if err := guard("start", func() error { return t.source.Start(ctx, &sourceSession{run: t}) }); err != nil {

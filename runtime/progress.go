@@ -49,6 +49,33 @@ func (t *instance) resume(ctx context.Context, p []offsets.Partition) ([]offsets
 	return out, nil
 }
 
+// resumeAll is resume at the start of an instance. Where sinks that keep offsets are ahead of the store, because the process
+// ended before it was written, store and source are told now.
+func (t *instance) resumeAll(ctx context.Context) error {
+	at, err := t.resume(ctx, nil)
+	if err != nil {
+		return err
+	}
+	stored, err := t.store.Load(ctx, t.connector)
+	if err != nil {
+		return fmt.Errorf("load offsets of connector %s: %w", t.connector, err)
+	}
+	known := map[offsets.Partition]offsets.Offset{}
+	for _, e := range stored {
+		known[e.Partition] = e.Offset
+	}
+	for _, e := range at {
+		if known[e.Partition] == e.Offset {
+			continue
+		}
+		t.next++
+		t.note(e.Partition)
+		t.tracker.Add(uint64(t.next), e, 0)
+		t.stir()
+	}
+	return nil
+}
+
 func (s *sinkRun) progress(ctx context.Context, p ...offsets.Partition) ([]connectors.Progress, error) {
 	out, err := guarded("progress", func() ([]connectors.Progress, error) { return s.keeper.Progress(ctx, p...) })
 	if err != nil {

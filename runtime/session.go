@@ -111,10 +111,7 @@ func (s *sinkRun) acknowledge(id connectors.BatchID) {
 	grew := s.tracker != nil && s.tracker.Ack(uint64(id))
 	if r.tracker.Ack(uint64(id)) || grew {
 		r.progressed.Store(true)
-		select {
-		case r.wake <- struct{}{}:
-		default:
-		}
+		r.stir()
 	}
 }
 
