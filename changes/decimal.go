@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-func appendInt(dst []byte, v int64) []byte { return strconv.AppendInt(dst, v, 10) }
+func appendInt(dst []byte, v int64) []byte { return AppendInt(dst, v) }
 
 // digits is a plain decimal text taken apart: [-]whole[.fraction].
 type digits struct {
@@ -44,27 +44,49 @@ func split(text []byte) (digits, bool) {
 // AppendUnscaled writes the unscaled value of decimal text at the given scale as Java's BigInteger.toByteArray does: shortest big-endian
 // two's complement. Digits beyond the scale are rounded half up. False for NaN, infinities and what is no number.
 func AppendUnscaled(dst, text []byte, scale int32) ([]byte, bool) {
+	if v, ok := smallUnscaled(text, int(scale)); ok {
+		return appendTwos(dst, v), true
+	}
 	d, ok := split(text)
 	if !ok {
 		return dst, false
 	}
-	if len(d.whole)+int(scale) <= 18 && len(d.fraction) <= int(scale) {
-		v := int64(0)
-		for _, c := range d.whole {
-			v = v*10 + int64(c-'0')
-		}
-		for _, c := range d.fraction {
-			v = v*10 + int64(c-'0')
-		}
-		for i := len(d.fraction); i < int(scale); i++ {
-			v *= 10
-		}
-		if d.negative {
-			v = -v
-		}
-		return appendTwos(dst, v), true
-	}
 	return appendLong(dst, d, int(scale)), true
+}
+
+// smallUnscaled is the unscaled value of text of at most 18 digits that needs no rounding.
+func smallUnscaled(text []byte, scale int) (v int64, ok bool) {
+	if len(text)+scale > 18 || len(text) == 0 {
+		return 0, false
+	}
+	i, dot := 0, -1
+	if text[0] == '-' {
+		i = 1
+	}
+	for ; i < len(text); i++ {
+		c := text[i] - '0'
+		if c <= 9 {
+			v = v*10 + int64(c)
+		} else if text[i] == '.' && dot < 0 {
+			dot = i
+		} else {
+			return 0, false
+		}
+	}
+	missing := scale
+	if dot >= 0 {
+		missing -= len(text) - dot - 1
+	}
+	if missing < 0 || len(text) == 1 && (dot == 0 || text[0] == '-') {
+		return 0, false
+	}
+	for ; missing > 0; missing-- {
+		v *= 10
+	}
+	if text[0] == '-' {
+		v = -v
+	}
+	return v, true
 }
 
 // appendTwos writes v as shortest big-endian two's complement.
@@ -260,8 +282,6 @@ func decimalFloat(text []byte) float64 {
 	}
 	return v
 }
-
-func appendUint(dst []byte, v uint64) []byte { return strconv.AppendUint(dst, v, 10) }
 
 // AppendDecimal writes a Connect Decimal (unscaled big-endian two's complement) as Java's BigDecimal.toString does.
 func AppendDecimal(dst, unscaled []byte, scale int32) []byte {

@@ -80,6 +80,10 @@ func AppendJavaDouble(dst []byte, v float64, bits int) []byte {
 		return append(dst, "-Infinity"...)
 	}
 	if abs := math.Abs(v); abs == 0 || abs >= 1e-3 && abs < 1e7 {
+		// A decimal of at most 15 digits that denotes v is the shortest one.
+		if k := int64(abs*1000 + 0.5); bits == 64 && k != 0 && float64(k)/1000 == abs {
+			return appendThousandths(dst, v < 0, k)
+		}
 		at := len(dst)
 		dst = strconv.AppendFloat(dst, v, 'f', -1, bits)
 		for _, c := range dst[at:] {
@@ -115,6 +119,22 @@ func AppendJavaDouble(dst []byte, v float64, bits int) []byte {
 		exp = exp[1:]
 	}
 	return append(dst, exp...)
+}
+
+func appendThousandths(dst []byte, negative bool, k int64) []byte {
+	if negative {
+		dst = append(dst, '-')
+	}
+	dst = AppendInt(dst, k/1000)
+	f := int(k % 1000)
+	dst = append(dst, '.', byte('0'+f/100))
+	if f%100 != 0 {
+		dst = append(dst, byte('0'+f/10%10))
+		if f%10 != 0 {
+			dst = append(dst, byte('0'+f%10))
+		}
+	}
+	return dst
 }
 
 // javaDigits completes a one-digit mantissa: of the two-digit decimals that denote v, Java takes the nearest one, which is

@@ -209,7 +209,7 @@ func DecimalBytes(b *connectors.Batch, c connectors.Cell, buf []byte) ([]byte, b
 	case connectors.KindInt:
 		return appendInt(buf, c.Int()), true
 	case connectors.KindUint:
-		return appendUint(buf, c.Uint()), true
+		return AppendUint(buf, c.Uint()), true
 	}
 	return nil, false
 }

@@ -172,12 +172,12 @@ func (w *row) append(dst []byte, b *connectors.Batch, r connectors.Row) ([]byte,
 		}
 		switch f.op {
 		case opInt:
-			dst = strconv.AppendInt(dst, c.Int(), 10)
+			dst = changes.AppendInt(dst, c.Int())
 		case opText:
 			dst = changes.AppendJSONString(dst, b.Bytes(c))
 		case opNumber:
 			v, _ := changes.Number(b, f.view, c)
-			dst = strconv.AppendInt(dst, v, 10)
+			dst = changes.AppendInt(dst, v)
 		case opZoned:
 			dst = append(changes.AppendZonedTimestamp(append(dst, '"'), c, f.scale), '"')
 		default:
@@ -194,12 +194,12 @@ func (w *row) append(dst []byte, b *connectors.Batch, r connectors.Row) ([]byte,
 func (w *row) fast(dst []byte, b *connectors.Batch, f *field, c connectors.Cell) ([]byte, error) {
 	switch f.op {
 	case opInt:
-		return strconv.AppendInt(dst, c.Int(), 10), nil
+		return changes.AppendInt(dst, c.Int()), nil
 	case opText:
 		return changes.AppendJSONString(dst, b.Bytes(c)), nil
 	case opNumber:
 		v, _ := changes.Number(b, f.view, c)
-		return strconv.AppendInt(dst, v, 10), nil
+		return changes.AppendInt(dst, v), nil
 	case opZoned:
 		return append(changes.AppendZonedTimestamp(append(dst, '"'), c, f.scale), '"'), nil
 	case opBool:
@@ -250,7 +250,7 @@ func (w *row) other(dst []byte, b *connectors.Batch, f *field, c connectors.Cell
 	case changes.DatumBool:
 		return strconv.AppendBool(dst, d.Int != 0), nil
 	case changes.DatumInt:
-		return strconv.AppendInt(dst, d.Int, 10), nil
+		return changes.AppendInt(dst, d.Int), nil
 	case changes.DatumFloat32:
 		return appendFloat(dst, d.Float, 32), nil
 	case changes.DatumFloat64:
@@ -264,7 +264,7 @@ func (w *row) other(dst []byte, b *connectors.Batch, f *field, c connectors.Cell
 	case changes.DatumMap:
 		return w.textMap(dst, b, d.Cells), nil
 	case changes.DatumVariable:
-		dst = strconv.AppendInt(append(dst, `{"scale":`...), d.Int, 10)
+		dst = changes.AppendInt(append(dst, `{"scale":`...), d.Int)
 		return append(appendBase64(append(dst, `,"value":`...), d.Bytes), '}'), nil
 	case changes.DatumPoint:
 		dst = appendFloat(append(dst, `{"x":`...), d.Float, 64)

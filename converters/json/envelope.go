@@ -56,12 +56,16 @@ type envelopeEncoder struct {
 	tail   []byte
 }
 
-// part is a piece of the source block: text, then a cell.
+// part is a piece of the source block: text, then a cell. Rows of one transaction have the same time and number, so
+// the text of the last integer is kept.
 type part struct {
-	text  []byte
-	cell  int // -1: none, the last text
-	scale int8
-	null  []byte
+	text   []byte
+	cell   int
+	scale  int8
+	digits uint8 // how many of number are in use
+	last   int64
+	number [24]byte
+	null   []byte
 }
 
 // The values of part.scale.
@@ -157,13 +161,13 @@ func (e *envelopeEncoder) Append(dst []byte, b *connectors.Batch, r *connectors.
 	}
 	dst = append(append(dst, e.op...), r.Op.Letter())
 	var buf [20]byte
-	ns := strconv.AppendInt(buf[:0], r.Timestamp, 10)
+	ns := changes.AppendInt(buf[:0], r.Timestamp)
 	if n := len(ns); n > 6 && ns[0] != '-' {
 		dst = append(append(dst, e.times[0]...), ns[:n-6]...)
 		dst = append(append(dst, e.times[1]...), ns[:n-3]...)
 	} else {
-		dst = strconv.AppendInt(append(dst, e.times[0]...), r.Timestamp/1e6, 10)
-		dst = strconv.AppendInt(append(dst, e.times[1]...), r.Timestamp/1e3, 10)
+		dst = changes.AppendInt(append(dst, e.times[0]...), r.Timestamp/1e6)
+		dst = changes.AppendInt(append(dst, e.times[1]...), r.Timestamp/1e3)
 	}
 	dst = append(append(dst, e.times[2]...), ns...)
 	return append(dst, e.tail...), false, nil
@@ -180,19 +184,10 @@ func (e *envelopeEncoder) appendSource(dst []byte, b *connectors.Batch, source c
 		c := cells[p.cell]
 		switch c.Kind {
 		case connectors.KindInt:
-			switch {
-			case p.scale == asIs:
-				dst = strconv.AppendInt(dst, c.Int(), 10)
-			case p.scale == nanos && c.Int() != 0:
-				dst = append(strconv.AppendInt(dst, c.Int(), 10), '0', '0', '0')
-			case p.scale == millis && c.Int() >= 1000:
-				dst = strconv.AppendInt(dst, c.Int(), 10)
-				dst = dst[:len(dst)-3]
-			case p.scale == millis && c.Int() < 0:
-				dst = strconv.AppendInt(dst, (c.Int()-999)/1000, 10)
-			default:
-				dst = append(dst, '0')
+			if p.last != c.Int() || p.digits == 0 {
+				p.format(c.Int())
 			}
+			dst = append(dst, p.number[:p.digits]...)
 		case connectors.KindText:
 			dst = changes.AppendJSONString(dst, b.Bytes(c))
 		case connectors.KindBool:
@@ -205,4 +200,17 @@ func (e *envelopeEncoder) appendSource(dst []byte, b *connectors.Batch, source c
 		}
 	}
 	return dst, nil
+}
+
+func (p *part) format(v int64) {
+	p.last = v
+	switch {
+	case p.scale == nanos:
+		v *= 1000
+	case p.scale == millis && v < 0:
+		v = (v - 999) / 1000
+	case p.scale == millis:
+		v /= 1000
+	}
+	p.digits = uint8(len(changes.AppendInt(p.number[:0], v)))
 }

@@ -225,23 +225,25 @@ func benchmarkRow(b *testing.B) (*connectors.Stream, *connectors.Batch) {
 		},
 	})
 	w := connectors.NewBuilder("{}", nil, nil)
-	r := w.Begin(w.Stream(s), connectors.OpCreate)
-	r.Timestamp = 1795207386161700756
-	w.Key()
-	w.Int(123456789)
-	w.After()
-	w.Int(123456789)
-	w.Int(40211)
-	w.Int(7781)
-	w.Text(connectors.KindDecimal, []byte("1250.50"))
-	w.Float64(17.5)
-	w.String("ACCEPTED")
-	w.Temporal(connectors.KindTimestamp, 1795207386107195)
-	w.Bool(true)
-	w.String("placed at the counter of the grandstand, paid in cash by the customer")
-	w.String("7f000001-0000-4000-8000-0000000000ff/2024-05-01")
-	source(w, 1795207386107195, "", `["418404376","418404376"]`, 2638, 418403976)
-	w.Commit()
+	for i := range int64(64) { // rows of one transaction
+		r := w.Begin(w.Stream(s), connectors.OpCreate)
+		r.Timestamp = 1795207386161700756 + i*1000
+		w.Key()
+		w.Int(123456789 + i)
+		w.After()
+		w.Int(123456789 + i)
+		w.Int(40211 + i*7)
+		w.Int(7781)
+		w.Text(connectors.KindDecimal, []byte("1250.50"))
+		w.Float64(17.5)
+		w.String("ACCEPTED")
+		w.Temporal(connectors.KindTimestamp, 1795207386107195+i*31)
+		w.Bool(true)
+		w.String("placed at the counter of the grandstand, paid in cash by the customer")
+		w.String("7f000001-0000-4000-8000-0000000000ff/2024-05-01")
+		source(w, 1795207386107195, "", `["418404376","418404376"]`, 2638, 418403976+i*144)
+		w.Commit()
+	}
 	return s, w.Finish("", connectors.Order{})
 }
 
@@ -252,9 +254,9 @@ func BenchmarkEnvelope(b *testing.B) {
 			_, e := encoders(b, c, s)
 			var dst []byte
 			b.ReportAllocs()
-			for b.Loop() {
+			for i := 0; b.Loop(); i++ {
 				var err error
-				if dst, _, err = e.Append(dst[:0], batch, &batch.Records[0]); err != nil {
+				if dst, _, err = e.Append(dst[:0], batch, &batch.Records[i&63]); err != nil {
 					b.Fatal(err)
 				}
 			}

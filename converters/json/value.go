@@ -42,7 +42,7 @@ func (o options) appendSchema(dst []byte, s *schemas.Schema, field string) ([]by
 		dst = changes.AppendJSONText(append(dst, `,"name":`...), s.Name)
 	}
 	if s.Version != 0 {
-		dst = strconv.AppendInt(append(dst, `,"version":`...), int64(s.Version), 10)
+		dst = changes.AppendInt(append(dst, `,"version":`...), int64(s.Version))
 	}
 	if s.Doc != "" {
 		dst = changes.AppendJSONText(append(dst, `,"doc":`...), s.Doc)
@@ -76,13 +76,13 @@ func (o options) appendValue(dst []byte, s *schemas.Schema, v schemas.Value) ([]
 	case bool:
 		return strconv.AppendBool(dst, v), nil
 	case int8:
-		return strconv.AppendInt(dst, int64(v), 10), nil
+		return changes.AppendInt(dst, int64(v)), nil
 	case int16:
-		return strconv.AppendInt(dst, int64(v), 10), nil
+		return changes.AppendInt(dst, int64(v)), nil
 	case int32:
-		return strconv.AppendInt(dst, int64(v), 10), nil
+		return changes.AppendInt(dst, int64(v)), nil
 	case int64:
-		return strconv.AppendInt(dst, v, 10), nil
+		return changes.AppendInt(dst, v), nil
 	case float32:
 		return appendFloat(dst, float64(v), 32), nil
 	case float64:
