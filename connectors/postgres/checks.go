@@ -97,7 +97,7 @@ func checkIntervalMode(v string) string { return unsupportedValue(v, "structured
 func checkLocking(v string) string      { return unsupportedValue(v, "custom") }
 
 func checkSnapshotMode(v string) string {
-	return unsupportedValue(v, "always", "configuration_based", "custom")
+	return unsupportedValue(v, "configuration_based", "custom")
 }
 
 // unsupportedValue names a value that the reference has and Freshet does not have yet.

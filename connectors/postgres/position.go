@@ -148,6 +148,7 @@ type identity struct {
 	System   string `json:"system"`   // system identifier of the server
 	Timeline uint32 `json:"timeline"` // at the time of the offset
 	Offset   string `json:"offset"`   // the plain offset it belongs to; another one there: somebody else wrote since
+	own      bool   // the plain offset is that one
 }
 
 // partitionOf is the partition of the offset: {"server":"<topic.prefix>"}.

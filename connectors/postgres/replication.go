@@ -33,14 +33,20 @@ type walFrame struct {
 	data  []byte // a view, valid until the next read
 }
 
-// openStream connects for replication and starts streaming. interval is the pause between status messages.
-func openStream(ctx context.Context, config *pgconn.Config, slot string, start uint64, options []string, interval time.Duration) (*walStream, error) {
+// openStream connects for replication and starts streaming. interval is the pause between status messages; check may refuse the server.
+func openStream(ctx context.Context, config *pgconn.Config, slot string, start uint64, options []string, interval time.Duration, check func(server) error) (*walStream, error) {
 	s := &walStream{}
 	pc, err := s.dial(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect for replication: %w", err)
 	}
 	senderTimeout, err := walSenderTimeout(ctx, pc)
+	if err == nil {
+		var found server
+		if found, err = identify(ctx, pc); err == nil {
+			err = check(found)
+		}
+	}
 	if err != nil {
 		_ = pc.Close(ctx)
 		return nil, err

@@ -1,0 +1,614 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// Bounds of one batch. A group of messages with one LSN may exceed them (I3), and one row above them passes alone (I5).
+const (
+	batchBytes = 512 << 10
+	maxRecords = 8192
+)
+
+// stream turns the replication stream into batches. A batch grows while data is there and is handed out as soon as
+// reading would wait, or at its bounds; never inside a group of messages with one LSN (I3). It belongs to one goroutine.
+type stream struct {
+	cfg       *config
+	log       *slog.Logger
+	session   connectors.SourceSession
+	catalog   *catalog
+	partition offsets.Partition
+	state     offsets.Partition // of the identity
+	server    server
+	records   int // bound of a batch
+
+	wal       *walStream
+	frame     walFrame
+	pending   bool // frame was read and is not handled yet
+	msg       pgMessage
+	relations map[uint32]*tracked
+	recent    *tracked
+
+	b         *connectors.Builder
+	build     uint64 // number of the batch being built
+	mark      position
+	through   connectors.Order
+	lastBatch time.Time
+
+	pos     position // after the last message that counts
+	commit  uint64   // behind the last commit
+	resume  resume
+	tx      transaction
+	seq     []byte
+	beat    *changes.Heartbeat // nil: no heartbeats
+	beaten  time.Time
+	logical *messageStream // nil: logical messages are not asked for
+}
+
+// tracked is a relation of the current session; rel is nil for a table that is not captured.
+type tracked struct {
+	oid    uint32
+	rel    *relation
+	stream uint32 // index in the batch build
+	build  uint64
+}
+
+// transaction is the one being read.
+type transaction struct {
+	open     bool
+	xid      uint32
+	micros   int64 // commit time, µs since 1970
+	order    connectors.Order
+	origin   []byte
+	originAt uint64
+	group    uint64 // LSN of the last message
+	count    int    // messages at that LSN
+	skipping bool   // a part of it was delivered before
+	held     []byte // message at the last delivered LSN of which it is not known whether it was delivered
+	inBatch  bool   // the batch being built ends with a record of it
+}
+
+// begin positions the stream at p; what resume names is left out.
+func (s *stream) begin(p position, r resume) {
+	s.pos, s.mark, s.commit, s.resume = p, p, p.commit, r
+	s.pos.snapshot, s.pos.last, s.pos.completed = false, false, false
+	s.lastBatch = time.Now()
+}
+
+// attach goes on over a new connection. What the batch being built holds already is not read again.
+func (s *stream) attach(w *walStream) {
+	if s.tx.open && s.tx.count > 0 && !s.tx.skipping {
+		s.resume = resume{xid: s.tx.xid, lsn: s.tx.group, count: s.tx.count}
+	}
+	inBatch := s.tx.inBatch
+	s.wal, s.pending, s.tx = w, false, transaction{inBatch: inBatch}
+	s.relations, s.recent = map[uint32]*tracked{}, nil
+}
+
+// startLSN is where the server is asked to start: every transaction that commits behind it comes whole.
+func (s *stream) startLSN() uint64 {
+	if s.commit > 0 {
+		return s.commit
+	}
+	return s.pos.confirmable()
+}
+
+// next returns the next batch. errWouldBlock never leaves it; any other error ends the connection, but not what the batch
+// being built holds.
+func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
+	for {
+		if !s.pending {
+			wait := s.empty() || s.tx.open // the rest of the transaction is on its way
+			f, err := s.wal.next(wait)
+			if err == errWouldBlock {
+				return s.finish(), nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			s.frame, s.pending = f, true
+		}
+		if s.full() && s.boundary() {
+			return s.finish(), nil
+		}
+		if s.b == nil && s.frame.kind == 'w' {
+			b, err := s.session.NewBatch(ctx, s.partition)
+			if err != nil {
+				return nil, err
+			}
+			s.b = b
+			s.build++
+		}
+		s.pending = false
+		if err := s.handle(ctx); err != nil {
+			return nil, err
+		}
+		if !s.tx.open && s.due() {
+			if b, err := s.idle(ctx); b != nil || err != nil {
+				return b, err
+			}
+		}
+	}
+}
+
+func (s *stream) empty() bool { return s.b == nil || s.b.Len() == 0 }
+
+func (s *stream) full() bool {
+	return s.b != nil && s.b.Len() > 0 && (s.b.Len() >= s.records || s.b.Size() >= batchBytes)
+}
+
+// boundary tells that the message read last begins a new group: a batch may end before it (I3).
+func (s *stream) boundary() bool {
+	if s.frame.kind != 'w' || len(s.frame.data) == 0 {
+		return !s.tx.open
+	}
+	switch s.frame.data[0] {
+	case msgBegin:
+		return true
+	case msgInsert, msgUpdate, msgDelete, msgTruncate, msgMessage:
+		return !s.tx.open || s.frame.start != s.tx.group
+	}
+	return false
+}
+
+// finish hands out the batch being built.
+func (s *stream) finish() *connectors.Batch {
+	o := s.mark.offset()
+	b := s.b.Finish(o, s.through)
+	id := identity{System: s.server.system, Timeline: s.server.timeline}
+	b.Extra = []offsets.Entry{{Partition: s.state, Offset: id.offset(o)}}
+	s.b, s.tx.inBatch, s.lastBatch = nil, false, time.Now()
+	return b
+}
+
+func (s *stream) handle(ctx context.Context) error {
+	if s.frame.kind != 'w' {
+		return nil
+	}
+	m := &s.msg
+	if err := m.parse(s.frame.data); err != nil {
+		return err
+	}
+	switch m.kind {
+	case msgInsert, msgUpdate, msgDelete:
+		return s.change(m, s.frame.start)
+	case msgBegin:
+		s.beginTx(m)
+	case msgCommit:
+		return s.commitTx(m)
+	case msgOrigin:
+		s.tx.origin, s.tx.originAt = append(s.tx.origin[:0], m.origin...), m.lsn
+	case msgRelation:
+		return s.relation(ctx)
+	case msgTruncate:
+		return s.truncate(m, s.frame.start)
+	case msgMessage:
+		return s.message(m, s.frame.start)
+	case msgType:
+	default:
+		return connectors.AsPermanent(fmt.Errorf("read from the walsender: message %q is not part of protocol version 1", m.kind))
+	}
+	return nil
+}
+
+func (s *stream) relation(ctx context.Context) error {
+	m, err := parseRelation(s.frame.data)
+	if err != nil {
+		return err
+	}
+	rel, err := s.catalog.relation(ctx, m)
+	if err != nil {
+		return err
+	}
+	s.relations[m.oid] = &tracked{oid: m.oid, rel: rel}
+	s.recent = nil
+	return nil
+}
+
+func (s *stream) beginTx(m *pgMessage) {
+	s.tx = transaction{
+		open: true, xid: m.xid, micros: m.timestamp + postgresEpoch, origin: s.tx.origin[:0],
+		order: connectors.Order{Epoch: s.server.epoch(m.lsn), Major: m.lsn, Minor: 1}, // 0 is the snapshot's
+	}
+	s.tx.skipping = s.resume.lsn > 0 && !s.resume.alone && s.resume.xid == m.xid
+}
+
+func (s *stream) commitTx(m *pgMessage) error {
+	s.tx.held = nil // alone at its LSN: it was delivered
+	if s.tx.inBatch {
+		r := s.b.Records()
+		r[len(r)-1].Last = true
+	}
+	if s.tx.skipping {
+		s.resume = resume{}
+	}
+	s.commit = m.endLSN
+	s.pos = position{proc: m.endLSN, kind: typeCommit, commit: m.endLSN, lsn: m.endLSN, txID: int64(s.tx.xid), micros: s.tx.micros}
+	s.tx.open, s.tx.inBatch = false, false
+	return nil
+}
+
+// arrived counts a message of the open transaction and tells whether it was delivered before.
+func (s *stream) arrived(lsn uint64, records uint32) (order connectors.Order, delivered bool, err error) {
+	t := &s.tx
+	order = t.order
+	t.order.Minor += records
+	if lsn == t.group {
+		t.count++
+	} else {
+		t.group, t.count = lsn, 1
+	}
+	if !t.skipping {
+		return order, false, nil
+	}
+	switch r := &s.resume; {
+	case lsn < r.lsn:
+		return order, true, nil
+	case lsn > r.lsn:
+		t.held, t.skipping = nil, false
+	case r.whole || t.count <= r.count:
+		return order, true, nil
+	case r.count > 0:
+		t.skipping = false
+	case t.count == 1:
+		// Written by somebody who does not count: a message that is alone at this LSN was delivered; of several, not all may have been.
+		t.held = append([]byte(nil), s.frame.data...)
+		return order, true, nil
+	default:
+		return order, false, s.release(order)
+	}
+	return order, false, nil
+}
+
+// release delivers the message that was held back.
+func (s *stream) release(order connectors.Order) error {
+	held, frame := s.tx.held, s.frame
+	s.tx.held, s.tx.skipping = nil, false
+	if held == nil {
+		return nil
+	}
+	m := &pgMessage{}
+	if err := m.parse(held); err != nil {
+		return err
+	}
+	// It was counted when it was held back: take that back, and count it and the one after it again.
+	t := &s.tx
+	after := t.order
+	t.group, t.count = 0, 0
+	t.order.Minor = 1
+	if order.Minor > minors(m) {
+		t.order.Minor = order.Minor - minors(m)
+	}
+	s.frame.data = held
+	err := s.replay(m)
+	s.frame = frame
+	t.order, t.count = after, 2
+	return err
+}
+
+func (s *stream) replay(m *pgMessage) error {
+	switch m.kind {
+	case msgTruncate:
+		return s.truncate(m, s.frame.start)
+	case msgMessage:
+		return s.message(m, s.frame.start)
+	}
+	return s.change(m, s.frame.start)
+}
+
+// minors is how many places in the order a message takes: its records at the most, so that the order is the same
+// whatever is filtered. (A key change is a delete, a tombstone and a create.)
+func minors(m *pgMessage) uint32 {
+	switch m.kind {
+	case msgUpdate:
+		return 3
+	case msgDelete:
+		return 2
+	case msgTruncate:
+		return uint32(len(m.truncated) / 4)
+	}
+	return 1
+}
+
+func (s *stream) track(oid uint32) (*tracked, error) {
+	if s.recent != nil && s.recent.oid == oid {
+		return s.recent, nil
+	}
+	t := s.relations[oid]
+	if t == nil {
+		return nil, fmt.Errorf("read from the walsender: a row of relation %d came before the relation was described", oid)
+	}
+	s.recent = t
+	return t, nil
+}
+
+// index is the stream's number in the batch being built.
+func (s *stream) index(t *tracked) uint32 {
+	if t.build != s.build {
+		t.stream, t.build = s.b.Stream(t.rel.stream), s.build
+	}
+	return t.stream
+}
+
+// change handles one row message.
+func (s *stream) change(m *pgMessage, lsn uint64) error {
+	t, err := s.track(m.relation)
+	if err != nil {
+		return err
+	}
+	order, delivered, err := s.arrived(lsn, minors(m))
+	if err != nil || delivered || t.rel == nil {
+		return err
+	}
+	ops := s.cfg.operations
+	switch m.kind {
+	case msgInsert:
+		if !ops.Skips(connectors.OpCreate) {
+			err = s.insert(t, m, lsn, order)
+		}
+	case msgUpdate:
+		if !ops.Skips(connectors.OpUpdate) {
+			err = s.update(t, m, lsn, order)
+		}
+	case msgDelete:
+		if !ops.Skips(connectors.OpDelete) {
+			err = s.delete(t, m, lsn, order)
+		}
+	}
+	if err != nil {
+		s.b.Discard()
+	}
+	return err
+}
+
+func (s *stream) insert(t *tracked, m *pgMessage, lsn uint64, order connectors.Order) error {
+	w := s.b
+	rec := w.Begin(s.index(t), connectors.OpCreate)
+	w.After()
+	if _, err := t.rel.appendTuple(w, m.tuples, tupleNew, connectors.Row{}); err != nil {
+		return err
+	}
+	if err := s.key(t.rel, rec, rec.After, m.tuples, tupleNew); err != nil {
+		return err
+	}
+	s.source(lsn, int64(s.tx.xid))
+	s.emit(rec, lsn, typeInsert, order)
+	return nil
+}
+
+func (s *stream) update(t *tracked, m *pgMessage, lsn uint64, order connectors.Order) error {
+	w, rel := s.b, t.rel
+	rec := w.Begin(s.index(t), connectors.OpUpdate)
+	updated := m.tuples
+	if m.tag != tupleNew {
+		w.Before()
+		rest, err := rel.appendTuple(w, m.tuples, m.tag, connectors.Row{})
+		if err != nil {
+			return err
+		}
+		if len(rest) == 0 || rest[0] != tupleNew {
+			return fmt.Errorf("read row of %s: an update without its new row", rel.id)
+		}
+		updated = rest[1:]
+	}
+	w.After()
+	if _, err := rel.appendTuple(w, updated, tupleNew, rec.Before); err != nil {
+		return err
+	}
+	if m.tag != tupleNew {
+		if !s.cfg.operations.Unchanged && changes.Equal(w, w.Row(rec.Before), w.Row(rec.After)) {
+			w.Discard()
+			return nil
+		}
+		if !rel.keyless() {
+			changed, err := rel.keyChanged(w, rec.Before, rec.After, m.tuples, updated)
+			if err != nil {
+				return err
+			}
+			if changed {
+				return s.moveKey(rel, rec, m, updated, lsn, order)
+			}
+		}
+	}
+	if err := s.key(rel, rec, rec.After, updated, tupleNew); err != nil {
+		return err
+	}
+	s.source(lsn, int64(s.tx.xid))
+	s.emit(rec, lsn, typeUpdate, order)
+	return nil
+}
+
+// moveKey emits an update that changed the key: a delete and a tombstone of the old key, and a create of the new one, each
+// naming the other key in a header (Debezium, "Change events", primary key updates).
+func (s *stream) moveKey(rel *relation, rec *connectors.Record, m *pgMessage, updated []byte, lsn uint64, order connectors.Order) error {
+	w := s.b
+	after := rec.After
+	if err := s.key(rel, rec, after, updated, tupleNew); err != nil {
+		return err
+	}
+	created := rec.Key
+	if err := s.key(rel, rec, rec.Before, m.tuples, m.tag); err != nil {
+		return err
+	}
+	deleted := rec.Key
+	s.source(lsn, int64(s.tx.xid))
+	stream, source := rec.Stream, rec.Source
+	s.keyHeader(changes.HeaderNewKey, created)
+	rec.Op, rec.After = connectors.OpDelete, connectors.Row{}
+	headers := rec.Headers
+	s.emit(rec, lsn, typeUpdate, order)
+	if s.cfg.operations.Tombstones {
+		s.tombstone(stream, deleted, headers, source, lsn, typeUpdate, order)
+	}
+	rec = w.Begin(stream, connectors.OpCreate)
+	rec.Key, rec.After, rec.Source = created, after, source
+	s.keyHeader(changes.HeaderOldKey, deleted)
+	order.Minor += 2
+	s.emit(rec, lsn, typeUpdate, order)
+	return nil
+}
+
+func (s *stream) keyHeader(name string, key connectors.Row) {
+	w := s.b
+	w.Headers()
+	w.String(name)
+	w.BeginList(connectors.KindList)
+	for i := range key.Count {
+		w.Cell(w.Row(key)[i])
+	}
+	w.EndList()
+}
+
+func (s *stream) delete(t *tracked, m *pgMessage, lsn uint64, order connectors.Order) error {
+	w := s.b
+	rec := w.Begin(s.index(t), connectors.OpDelete)
+	w.Before()
+	if _, err := t.rel.appendTuple(w, m.tuples, m.tag, connectors.Row{}); err != nil {
+		return err
+	}
+	if err := s.key(t.rel, rec, rec.Before, m.tuples, m.tag); err != nil {
+		return err
+	}
+	s.source(lsn, int64(s.tx.xid))
+	stream, key, source := rec.Stream, rec.Key, rec.Source
+	s.emit(rec, lsn, typeDelete, order)
+	if s.cfg.operations.Tombstones {
+		s.tombstone(stream, key, connectors.Row{}, source, lsn, typeDelete, order)
+	}
+	return nil
+}
+
+func (s *stream) tombstone(stream uint32, key, headers, source connectors.Row, lsn uint64, kind string, order connectors.Order) {
+	rec := s.b.Begin(stream, connectors.OpTombstone)
+	rec.Key, rec.Headers, rec.Source = key, headers, source
+	order.Minor++
+	s.emit(rec, lsn, kind, order)
+}
+
+// truncate emits one event per captured table of the command.
+func (s *stream) truncate(m *pgMessage, lsn uint64) error {
+	order, delivered, err := s.arrived(lsn, minors(m))
+	if err != nil || delivered || s.cfg.operations.Skips(connectors.OpTruncate) {
+		return err
+	}
+	for at := 0; at < len(m.truncated); at += 4 {
+		t, err := s.track(binary.BigEndian.Uint32(m.truncated[at:]))
+		if err != nil {
+			return err
+		}
+		if t.rel != nil {
+			rec := s.b.Begin(s.index(t), connectors.OpTruncate)
+			s.source(lsn, int64(s.tx.xid))
+			s.emit(rec, lsn, typeTruncate, order)
+		}
+		order.Minor++
+	}
+	return nil
+}
+
+func (s *stream) key(rel *relation, rec *connectors.Record, row connectors.Row, tuple []byte, tag byte) error {
+	if rel.keyless() {
+		return nil
+	}
+	s.b.Key()
+	return rel.appendKey(s.b, row, tuple, tag)
+}
+
+// source writes the per-record fields of the source block.
+func (s *stream) source(lsn uint64, txID int64) {
+	w := s.b
+	w.Source()
+	w.Int(s.tx.micros)
+	w.Null() // snapshot
+	w.Text(connectors.KindText, s.sequence(lsn))
+	if txID != 0 {
+		w.Int(txID)
+	} else {
+		w.Null()
+	}
+	w.Int(int64(lsn))
+	w.Null() // xmin
+	if len(s.tx.origin) > 0 {
+		w.Text(connectors.KindText, s.tx.origin)
+		w.Int(int64(s.tx.originAt))
+	} else {
+		w.Null()
+		w.Null()
+	}
+}
+
+// sequence is the source block's sequence: the last commit and this event, decimal, as a JSON array of texts.
+func (s *stream) sequence(lsn uint64) []byte {
+	b := append(s.seq[:0], '[')
+	if s.commit > 0 {
+		b = append(strconv.AppendUint(append(b, '"'), s.commit, 10), '"')
+	} else {
+		b = append(b, "null"...)
+	}
+	b = append(strconv.AppendUint(append(b, `,"`...), lsn, 10), `"]`...)
+	s.seq = b
+	return b
+}
+
+// emit commits the record and notes the offset after it.
+func (s *stream) emit(rec *connectors.Record, lsn uint64, kind string, order connectors.Order) {
+	rec.Timestamp, rec.Order = s.wal.read, order
+	s.b.Commit()
+	s.pos = position{proc: lsn, kind: kind, commit: s.commit, lsn: lsn, txID: int64(s.tx.xid), micros: s.tx.micros}
+	s.mark, s.through, s.tx.inBatch = s.pos, order, true
+}
+
+// due tells that a heartbeat, or a position without records, should be sent.
+func (s *stream) due() bool {
+	now := time.Now()
+	return s.beat != nil && now.Sub(s.beaten) >= s.cfg.heartbeat ||
+		s.empty() && now.Sub(s.lastBatch) >= s.cfg.statusInterval && s.frame.kind == 'k' && s.frame.end > s.mark.confirmable()
+}
+
+// idle sends a heartbeat; or, when there was nothing to send for a while, how far the server's log has moved, so that the slot
+// does not hold it back. The server sends a keepalive only after everything below its position.
+func (s *stream) idle(ctx context.Context) (*connectors.Batch, error) {
+	if s.b == nil {
+		b, err := s.session.NewBatch(ctx, s.partition)
+		if err != nil {
+			return nil, err
+		}
+		s.b = b
+		s.build++
+	}
+	now := time.Now()
+	if s.beat != nil && now.Sub(s.beaten) >= s.cfg.heartbeat {
+		s.beaten = now
+		s.beat.Append(s.b, now.UnixNano())
+		s.mark = s.pos
+		if s.through == (connectors.Order{}) {
+			s.through = s.before(s.pos.lsn)
+		}
+		r := s.b.Records()
+		r[len(r)-1].Order = s.through
+		return nil, nil
+	}
+	end := s.frame.end
+	s.commit = end
+	s.pos = position{proc: end, kind: typeCommit, commit: end, lsn: end, txID: s.pos.txID, micros: s.pos.micros}
+	s.mark, s.through = s.pos, s.before(end)
+	return s.finish(), nil
+}
+
+// before is the order below every commit at lsn or later and above every earlier one.
+func (s *stream) before(lsn uint64) connectors.Order {
+	if lsn == 0 {
+		return connectors.Order{}
+	}
+	return connectors.Order{Epoch: s.server.epoch(lsn), Major: lsn - 1, Minor: math.MaxUint32}
+}
