@@ -1,0 +1,71 @@
+package demo
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/freshet-io/freshet/testbed"
+)
+
+var bed testbed.Bed
+
+func TestMain(m *testing.M) { os.Exit(bed.Main(m)) }
+
+// What the workload remembers of itself must be what a real server holds, or the demo's comparison means nothing.
+func TestHistoryIsWhatTheDatabaseHolds(t *testing.T) {
+	server := bed.Postgres(t, "track_commit_timestamp=on")
+	name := server.NewDatabase(t)
+	server.Exec(t, name, schemaSQL())
+	ctx := t.Context()
+	l, err := newLoad(ctx, server.DSN(name), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	if err := l.fill(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range l.writers {
+		for range 300 {
+			if _, err := w.transaction(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.finish(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[byte]int{}
+	d := &database{name: "source", dsn: server.DSN(name)}
+	for i, table := range tables() {
+		rows, err := d.rows(context.Background(), &table, &report{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		alive := 0
+		for key, history := range l.histories()[i] {
+			last := history[len(history)-1]
+			for _, c := range history {
+				seen[c.op]++
+			}
+			row, there := rows[key]
+			switch {
+			case there != (last.op != 'd'):
+				t.Errorf("table %s, key %s: there is %v, the last change is %c", table.name, key, there, last.op)
+			case there && text(row.row[table.version()]) != "="+strconv.FormatInt(last.version, 10):
+				t.Errorf("table %s, key %s: version %s, want %d", table.name, key, text(row.row[table.version()]), last.version)
+			}
+			if there {
+				alive++
+			}
+		}
+		if alive != len(rows) {
+			t.Errorf("table %s: %d rows, %d of them in the history", table.name, len(rows), alive)
+		}
+	}
+	if seen['c'] < 1000 || seen['u'] < 500 || seen['d'] < 20 {
+		t.Errorf("the workload has too little of something: %d inserts, %d updates, %d deletes", seen['c'], seen['u'], seen['d'])
+	}
+}
