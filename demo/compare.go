@@ -43,7 +43,7 @@ type stored struct {
 // compare compares the tables row by row, and the topics' history with that of the workload.
 func (d *demo) compare(ctx context.Context) (*report, error) {
 	d.progress.phase("comparing")
-	r := &report{changes: d.load.changes(), load: d.Duration}
+	r := &report{changes: d.load.changes() - d.filled, load: d.Duration}
 	expected := d.load.histories()
 	d.events.mu.Lock()
 	defer d.events.mu.Unlock()
@@ -187,7 +187,7 @@ func (r *report) compareReplay(t *table, source map[string]stored, keys map[stri
 func (r *report) print(out io.Writer, took time.Duration) {
 	fmt.Fprintf(out, "\nrows      %d in %d tables, compared row by row\n", r.rows, len(tables()))
 	fmt.Fprintf(out, "events    %d in %d topics, read_committed, compared with the history of every key\n", r.events, len(tables()))
-	fmt.Fprintf(out, "changes   %d, %.0f/s during the load\n", r.changes, float64(r.changes)/r.load.Seconds())
+	fmt.Fprintf(out, "changes   %d while the worker ran, %.0f/s\n", r.changes, float64(r.changes)/r.load.Seconds())
 	fmt.Fprintf(out, "freshness tables p50 %s p99 %s (commit in the source to commit in the sink, by both servers' commit timestamps)\n", quantile(r.tables, 50), quantile(r.tables, 99))
 	fmt.Fprintf(out, "          topics p50 %s p99 %s (commit in the source to the consumer, by source.ts_us)\n", quantile(r.topics, 50), quantile(r.topics, 99))
 	fmt.Fprintf(out, "          over %d rows and %d events committed while the worker was up and had caught up\n", len(r.tables), len(r.topics))

@@ -38,6 +38,7 @@ type demo struct {
 	broker   *broker
 	worker   *process
 	load     *load
+	filled   int64 // changes that made the first rows
 	events   *consumer
 	progress *progress
 	steady   []span // when the worker was up and had caught up
@@ -127,6 +128,7 @@ func (d *demo) prepare(ctx context.Context, cache string) error {
 	if err := d.load.fill(ctx); err != nil {
 		return err
 	}
+	d.filled = d.load.changes()
 	return d.writeConfigs()
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/kafka"
+	"github.com/freshet-io/freshet/connectors/postgres"
 	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/converters/bytes"
 	"github.com/freshet-io/freshet/converters/json"
@@ -26,7 +27,9 @@ type program struct {
 func newProgram() *program { return &program{pool: &kafkaclient.Pool{}} }
 
 func (p *program) sources() []connectors.SourceFactory {
-	return []connectors.SourceFactory{}
+	return []connectors.SourceFactory{
+		postgres.Factory{Version: versionText()},
+	}
 }
 
 func (p *program) sinks() []connectors.SinkFactory {
