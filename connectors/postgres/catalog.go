@@ -306,16 +306,6 @@ func (c *catalog) typeOf(ctx context.Context, oid uint32) (*pgType, error) {
 	return t, nil
 }
 
-// loadTypes reads the types of columns, so that column needs no context.
-func (c *catalog) loadTypes(ctx context.Context, columns []columnInfo) error {
-	for i := range columns {
-		if _, err := c.typeOf(ctx, columns[i].typeOID); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // typeName is the column's type as SQL spells it, for example numeric(10,2) or text[].
 func typeName(t *pgType, modifier int32) string {
 	if t.elem != nil {

@@ -51,7 +51,7 @@ func hasDefaults(t *pgType) bool {
 	return t.kind == 'e'
 }
 
-// literal returns the text of a default that is one constant: 'it''s'::text, B'101', 12.5, '-1'::integer, true.
+// literal returns the text of a default that is one constant: 'it”s'::text, B'101', 12.5, '-1'::integer, true.
 func literal(expr string) (string, bool) {
 	if expr == "true" || expr == "false" {
 		return expr[:1], true

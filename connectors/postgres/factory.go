@@ -1,0 +1,51 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// Factory makes the Postgres source. Stateless.
+type Factory struct {
+	Version string // of Freshet
+}
+
+// Describe names the reference's class and the short ones.
+func (f Factory) Describe() connectors.Description {
+	return connectors.Description{
+		Class:   "io.debezium.connector.postgresql.PostgresConnector",
+		Aliases: []string{"PostgresConnector", "PostgresSource", "Postgres"},
+		Source:  true,
+		Version: f.Version,
+		Doc:     "Captures the rows and changes of a PostgreSQL database through logical replication (pgoutput).",
+		Config:  definition(),
+	}
+}
+
+// Validate checks every key, and when those are in order the database: connection, settings, rights, publication, slot.
+func (f Factory) Validate(ctx context.Context, c connectors.Config) []connectors.ConfigValue {
+	values := checkKeys(c)
+	if len(connectors.Errors(values)) > 0 {
+		return values
+	}
+	cfg, err := parseConfig(c)
+	if err != nil { // checkKeys found nothing, so this is a mistake of ours
+		return append(values, connectors.ConfigValue{Name: "topic.prefix", Errors: []string{err.Error()}, Visible: true})
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.validation)
+	defer cancel()
+	for _, p := range checkDatabase(ctx, cfg) {
+		for i := range values {
+			if values[i].Name == p.key {
+				values[i].Errors = append(values[i].Errors, p.text)
+			}
+		}
+	}
+	return values
+}
+
+// Tasks returns exactly one: a slot has one reader.
+func (f Factory) Tasks(_ context.Context, c connectors.Config, _ int) ([]connectors.Config, error) {
+	return []connectors.Config{c}, nil
+}

@@ -1,0 +1,407 @@
+package postgres
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"testing"
+
+	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/schemas"
+	"github.com/freshet-io/freshet/testbed"
+)
+
+func portOf(s *testbed.Postgres) string { return strconv.Itoa(s.Port()) }
+
+// recording is one recorded record of the reference.
+type recording struct {
+	Topic string
+	Key   struct{ Schema, Payload any }
+	Value *struct {
+		Schema  struct{ Fields []json.RawMessage }
+		Payload struct {
+			Op    string
+			After map[string]any
+		}
+	}
+}
+
+func readRecordings(t *testing.T, scenario string) []recording {
+	t.Helper()
+	f, err := os.Open(filepath.Join("../../testdata/golden/postgres", scenario, "golden/records.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	var out []recording
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var r recording
+		d := json.NewDecoder(bytes.NewReader(lines.Bytes()))
+		d.UseNumber()
+		if err := d.Decode(&r); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// TestGoldenTypes reads the types corpus from a real server, as snapshot rows and as tuples, and compares schemas and rows
+// with what the reference recorded.
+func TestGoldenTypes(t *testing.T) {
+	for _, c := range []struct {
+		scenario string
+		keys     []string
+	}{
+		{"types", nil},
+		{"types-modes-1", []string{"decimal.handling.mode", "string", "time.precision.mode", "connect", "binary.handling.mode", "base64", "hstore.handling.mode", "map", "interval.handling.mode", "string"}},
+		{"types-modes-2", []string{"decimal.handling.mode", "double", "time.precision.mode", "adaptive_time_microseconds", "binary.handling.mode", "hex", "column.propagate.source.type", ".*"}},
+		{"types-modes-3", []string{"time.precision.mode", "isostring", "binary.handling.mode", "base64-url-safe", "include.unknown.datatypes", "true", "money.fraction.digits", "3"}},
+	} {
+		t.Run(c.scenario, func(t *testing.T) {
+			t.Parallel()
+			goldenTypes(t, c.scenario, c.keys)
+		})
+	}
+}
+
+func goldenTypes(t *testing.T, scenario string, keys []string) {
+	server := bed.Postgres(t)
+	database := server.NewDatabase(t)
+	setup, err := os.ReadFile(filepath.Join("../../testdata/golden/postgres", scenario, "setup.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Exec(t, database, string(setup))
+	cfg := newConfig(t, server, database, append(keys, "topic.prefix", prefixOf(t, scenario))...)
+	conn, err := cfg.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	cat := newCatalog(cfg, conn, "v", nil, slog.Default())
+	tables, err := cat.tables(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := readRecordings(t, scenario)
+	for _, id := range tables {
+		rel, err := cat.snapshotRelation(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var copied bytes.Buffer
+		sql := "COPY (SELECT " + rel.selectList() + " FROM " + rel.quotedName() + ") TO STDOUT"
+		if _, err := conn.PgConn().CopyTo(t.Context(), &copied, sql); err != nil {
+			t.Fatal(err)
+		}
+		streamed := streamRelation(t, cat, rel, id)
+		for _, line := range bytes.SplitAfter(copied.Bytes(), []byte("\n")) {
+			if len(line) == 0 {
+				continue
+			}
+			fields, err := rel.splitCopy(line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareSnapshotRow(t, rel, fields, golden)
+			compareStreamRow(t, streamed, rel, fields, golden)
+		}
+	}
+}
+
+func prefixOf(t *testing.T, scenario string) string {
+	text, err := os.ReadFile(filepath.Join("../../testdata/golden/postgres", scenario, "scenario.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s struct{ Connector map[string]string }
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s.Connector["topic.prefix"]
+}
+
+// streamRelation is the relation of the message that the server would send: without generated columns.
+func streamRelation(t *testing.T, cat *catalog, rel *relation, id changes.TableID) *relation {
+	table, err := cat.tableByName(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := &relationMessage{oid: rel.oid, schema: id.Schema, table: id.Name, identity: 'd'}
+	for _, c := range table.columns {
+		if !c.generated {
+			msg.columns = append(msg.columns, relationColumn{name: c.name, typeOID: c.typeOID, modifier: c.modifier})
+		}
+	}
+	out, err := cat.relation(t.Context(), msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func compareSnapshotRow(t *testing.T, rel *relation, fields [][]byte, golden []recording) {
+	w := connectors.NewBuilder("", nil, nil)
+	w.Begin(w.Stream(rel.stream), connectors.OpRead)
+	w.After()
+	if err := rel.appendTextRow(w, fields); err != nil {
+		t.Fatal(err)
+	}
+	row := w.Record().After
+	w.Key()
+	if err := rel.appendTextKey(w, row, fields); err != nil {
+		t.Fatal(err)
+	}
+	w.Commit()
+	compareRow(t, rel, w.Finish("", connectors.Order{}), "r", golden)
+}
+
+// compareStreamRow plays the row as the stream part of the scenarios inserts it: the id grows by ten.
+func compareStreamRow(t *testing.T, stream, snapshot *relation, fields [][]byte, golden []recording) {
+	var tuple []byte
+	tuple = binary.BigEndian.AppendUint16(tuple, uint16(len(stream.tuple)))
+	for _, c := range stream.tuple {
+		for j := range snapshot.tuple {
+			if snapshot.tuple[j].name != c.name {
+				continue
+			}
+			text := fields[j]
+			if c.name == "id" {
+				text = []byte("1" + string(text))
+			}
+			if text == nil {
+				tuple = append(tuple, 'n')
+			} else {
+				tuple = append(binary.BigEndian.AppendUint32(append(tuple, 't'), uint32(len(text))), text...)
+			}
+		}
+	}
+	w := connectors.NewBuilder("", nil, nil)
+	w.Begin(w.Stream(stream.stream), connectors.OpCreate)
+	w.After()
+	rest, err := stream.appendTuple(w, tuple, tupleNew, connectors.Row{})
+	if err != nil || len(rest) != 0 {
+		t.Fatal(err, rest)
+	}
+	row := w.Record().After
+	w.Key()
+	if err := stream.appendKey(w, row, tuple, tupleNew); err != nil {
+		t.Fatal(err)
+	}
+	w.Commit()
+	compareRow(t, stream, w.Finish("", connectors.Order{}), "c", golden)
+}
+
+// compareRow finds the recorded record of the same key and compares schema and values.
+func compareRow(t *testing.T, rel *relation, b *connectors.Batch, op string, golden []recording) {
+	rec := b.Records[0]
+	key := showRow(b, rel.stream.KeyFields, b.Cells(rec.Key))
+	for _, g := range golden {
+		if g.Topic != rel.stream.Topic || g.Value == nil || g.Value.Payload.Op != op || !reflect.DeepEqual(normal(g.Key.Payload), normal(key)) {
+			continue
+		}
+		compareSchema(t, g.Topic+" "+op+" key", g.Key.Schema, schemaJSON(rel.stream.Key))
+		for _, f := range g.Value.Schema.Fields {
+			var s map[string]any
+			d := json.NewDecoder(bytes.NewReader(f))
+			d.UseNumber()
+			if err := d.Decode(&s); err != nil {
+				t.Fatal(err)
+			}
+			if s["field"] == "after" {
+				delete(s, "field")
+				compareSchema(t, g.Topic+" "+op, s, schemaJSON(rel.stream.Row))
+			}
+		}
+		after := showRow(b, rel.stream.Fields, b.Cells(rec.After))
+		for name, want := range g.Value.Payload.After {
+			got, ok := after[name]
+			if !ok || !reflect.DeepEqual(normal(want), normal(got)) {
+				differ(t, fmt.Sprintf("%s %s %v %s", g.Topic, op, key, name), want, got)
+			}
+		}
+		return
+	}
+	if op == "r" {
+		t.Errorf("%s: no recorded row with key %v", rel.stream.Topic, key)
+	}
+}
+
+func compareSchema(t *testing.T, what string, want, got any) {
+	w, _ := normal(want).(map[string]any)
+	g, _ := normal(got).(map[string]any)
+	wf, _ := w["fields"].([]any)
+	gf, _ := g["fields"].([]any)
+	if len(wf) == len(gf) {
+		for i := range wf {
+			if !reflect.DeepEqual(wf[i], gf[i]) {
+				differ(t, fmt.Sprintf("%s schema %v", what, wf[i].(map[string]any)["field"]), wf[i], gf[i])
+			}
+		}
+		return
+	}
+	differ(t, what+" schema", want, got)
+}
+
+func differ(t *testing.T, what string, want, got any) {
+	w, _ := json.Marshal(normal(want))
+	g, _ := json.Marshal(normal(got))
+	t.Errorf("%s\n  want %.300s\n  got  %.300s", what, w, g)
+}
+
+// normal makes numbers comparable.
+func normal(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		f, _ := v.Float64()
+		return f
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1e15 {
+			return int64(v)
+		}
+		if math.IsNaN(v) {
+			return "NaN"
+		}
+		if math.IsInf(v, 1) {
+			return "Infinity"
+		}
+		if math.IsInf(v, -1) {
+			return "-Infinity"
+		}
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			out[k] = normal(e)
+		}
+		return out
+	case []any:
+		out := []any{}
+		for _, e := range v {
+			out = append(out, normal(e))
+		}
+		return out
+	}
+	return v
+}
+
+func showRow(b *connectors.Batch, fields []connectors.Field, cells []connectors.Cell) map[string]any {
+	out := map[string]any{}
+	for i := range fields {
+		out[fields[i].Name] = showValue(b, &fields[i], cells[fields[i].Cell])
+	}
+	return out
+}
+
+func showValue(b *connectors.Batch, f *connectors.Field, c connectors.Cell) any {
+	d, _ := changes.Read(b, f, c, nil)
+	switch d.Kind {
+	case changes.DatumBool:
+		return d.Int != 0
+	case changes.DatumInt:
+		return d.Int
+	case changes.DatumFloat32:
+		f, _ := strconv.ParseFloat(strconv.FormatFloat(d.Float, 'g', -1, 32), 64)
+		return normal(f)
+	case changes.DatumFloat64:
+		return normal(d.Float)
+	case changes.DatumText:
+		return string(d.Bytes)
+	case changes.DatumBytes:
+		return base64.StdEncoding.EncodeToString(d.Bytes)
+	case changes.DatumList:
+		out := []any{}
+		for _, e := range d.Cells {
+			out = append(out, showValue(b, f.Elem, e))
+		}
+		return out
+	case changes.DatumMap:
+		out := map[string]any{}
+		for i := 0; i+1 < len(d.Cells); i += 2 {
+			out[string(b.Bytes(d.Cells[i]))] = nil
+			if d.Cells[i+1].Kind == connectors.KindText {
+				out[string(b.Bytes(d.Cells[i]))] = string(b.Bytes(d.Cells[i+1]))
+			}
+		}
+		return out
+	case changes.DatumVariable:
+		return map[string]any{"scale": d.Int, "value": base64.StdEncoding.EncodeToString(d.Bytes)}
+	case changes.DatumPoint:
+		return map[string]any{"x": normal(d.Float), "y": normal(d.Y), "wkb": base64.StdEncoding.EncodeToString(d.Bytes), "srid": nil}
+	case changes.DatumValue:
+		return valueJSON(f.Schema, d.Value)
+	}
+	return nil
+}
+
+func valueJSON(s *schemas.Schema, v schemas.Value) any {
+	switch v := v.(type) {
+	case []byte:
+		return base64.StdEncoding.EncodeToString(v)
+	case int16:
+		return int64(v)
+	case int32:
+		return int64(v)
+	case float32:
+		return normal(float64(v))
+	case float64:
+		return normal(v)
+	}
+	return v
+}
+
+// schemaJSON is a schema as JsonConverter writes it.
+func schemaJSON(s *schemas.Schema) map[string]any {
+	out := map[string]any{"type": s.Kind.String(), "optional": s.Optional}
+	if s.Name != "" {
+		out["name"] = s.Name
+	}
+	if s.Version != 0 {
+		out["version"] = int64(s.Version)
+	}
+	if s.Doc != "" {
+		out["doc"] = s.Doc
+	}
+	if len(s.Parameters) > 0 {
+		p := map[string]any{}
+		for _, e := range s.Parameters {
+			p[e.Name] = e.Value
+		}
+		out["parameters"] = p
+	}
+	if s.Default != nil {
+		out["default"] = valueJSON(s, s.Default)
+	}
+	if s.Elem != nil && s.Key == nil {
+		out["items"] = schemaJSON(s.Elem)
+	}
+	if s.Key != nil {
+		out["keys"], out["values"] = schemaJSON(s.Key), schemaJSON(s.Elem)
+	}
+	if s.Kind == schemas.Struct {
+		fields := []any{}
+		for _, f := range s.Fields {
+			e := schemaJSON(f.Schema)
+			e["field"] = f.Name
+			fields = append(fields, e)
+		}
+		out["fields"] = fields
+	}
+	return out
+}

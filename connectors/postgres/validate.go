@@ -1,0 +1,186 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/freshet-io/freshet/changes"
+)
+
+// problem is what the live check found, and the key that it belongs to.
+type problem struct{ key, text string }
+
+// checkDatabase connects and looks at everything that a start needs.
+func checkDatabase(ctx context.Context, cfg *config) []problem {
+	const key = "database.hostname"
+	conn, err := cfg.connect(ctx)
+	if err != nil {
+		return []problem{{key, "Error while validating connector config: " + err.Error()}}
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var out []problem
+	for _, check := range []func(context.Context, *config, *pgx.Conn) ([]problem, error){checkServer, checkRole, checkTables, checkReplicationSlot} {
+		found, err := check(ctx, cfg, conn)
+		if err != nil {
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = fmt.Errorf("Connection validation timed out after %d ms", cfg.validation.Milliseconds()) //nolint:staticcheck // the reference's text
+			}
+			return append(out, problem{key, "Error while validating connector config: " + err.Error()})
+		}
+		out = append(out, found...)
+	}
+	return out
+}
+
+// checkServer looks at the version and wal_level.
+func checkServer(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, error) {
+	var version int
+	var text, level string
+	err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_setting('wal_level')").Scan(&version, &text, &level)
+	if err != nil {
+		return nil, fmt.Errorf("read settings of the server: %w", err)
+	}
+	var out []problem
+	if version < 100000 {
+		out = append(out, problem{"database.hostname", fmt.Sprintf("the server at %s runs PostgreSQL %s; logical replication with pgoutput needs version 10 or newer", cfg.host, text)})
+	}
+	if level != "logical" {
+		out = append(out, problem{"database.hostname", fmt.Sprintf("the server at %s has wal_level=%s, but logical replication needs wal_level=logical; set it (ALTER SYSTEM SET wal_level = 'logical') and restart the server", cfg.host, level)})
+	}
+	return out, nil
+}
+
+// Cloud providers give replication through roles of their own.
+const roleSQL = `SELECT r.rolsuper, r.rolreplication OR EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+  WHERE m.member = r.oid AND g.rolname IN ('rds_superuser', 'rdsadmin', 'rds_replication', 'cloudsqlsuperuser', 'alloydbsuperuser', 'azure_pg_admin')),
+  has_database_privilege(current_database(), 'CREATE') FROM pg_roles r WHERE r.rolname = current_user`
+
+// checkRole looks at the rights to replicate and to create the publication.
+func checkRole(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, error) {
+	var super, replication, create bool
+	if err := conn.QueryRow(ctx, roleSQL).Scan(&super, &replication, &create); err != nil {
+		return nil, fmt.Errorf("read rights of user %s: %w", cfg.user, err)
+	}
+	user := pgx.Identifier{cfg.user}.Sanitize()
+	var out []problem
+	if !super && !replication {
+		out = append(out, problem{"database.user", fmt.Sprintf("user %s may not replicate; run: ALTER ROLE %s REPLICATION", cfg.user, user)})
+	}
+	exists, _, err := readPublication(ctx, conn, cfg.publication)
+	if err != nil || exists || super {
+		return out, err
+	}
+	switch cfg.autocreate {
+	case "disabled":
+	case "all_tables":
+		out = append(out, problem{"publication.name", fmt.Sprintf("publication %s does not exist, and user %s may not create it: publication.autocreate.mode=all_tables needs a superuser; let one run CREATE PUBLICATION %s FOR ALL TABLES, or set publication.autocreate.mode=filtered",
+			cfg.publication, cfg.user, pgx.Identifier{cfg.publication}.Sanitize())})
+	default:
+		if !create {
+			out = append(out, problem{"publication.name", fmt.Sprintf("publication %s does not exist, and user %s may not create it; run: GRANT CREATE ON DATABASE %s TO %s",
+				cfg.publication, cfg.user, pgx.Identifier{cfg.database}.Sanitize(), user)})
+		}
+	}
+	return out, nil
+}
+
+// checkTables looks at the publication and at the rights to read the captured tables.
+func checkTables(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, error) {
+	exists, _, err := readPublication(ctx, conn, cfg.publication)
+	if err != nil {
+		return nil, err
+	}
+	var out []problem
+	if !exists && cfg.autocreate == "disabled" {
+		out = append(out, problem{"publication.name", fmt.Sprintf("publication %s does not exist in database %s and publication.autocreate.mode is disabled; run CREATE PUBLICATION %s FOR TABLE …, or choose another mode",
+			cfg.publication, cfg.database, pgx.Identifier{cfg.publication}.Sanitize())})
+	}
+	tables, err := newCatalog(cfg, conn, "", nil, nil).tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(tables) == 0 && cfg.autocreate == "filtered" {
+		out = append(out, problem{"table.include.list", fmt.Sprintf("no table of database %s is captured, and publication.autocreate.mode=filtered cannot make a publication without tables; check table.include.list and schema.include.list", cfg.database)})
+	}
+	rights, err := tableRights(ctx, conn, tables)
+	if err != nil {
+		return nil, err
+	}
+	if names := rights.unreadable; len(names) > 0 && cfg.snapshot.mode != "no_data" {
+		out = append(out, problem{"database.user", fmt.Sprintf("user %s may not read the captured table %s; grant it SELECT on the tables and USAGE on their schemas, or leave them out with table.exclude.list", cfg.user, some(names))})
+	}
+	if names := rights.foreign; len(names) > 0 && !exists && cfg.autocreate == "filtered" {
+		out = append(out, problem{"publication.name", fmt.Sprintf("publication %s cannot be created by user %s, who does not own the captured table %s; let the owner run CREATE PUBLICATION, or make the user a member of the owning role", cfg.publication, cfg.user, some(names))})
+	}
+	if cfg.maxTables > 0 && len(tables) > cfg.maxTables && cfg.failTables {
+		out = append(out, problem{"guardrail.collections.max", guardrailText(len(tables), cfg.maxTables)})
+	}
+	return out, nil
+}
+
+func guardrailText(tables, most int) string {
+	return fmt.Sprintf("%d tables are captured, more than guardrail.collections.max=%d; narrow table.include.list or raise the limit", tables, most)
+}
+
+// rights lists the tables that the user may not read, and those that it does not own.
+type rights struct{ unreadable, foreign []string }
+
+func tableRights(ctx context.Context, conn *pgx.Conn, tables []changes.TableID) (rights, error) {
+	var out rights
+	rows, err := conn.Query(ctx, `SELECT n.nspname, c.relname, has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'), pg_has_role(c.relowner, 'USAGE')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p')`)
+	if err != nil {
+		return out, fmt.Errorf("read rights on tables: %w", err)
+	}
+	captured := map[string]bool{}
+	for _, t := range tables {
+		captured[t.String()] = true
+	}
+	var schema, name string
+	var read, own bool
+	_, err = pgx.ForEachRow(rows, []any{&schema, &name, &read, &own}, func() error {
+		id := schema + "." + name
+		if captured[id] && !read {
+			out.unreadable = append(out.unreadable, id)
+		}
+		if captured[id] && !own {
+			out.foreign = append(out.foreign, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return out, fmt.Errorf("read rights on tables: %w", err)
+	}
+	return out, nil
+}
+
+// some names the first of a list, and how many there are.
+func some(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return fmt.Sprintf("%s (and %d more)", names[0], len(names)-1)
+}
+
+// checkReplicationSlot looks at a slot that is there already. One that Freshet itself reads is not a problem: a running
+// connector is validated too before its configuration is changed.
+func checkReplicationSlot(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, error) {
+	slot, err := readSlot(ctx, conn, cfg.slot)
+	if err != nil || slot == nil {
+		return nil, err
+	}
+	if text := slot.usable(cfg.slot, cfg.database); text != "" {
+		return []problem{{"slot.name", text}}, nil
+	}
+	if slot.active && slot.application != sessionSettings()["application_name"] {
+		by := fmt.Sprintf("the server process %d", slot.pid)
+		if slot.application != "" {
+			by = fmt.Sprintf("%q (server process %d)", slot.application, slot.pid)
+		}
+		return []problem{{"slot.name", fmt.Sprintf("replication slot %s is in use by %s; stop that reader, or choose another slot.name: a slot has one reader", cfg.slot, by)}}, nil
+	}
+	return nil, nil
+}
