@@ -142,11 +142,14 @@ func (s *targetSink) Put(ctx context.Context, b *connectors.Batch) error {
 			return nil
 		}
 		if err := s.write(i % len(s.held)); err != nil {
-			return err
+			s.session.Fail(err) // b was taken
+			return nil
 		}
 	}
 	if t.Schedule == nil {
-		return s.Flush(ctx)
+		if err := s.Flush(context.WithoutCancel(ctx)); err != nil {
+			s.session.Fail(err)
+		}
 	}
 	return nil
 }
@@ -158,8 +161,8 @@ func number(b *connectors.Batch, r *connectors.Record) int {
 // write makes batch i of those held durable, acknowledges and releases it. A keeper can only do so in order.
 func (s *targetSink) write(i int) error {
 	t := s.target
-	if t.Keep {
-		i = 0
+	if t.Keep || len(s.held[i].Records) == 0 {
+		i = 0 // a position comes after everything before it
 	}
 	b := s.held[i]
 	t.mu.Lock()
