@@ -140,3 +140,64 @@ func ReadTopics(ctx context.Context, bootstrap string, topics []string) ([]*kgo.
 	})
 	return records, nil
 }
+
+// DeleteTopics deletes topics and waits until they are gone.
+func DeleteTopics(ctx context.Context, c *kgo.Client, topics []string) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.TimeoutMillis = 20_000
+	for _, name := range topics {
+		topic := kmsg.NewDeleteTopicsRequestTopic()
+		topic.Topic = &name
+		req.Topics, req.TopicNames = append(req.Topics, topic), append(req.TopicNames, name)
+	}
+	resp, err := req.RequestWith(ctx, c)
+	if err != nil {
+		return fmt.Errorf("delete topics: %w", err)
+	}
+	for _, t := range resp.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return fmt.Errorf("delete topics: %w", err)
+		}
+	}
+	return poll(ctx, func() (bool, error) {
+		there, err := Partitions(ctx, c)
+		if err != nil {
+			return false, err
+		}
+		return !slices.ContainsFunc(topics, func(name string) bool { return there[name] > 0 }), nil
+	})
+}
+
+// TopicConfigs gives the settings that were set on each topic itself.
+func TopicConfigs(ctx context.Context, c *kgo.Client, topics []string) (map[string]map[string]string, error) {
+	out := map[string]map[string]string{}
+	if len(topics) == 0 {
+		return out, nil
+	}
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	for _, name := range topics {
+		resource := kmsg.NewDescribeConfigsRequestResource()
+		resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, name
+		req.Resources = append(req.Resources, resource)
+	}
+	resp, err := req.RequestWith(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("describe topics: %w", err)
+	}
+	for _, r := range resp.Resources {
+		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+			return nil, fmt.Errorf("describe topic %s: %w", r.ResourceName, err)
+		}
+		configs := map[string]string{}
+		for _, config := range r.Configs {
+			if config.Source == kmsg.ConfigSourceDynamicTopicConfig && config.Value != nil {
+				configs[config.Name] = *config.Value
+			}
+		}
+		out[r.ResourceName] = configs
+	}
+	return out, nil
+}

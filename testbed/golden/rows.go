@@ -295,11 +295,11 @@ func (n *normalizer) declared(r *object) {
 			}
 			current = current.object(part)
 		}
-		name, any := strings.CutSuffix(path[len(path)-1], "?")
+		name, either := strings.CutSuffix(path[len(path)-1], "?")
 		if current == nil || !current.has(name) {
 			continue
 		}
-		if v := current.get(name); any {
+		if v := current.get(name); either {
 			current.set(name, "<any>")
 		} else if v != nil {
 			current.set(name, "<"+kind(v)+">")
