@@ -1,6 +1,9 @@
 package postgres
 
 import (
+	"slices"
+	"unicode/utf8"
+
 	"github.com/freshet-io/freshet/connectors"
 )
 
@@ -159,56 +162,109 @@ func unescape(dst, src []byte) {
 	}
 }
 
-// appendHstore decodes "key"=>"value", "key"=>NULL into a KindMap.
+// hstorePair is one member in the text of an hstore, still with its backslashes.
+type hstorePair struct {
+	key, value []byte
+	null       bool
+	bucket     uint32
+}
+
+// appendHstore decodes "key"=>"value", "key"=>NULL into a KindMap. An hstore has no order; the members come in the order in
+// which the reference has them, that of a java.util.HashMap.
 func appendHstore(w *connectors.Builder, text []byte) error {
-	w.BeginList(connectors.KindMap)
+	var few [16]hstorePair
+	pairs := few[:0]
 	for first := true; len(text) > 0; first = false {
 		if !first {
 			if len(text) < 2 || text[0] != ',' || text[1] != ' ' {
-				return abandonHstore(w)
+				return malformed("hstore")
 			}
 			text = text[2:]
 		}
+		var p hstorePair
 		var ok bool
-		if text, ok = hstoreItem(w, text); !ok || len(text) < 3 || text[0] != '=' || text[1] != '>' {
-			return abandonHstore(w)
+		if p.key, text, ok = hstoreItem(text); !ok || len(text) < 3 || text[0] != '=' || text[1] != '>' {
+			return malformed("hstore")
 		}
 		text = text[2:]
 		if len(text) >= 4 && string(text[:4]) == "NULL" {
-			w.Null()
-			text = text[4:]
-			continue
+			p.null, text = true, text[4:]
+		} else if p.value, text, ok = hstoreItem(text); !ok {
+			return malformed("hstore")
 		}
-		if text, ok = hstoreItem(w, text); !ok {
-			return abandonHstore(w)
+		pairs = append(pairs, p)
+	}
+	sortPairs(pairs)
+	w.BeginList(connectors.KindMap)
+	for i := range pairs {
+		appendUnescaped(w, pairs[i].key)
+		if pairs[i].null {
+			w.Null()
+		} else {
+			appendUnescaped(w, pairs[i].value)
 		}
 	}
 	w.EndList()
 	return nil
 }
 
-func abandonHstore(w *connectors.Builder) error {
-	w.AbandonList()
-	return malformed("hstore")
+// sortPairs orders by the bucket of a HashMap of that many entries, and keeps the order within a bucket.
+func sortPairs(pairs []hstorePair) {
+	capacity := uint32(16)
+	for len(pairs)*4 > int(capacity)*3 {
+		capacity *= 2
+	}
+	for i := range pairs {
+		h := javaHash(pairs[i].key)
+		pairs[i].bucket = (h ^ h>>16) & (capacity - 1)
+	}
+	slices.SortStableFunc(pairs, func(a, b hstorePair) int { return int(a.bucket) - int(b.bucket) })
 }
 
-// hstoreItem reads one quoted text and returns what follows it.
-func hstoreItem(w *connectors.Builder, text []byte) ([]byte, bool) {
-	if len(text) == 0 || text[0] != '"' {
-		return nil, false
+// javaHash is String.hashCode of escaped text: over UTF-16 units.
+func javaHash(text []byte) uint32 {
+	var h uint32
+	for i := 0; i < len(text); {
+		if text[i] == '\\' && i+1 < len(text) {
+			i++
+		}
+		r, size := utf8.DecodeRune(text[i:])
+		i += size
+		if r > 0xFFFF {
+			r -= 0x10000
+			h = h*31 + uint32(0xD800+r>>10)
+			r = 0xDC00 + r&0x3FF
+		}
+		h = h*31 + uint32(r)
 	}
-	at, escapes := 1, 0
+	return h
+}
+
+// hstoreItem cuts one quoted text off the front.
+func hstoreItem(text []byte) (item, rest []byte, ok bool) {
+	if len(text) == 0 || text[0] != '"' {
+		return nil, nil, false
+	}
+	at := 1
 	for at < len(text) && text[at] != '"' {
 		if text[at] == '\\' {
 			at++
-			escapes++
 		}
 		at++
 	}
 	if at >= len(text) {
-		return nil, false
+		return nil, nil, false
 	}
-	item := text[1:at]
+	return text[1:at], text[at+1:], true
+}
+
+func appendUnescaped(w *connectors.Builder, item []byte) {
+	escapes := 0
+	for i := 0; i < len(item); i++ {
+		if item[i] == '\\' {
+			escapes++
+			i++
+		}
+	}
 	unescape(w.Grow(connectors.KindText, len(item)-escapes), item)
-	return text[at+1:], true
 }

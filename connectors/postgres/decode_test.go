@@ -93,6 +93,7 @@ func TestDecode(t *testing.T) {
 		{of(opGeometry), "[(10000000000,0),(0,-1)]", `"[(1.0E10,0.0),(0.0,-1.0)]"`},
 		{of(opGeometry), "<(1,2.5),0.0001>", `"\u003c(1.0,2.5),1.0E-4\u003e"`},
 		{of(opHstore), `"a"=>"1", "b c"=>NULL, "é"=>"x\"y"`, `["a" "1" "b c" null "é" "x\"y"]`},
+		{of(opHstore), `"a"=>"1", "é"=>"x", "b c"=>NULL`, `["a" "1" "b c" null "é" "x"]`},
 		{of(opHstore), "", "[]"},
 		{list(opInt), "{1,-32768,NULL}", "[1 -32768 null]"},
 		{list(opInt), "{}", "[]"},

@@ -396,6 +396,7 @@ func sourceType(t *pgType, modifier int32, snapshot bool) changes.SourceType {
 	base, modifier := resolve(t, modifier)
 	if base.elem != nil {
 		base, modifier = resolve(base.elem, modifier)
+		snapshot = false
 	}
 	digits := modifier
 	if digits < 0 {
