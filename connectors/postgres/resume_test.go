@@ -1,0 +1,99 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/freshet-io/freshet/connectors"
+)
+
+func copyRows(t *testing.T, r *rig, from, n int) {
+	t.Helper()
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%d\trow %d\n", from+i, from+i)
+	}
+	if _, err := r.sql.PgConn().CopyFrom(t.Context(), strings.NewReader(b.String()), "COPY a FROM STDIN"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func workload(t *testing.T, r *rig) {
+	t.Helper()
+	r.exec("INSERT INTO a VALUES (1,'x')", "BEGIN; INSERT INTO a VALUES (2,'y'); UPDATE a SET v = 'z'; UPDATE a SET id = 20 WHERE id = 2; DELETE FROM a WHERE id = 1; COMMIT")
+	r.exec("INSERT INTO uncaptured VALUES (1)", "BEGIN; INSERT INTO a VALUES (3,'kept'); SAVEPOINT s; INSERT INTO a VALUES (4,'undone'); ROLLBACK TO s; INSERT INTO uncaptured VALUES (2); COMMIT")
+	r.exec("SELECT pg_logical_emit_message(false, 'f', 'alone')", "BEGIN; SELECT pg_logical_emit_message(true, 'f', 'inside'); INSERT INTO a VALUES (5,'with'); COMMIT")
+	copyRows(t, r, 100, 300)
+	r.exec("BEGIN; INSERT INTO a SELECT g, 's' FROM generate_series(1000, 1040) g; UPDATE a SET v = 'u' WHERE id BETWEEN 1000 AND 1010; COMMIT", "TRUNCATE b, a")
+	r.exec("ALTER TABLE a ADD COLUMN extra int DEFAULT 5", "INSERT INTO a VALUES (6, 'new', 1)", "INSERT INTO b VALUES (1)")
+}
+
+// TestResumeAnywhere cuts the source off after every batch, in three ways, and compares with a run that was never cut.
+func TestResumeAnywhere(t *testing.T) {
+	pg := bed.Postgres(t)
+	db := pg.NewDatabase(t)
+	config := func(prefix string) connectors.Config {
+		return connectors.Config{
+			"topic.prefix": "p", "slot.name": prefix + db, "snapshot.mode": "no_data", "skipped.operations": "none",
+			"table.include.list": "public.a,public.b",
+		}
+	}
+	whole := rigOn(t, pg, db, config("whole_"))
+	whole.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "CREATE TABLE b (x int)", "CREATE TABLE uncaptured (x int)")
+	whole.start()
+	var cut []*rig
+	for i := range 3 {
+		r := rigOn(t, pg, db, config(fmt.Sprintf("cut%d_", i)))
+		r.start()
+		cut = append(cut, r)
+	}
+	workload(t, whole)
+	last := "public.b c () after (1)"
+	strip := func(events []string) []string {
+		out := make([]string, len(events))
+		for i, e := range events {
+			out[i] = strings.TrimSuffix(e, " last.")
+		}
+		return out
+	}
+	finished := func(r *rig) bool { return len(r.events) > 0 && strip(r.events)[len(r.events)-1] == last }
+	read := func(r *rig) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := r.poll(ctx, true); err != nil {
+			t.Fatalf("poll: %v after %d records", err, len(r.events))
+		}
+	}
+	for !finished(whole) {
+		read(whole)
+	}
+	expected := strings.Join(strip(whole.events), "\n")
+	for i, r := range cut {
+		how := []string{"graceful stop", "crash", "crash with a batch that was not stored"}[i]
+		for !finished(r) {
+			r.task.stream.records = 1
+			read(r)
+			if i == 2 && !finished(r) {
+				// The first batch after a start may be the only one that is there; then there is nothing to lose.
+				n := len(r.events)
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				_ = r.poll(ctx, false)
+				cancel()
+				r.events = r.events[:n]
+			}
+			if i == 0 {
+				r.stop()
+			} else {
+				r.crash()
+			}
+			r.start()
+		}
+		if got := strings.Join(strip(r.events), "\n"); got != expected {
+			t.Errorf("%s: got %d records, want %d:\n%s\n--- want\n%s", how, len(r.events), len(whole.events), got, expected)
+		}
+		t.Logf("%s: %d batches, %d records", how, r.batches, len(r.events))
+	}
+}
