@@ -211,11 +211,12 @@ func unknownKey(name string, defs []*connectors.ConfigDef, sinks map[string]*con
 // validate resolves and lets every factory check its own keys; live connection checks included, once the names are right.
 func (w *Worker) validate(ctx context.Context, c connectors.Config) (*pipeline, []connectors.ConfigValue) {
 	p, values := w.resolve(c)
-	if p.source == nil || len(connectors.Errors(values)) > 0 {
+	if p.source == nil {
 		return p, values
 	}
+	live := len(connectors.Errors(values)) == 0
 	source, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
-		return p.source.Validate(ctx, only(p.config, p.source.Describe().Config)), nil
+		return check(ctx, p.source, only(p.config, p.source.Describe().Config), live), nil
 	})
 	if err != nil {
 		values = addError(values, keyClass, err)
@@ -223,7 +224,7 @@ func (w *Worker) validate(ctx context.Context, c connectors.Config) (*pipeline, 
 	values = merge(values, source)
 	for _, s := range p.sinks {
 		of, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
-			return s.factory.Validate(ctx, only(s.config, s.factory.Describe().Config)), nil
+			return check(ctx, s.factory, only(s.config, s.factory.Describe().Config), live), nil
 		})
 		if err != nil {
 			values = addError(values, keySinks, err)
@@ -238,6 +239,15 @@ func (w *Worker) validate(ctx context.Context, c connectors.Config) (*pipeline, 
 		values = merge(values, of)
 	}
 	return p, values
+}
+
+// check lets a factory validate its keys, or while other names are wrong, only by their definitions.
+func check(ctx context.Context, f connectors.Factory, c connectors.Config, live bool) []connectors.ConfigValue {
+	if live {
+		return f.Validate(ctx, c)
+	}
+	values, _ := f.Describe().Config.Validate(c)
+	return values
 }
 
 func prefixed(prefix string, values []connectors.ConfigValue) []connectors.ConfigValue {

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ func (f *Factory) Validate(ctx context.Context, c connectors.Config) []connector
 		return withError(values, prefixCreate+"groups", err)
 	}
 	if strings.TrimSpace(c[keyServers]) == "" {
-		return values // the worker's, which are checked when the task starts
+		return withError(values, keyServers, errors.New("bootstrap.servers is not set: name at least one broker as host:port in the worker's properties"))
 	}
 	cfg, err := kafkaclient.Parse(properties(c, connectors.Settings{}, false))
 	if err == nil {
