@@ -34,7 +34,7 @@ var mayImport = []struct {
 	{"offsets/boltstore", []string{"offsets", "go.etcd.io/bbolt"}},
 	{"kafkaclient", []string{"github.com/IBM/sarama"}},
 	{"connectors", []string{"schemas", "offsets"}},
-	{"connectors/connectortest", []string{"connectors", "schemas", "offsets"}},
+	{"connectors/connectortest", []string{"connectors", "schemas", "offsets", "go.uber.org/goleak"}},
 	{"changes", []string{"connectors", "schemas", "offsets"}},
 	{"converters", []string{"connectors", "changes", "schemas"}},
 	{"converters/registry", []string{"connectors", "changes", "schemas", "converters", "github.com/riferrei/srclient"}},
