@@ -2,6 +2,7 @@ package kafkaclient
 
 import (
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -14,7 +15,7 @@ func BenchmarkProducer(b *testing.B) {
 			cfg := testConfig(b, cluster, "compression.type", codec)
 			p := newProducer(b, cfg, ProducerOptions{})
 			topic := topicOf(b, p, "t")
-			r := &Record{Value: make([]byte, 490), Timestamp: 1}
+			r := &Record{Value: make([]byte, 490), Timestamp: time.Now().UnixMilli()}
 			for i := range r.Value {
 				r.Value[i] = byte('a' + i*i%23)
 			}

@@ -19,7 +19,9 @@ const (
 type Record struct {
 	Key, Value []byte
 	Headers    []Header
-	Timestamp  int64 // ms since 1970; below 0 counts as 0
+	// Timestamp is in ms since 1970; below 0 counts as 0. It must be about now: a broker that restarts forgets a producer whose
+	// last timestamp is older than producer.id.expiration.ms, and then takes a repeated batch for a new one.
+	Timestamp int64
 }
 
 // Header is a record header; a nil Value is null.

@@ -74,7 +74,7 @@ func topicOf(t testing.TB, p *Producer, name string) *Topic {
 func appendAll(t testing.TB, p *Producer, topic *Topic, partition int32, values ...string) {
 	t.Helper()
 	for _, v := range values {
-		if err := p.Append(testContext(t), topic, partition, &Record{Value: []byte(v), Timestamp: 1}); err != nil {
+		if err := p.Append(testContext(t), topic, partition, &Record{Value: []byte(v), Timestamp: time.Now().UnixMilli()}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -138,10 +138,7 @@ func (w *writer) encode(o *output, b *connectors.Batch, r *connectors.Record, no
 	}
 	w.scratch = out
 	w.record.Headers = w.appendHeaders(o, b, r)
-	w.record.Timestamp = now
-	if r.Timestamp > 0 {
-		w.record.Timestamp = r.Timestamp / int64(time.Millisecond)
-	}
+	w.record.Timestamp = now // as Connect's producer does for records without one
 	return nil
 }
 
