@@ -1,0 +1,120 @@
+// Package file reads lines of a growing file into records, and writes records as lines into a file or to standard output.
+//
+// The sink is exactly once: it keeps positions and the length of the file in a side file (<file>.freshet), and cuts off what
+// lies behind that length when it starts. Standard output is at least once.
+//
+// Goroutines: "write" of a sink with a file (writes, syncs and acknowledges what has been put), from Start to Stop.
+package file
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/converters"
+)
+
+// Sources makes sources that read a file.
+type Sources struct{ Version string }
+
+// Describe implements connectors.Factory.
+func (f Sources) Describe() connectors.Description {
+	return connectors.Description{
+		Class: "org.apache.kafka.connect.file.FileStreamSourceConnector", Aliases: []string{"FileStreamSource", "file"}, Source: true,
+		Version: f.Version, Doc: "Reads the lines of a growing file.", Config: sourceConfig(),
+	}
+}
+
+// Validate implements connectors.Factory.
+func (f Sources) Validate(_ context.Context, c connectors.Config) []connectors.ConfigValue {
+	def := sourceConfig()
+	values, unknown := def.Validate(c)
+	return withUnknown(values, unknown)
+}
+
+func withUnknown(values []connectors.ConfigValue, unknown []string) []connectors.ConfigValue {
+	for _, name := range unknown {
+		values = append(values, connectors.ConfigValue{Name: name, Errors: []string{"unknown key " + name}, Visible: true})
+	}
+	return values
+}
+
+// Tasks implements connectors.Factory: one file, one task.
+func (f Sources) Tasks(_ context.Context, c connectors.Config, _ int) ([]connectors.Config, error) {
+	return []connectors.Config{c}, nil
+}
+
+// NewSource implements connectors.SourceFactory.
+func (f Sources) NewSource(c connectors.Config, _ connectors.Settings) (connectors.SourceTask, error) {
+	return newSource(sourceConfig().Values(c))
+}
+
+// Sinks makes sinks that write to a file or to standard output.
+type Sinks struct {
+	Version    string
+	Converters converters.Set
+}
+
+// Describe implements connectors.Factory.
+func (f Sinks) Describe() connectors.Description {
+	return connectors.Description{
+		Class: "org.apache.kafka.connect.file.FileStreamSinkConnector", Aliases: []string{"FileStreamSink", "file"}, Sink: true,
+		Version: f.Version, Doc: "Writes one line per record into a file (exactly once) or to standard output (at least once).",
+		Config: sinkConfig(), Keeper: true,
+	}
+}
+
+// Validate implements connectors.Factory; the file must be writable.
+func (f Sinks) Validate(_ context.Context, c connectors.Config) []connectors.ConfigValue {
+	values, unknown := sinkConfig().Validate(c)
+	values = withUnknown(values, unknown)
+	if len(connectors.Errors(values)) > 0 {
+		return values
+	}
+	path := strings.TrimSpace(c["file"])
+	if path == "" {
+		return values
+	}
+	if err := checkPlace(path); err != nil {
+		for i := range values {
+			if values[i].Name == "file" {
+				values[i].Errors = append(values[i].Errors, fmt.Sprintf("The 'file' value is invalid: %v", err))
+			}
+		}
+	}
+	return values
+}
+
+func checkPlace(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory", path)
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return fmt.Errorf("the directory %s does not exist", filepath.Dir(path))
+	}
+	return nil
+}
+
+// Tasks implements connectors.Factory.
+func (f Sinks) Tasks(_ context.Context, c connectors.Config, _ int) ([]connectors.Config, error) {
+	return []connectors.Config{c}, nil
+}
+
+// NewSink implements connectors.SinkFactory.
+func (f Sinks) NewSink(c connectors.Config, s connectors.Settings) (connectors.SinkTask, error) {
+	lines, err := newLines(f.Converters, c, s.Worker)
+	if err != nil {
+		return nil, err
+	}
+	path := strings.TrimSpace(c["file"])
+	if path == "" {
+		return &stdout{lines: lines, out: os.Stdout}, nil
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("find file %s: %w", path, err)
+	}
+	return newSink(path, s.Connector, lines), nil
+}
