@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/file"
 	"github.com/freshet-io/freshet/connectors/kafka"
 	"github.com/freshet-io/freshet/connectors/postgres"
 	"github.com/freshet-io/freshet/converters"
@@ -29,12 +30,14 @@ func newProgram() *program { return &program{pool: &kafkaclient.Pool{}} }
 func (p *program) sources() []connectors.SourceFactory {
 	return []connectors.SourceFactory{
 		postgres.Factory{Version: versionText()},
+		file.Sources{Version: versionText()},
 	}
 }
 
 func (p *program) sinks() []connectors.SinkFactory {
 	return []connectors.SinkFactory{
 		&kafka.Factory{Converters: p.converters(), Pool: p.pool, Version: versionText()},
+		file.Sinks{Version: versionText(), Converters: p.converters()},
 	}
 }
 
