@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -30,11 +31,22 @@ type catalog struct {
 
 // newCatalog reads over db. headers are the constant headers of every stream.
 func newCatalog(cfg *config, db querier, version string, headers []connectors.Header, log *slog.Logger) *catalog {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return &catalog{cfg: cfg, db: db, log: log, version: version, headers: headers, types: map[uint32]*pgType{}}
 }
 
 // use goes on over another connection.
 func (c *catalog) use(db querier) { c.db = db }
+
+// bound limits the queries of one call to database.query.timeout.ms.
+func (c *catalog) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.cfg.queryTimeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.cfg.queryTimeout)
+}
 
 // pgType is one row of pg_type, with what it is made of resolved.
 type pgType struct {
@@ -80,6 +92,8 @@ func (t *tableInfo) column(name string) *columnInfo {
 
 // serverVersion is server_version_num, for example 170002.
 func (c *catalog) serverVersion(ctx context.Context) (int, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	var n int
 	err := c.row(ctx, "SELECT current_setting('server_version_num')::int", nil, &n)
 	if err != nil {
@@ -124,8 +138,23 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
 ORDER BY n.nspname, c.relname`
 
 // tables returns the captured tables in the order in which a snapshot reads them. Of a partitioned table either the root or
-// its partitions are named, as the publication publishes them, so that no row is read twice.
+// its partitions are named, as the publication publishes them, so that no row is read twice. More of them than
+// guardrail.collections.max are a warning or an error.
 func (c *catalog) tables(ctx context.Context) ([]changes.TableID, error) {
+	out, err := c.listTables(ctx)
+	if err != nil || c.cfg.maxTables == 0 || len(out) <= c.cfg.maxTables {
+		return out, err
+	}
+	if c.cfg.failTables {
+		return nil, connectors.AsPermanent(errors.New(guardrailText(len(out), c.cfg.maxTables)))
+	}
+	c.log.Warn(guardrailText(len(out), c.cfg.maxTables))
+	return out, nil
+}
+
+func (c *catalog) listTables(ctx context.Context) ([]changes.TableID, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	viaRoot, err := c.publishesRoot(ctx)
 	if err != nil {
 		return nil, err

@@ -71,12 +71,10 @@ type config struct {
 
 type snapshotConfig struct {
 	mode           string // initial, initial_only, no_data, when_needed, always
-	isolation      string // serializable, repeatable_read, read_committed, read_uncommitted
 	lockShared     bool
 	lockTimeout    time.Duration
 	delay          time.Duration
 	streamingDelay time.Duration
-	threads        int
 	include        changes.Patterns  // snapshot.include.collection.list; empty: all captured tables
 	overrides      map[string]string // table (schema.name) to SELECT statement
 	orderBySize    string            // disabled, ascending, descending
@@ -134,9 +132,9 @@ func parseConfig(c connectors.Config) (*config, error) {
 		maxTables:   int(v.Int("guardrail.collections.max")), failTables: v.Enum("guardrail.collections.limit.action") == "fail",
 	}
 	cfg.snapshot = snapshotConfig{
-		mode: v.Enum("snapshot.mode"), isolation: v.Enum("snapshot.isolation.mode"), lockShared: v.Enum("snapshot.locking.mode") == "shared",
+		mode: v.Enum("snapshot.mode"), lockShared: v.Enum("snapshot.locking.mode") == "shared",
 		lockTimeout: ms("snapshot.lock.timeout.ms"), delay: ms("snapshot.delay.ms"), streamingDelay: ms("streaming.delay.ms"),
-		threads: int(max(v.Int("snapshot.max.threads"), 1)), orderBySize: v.Enum("snapshot.tables.order.by.row.count"),
+		orderBySize: v.Enum("snapshot.tables.order.by.row.count"),
 	}
 	return cfg, cfg.parseRules(v)
 }

@@ -45,7 +45,7 @@ func (cfg *config) connectError(err error) error {
 		return fmt.Errorf("%s: %w", where, context.Canceled)
 	}
 	text := reason(err)
-	if strings.Contains(text, "tls") || strings.Contains(text, "x509") {
+	if lower := strings.ToLower(text); strings.Contains(lower, "tls") || strings.Contains(lower, "x509") || strings.Contains(lower, "certificate") {
 		return fmt.Errorf("%s: %s; check database.sslmode and database.sslrootcert", where, text)
 	}
 	return fmt.Errorf("%s: %s; check database.hostname and database.port", where, text)

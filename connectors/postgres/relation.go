@@ -62,6 +62,8 @@ func (c *catalog) relation(ctx context.Context, msg *relationMessage) (*relation
 	if !c.cfg.selection.Table(b.id) {
 		return nil, nil
 	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	table, err := c.tableByOID(ctx, msg.oid)
 	if err != nil {
 		return nil, err
@@ -94,6 +96,8 @@ func (c *catalog) relation(ctx context.Context, msg *relationMessage) (*relation
 
 // snapshotRelation returns a table as the catalog has it now; nil when it does not exist.
 func (c *catalog) snapshotRelation(ctx context.Context, id changes.TableID) (*relation, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	table, err := c.tableByName(ctx, id)
 	if err != nil || table == nil {
 		return nil, err

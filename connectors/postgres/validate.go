@@ -98,7 +98,7 @@ func checkTables(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, e
 		out = append(out, problem{"publication.name", fmt.Sprintf("publication %s does not exist in database %s and publication.autocreate.mode is disabled; run CREATE PUBLICATION %s FOR TABLE …, or choose another mode",
 			cfg.publication, cfg.database, pgx.Identifier{cfg.publication}.Sanitize())})
 	}
-	tables, err := newCatalog(cfg, conn, "", nil, nil).tables(ctx)
+	tables, err := newCatalog(cfg, conn, "", nil, nil).listTables(ctx)
 	if err != nil {
 		return nil, err
 	}
