@@ -15,9 +15,10 @@ import (
 const (
 	lowWaterMark     = 64 << 10
 	lowWaterDeadline = 2 * time.Millisecond
-	fastReads        = 64 // this many reads …
-	fastWindow       = 8 * time.Millisecond
-	fastBytes        = 64 << 10 // … of this many bytes together in fastWindow: data pours in
+	// Data pours in when it takes this many reads in this time, and goes on to while so many bytes come within the deadline.
+	fastReads  = 64
+	fastWindow = 8 * time.Millisecond
+	slowBytes  = 4 << 10
 )
 
 // socket wraps a network connection, below TLS where there is TLS, for reads that do not wait and for the low-water mark.
@@ -30,7 +31,6 @@ type socket struct {
 
 	marked bool // the low-water mark is set
 	reads  int  // since windowStart
-	bytes  int
 	start  time.Time
 
 	target []byte // arguments and results of once
@@ -59,22 +59,21 @@ func (s *socket) Read(p []byte) (int, error) {
 		return s.readMarked(p)
 	}
 	n, err := s.Conn.Read(p)
-	s.count(n)
+	s.count()
 	return n, err
 }
 
 // count sets the mark when data pours in.
-func (s *socket) count(n int) {
+func (s *socket) count() {
 	s.reads++
-	s.bytes += n
 	if s.reads < fastReads {
 		return
 	}
 	now := time.Now()
-	if s.raw != nil && now.Sub(s.start) < fastWindow && s.bytes >= fastBytes {
+	if s.raw != nil && now.Sub(s.start) < fastWindow {
 		s.marked = setLowWater(s.raw, lowWaterMark)
 	}
-	s.reads, s.bytes, s.start = 0, 0, now
+	s.reads, s.start = 0, now
 }
 
 // readMarked waits for the mark or for the deadline, whichever comes first; what trickles in is read at the deadline, and
@@ -97,7 +96,7 @@ func (s *socket) readMarked(p []byte) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	n, err = s.readNow(p)
-	if err == nil && n >= lowWaterMark/4 {
+	if err == nil && n >= slowBytes {
 		return n, nil
 	}
 	s.marked = false
