@@ -155,17 +155,17 @@ func javaDigits(dst []byte, at int, v float64, bits int) []byte {
 	return dst
 }
 
-// appendMapJSON writes a KindMap cell as a JSON object of texts and nulls.
-func appendMapJSON(dst []byte, b *connectors.Batch, c connectors.Cell) []byte {
+// AppendMapJSON writes the cells of a KindMap as a JSON object of texts and nulls.
+func AppendMapJSON(dst []byte, b *connectors.Batch, cells []connectors.Cell) []byte {
+	var buf [32]int
 	dst = append(dst, '{')
-	cells := b.List(c)
-	for i := 0; i+1 < len(cells); i += 2 {
+	for i, at := range AppendMapOrder(buf[:0], b, cells) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(AppendJSONString(dst, b.Bytes(cells[i])), ':')
-		if cells[i+1].Kind == connectors.KindText {
-			dst = AppendJSONString(dst, b.Bytes(cells[i+1]))
+		dst = append(AppendJSONString(dst, b.Bytes(cells[at])), ':')
+		if v := cells[at+1]; v.Kind == connectors.KindText {
+			dst = AppendJSONString(dst, b.Bytes(v))
 		} else {
 			dst = append(dst, "null"...)
 		}

@@ -69,10 +69,10 @@ func Value(b *connectors.Batch, f *connectors.Field, c connectors.Cell) schemas.
 		return out
 	case DatumMap:
 		out := make(schemas.MapValue, 0, len(d.Cells)/2)
-		for i := 0; i+1 < len(d.Cells); i += 2 {
-			e := schemas.MapEntry{Key: string(b.Bytes(d.Cells[i]))}
-			if d.Cells[i+1].Kind == connectors.KindText {
-				e.Value = string(b.Bytes(d.Cells[i+1]))
+		for _, at := range AppendMapOrder(nil, b, d.Cells) {
+			e := schemas.MapEntry{Key: string(b.Bytes(d.Cells[at]))}
+			if d.Cells[at+1].Kind == connectors.KindText {
+				e.Value = string(b.Bytes(d.Cells[at+1]))
 			}
 			out = append(out, e)
 		}

@@ -21,7 +21,7 @@ const (
 	DatumText               // Bytes, UTF-8
 	DatumBytes              // Bytes
 	DatumList               // Cells, to be read with Field.Elem
-	DatumMap                // Cells: key, value, key, value; KindText, values may be NULL
+	DatumMap                // Cells: key, value, key, value; KindText, values may be NULL; see AppendMapOrder
 	DatumVariable           // struct {scale: Int, value: Bytes}
 	DatumPoint              // struct {x: Float, y: Y, wkb: Bytes, srid: null}
 	DatumValue              // Value, in the physical form of Field.Schema
@@ -246,7 +246,7 @@ func AppendText(dst []byte, b *connectors.Batch, f *connectors.Field, c connecto
 		}
 	case connectors.ViewMapJSON:
 		if c.Kind == connectors.KindMap {
-			return appendMapJSON(dst, b, c), true
+			return AppendMapJSON(dst, b, b.List(c)), true
 		}
 	}
 	return dst, false

@@ -121,7 +121,7 @@ func TestRead(t *testing.T) {
 		{field(connectors.ViewBase64, 0), text(connectors.KindBytes, "\xde\xad\xbe\xef\x00"), "text 3q2+7wA="},
 		{field(connectors.ViewBase64URL, 0), text(connectors.KindText, "\xde\xad\xbe\xef\x00"), "text 3q2-7wA="},
 		{field(connectors.ViewHex, 0), text(connectors.KindBytes, "\xde\xad"), "text dead"},
-		{field(connectors.ViewMapJSON, 0), list(connectors.KindMap, text(connectors.KindText, "a"), text(connectors.KindText, "1"), text(connectors.KindText, "b c"), null, text(connectors.KindText, "é"), text(connectors.KindText, `x"y`)), `text {"a":"1","b c":null,"é":"x\"y"}`},
+		{field(connectors.ViewMapJSON, 0), list(connectors.KindMap, text(connectors.KindText, "a"), text(connectors.KindText, "1"), text(connectors.KindText, "é"), text(connectors.KindText, `x"y`), text(connectors.KindText, "b c"), null), `text {"a":"1","b c":null,"é":"x\"y"}`},
 		{field(connectors.ViewMapJSON, 0), list(connectors.KindMap), "text {}"},
 		{listOf, list(connectors.KindList, text(connectors.KindText, "a"), null), "list 2"},
 		{listOf, list(connectors.KindList), "list 0"},
@@ -214,5 +214,38 @@ func TestJavaDecimal(t *testing.T) {
 		if got, ok := AppendJavaDecimal(nil, []byte(plain), test.scale); ok && string(got) != test.want {
 			t.Errorf("%s at %d: got %s, want %s", plain, test.scale, got, test.want)
 		}
+	}
+}
+
+func TestMapOrder(t *testing.T) {
+	for _, test := range []struct {
+		keys, want []string
+	}{
+		{[]string{"q", "b", "a", "A", "1"}, []string{"q", "a", "A", "1", "b"}},                               // all but b in bucket 1
+		{[]string{"zz", "Aa", "BB", "polygenelubricants"}, []string{"Aa", "BB", "polygenelubricants", "zz"}}, // hashes 2112, 2112 and -2147483648
+	} {
+		w := connectors.NewBuilder("{}", nil, nil)
+		w.Begin(0, connectors.OpCreate)
+		w.After()
+		w.BeginList(connectors.KindMap)
+		for _, k := range test.keys {
+			w.String(k)
+			w.Null()
+		}
+		w.EndList()
+		w.Commit()
+		b := w.Finish("", connectors.Order{})
+		cells := b.List(b.Cells(b.Records[0].After)[0])
+		var got []string
+		for _, at := range AppendMapOrder(nil, b, cells) {
+			got = append(got, string(b.Bytes(cells[at])))
+		}
+		if fmt.Sprint(got) != fmt.Sprint(test.want) {
+			t.Errorf("got %v, want %v", got, test.want)
+		}
+		if big := appendSorted(nil, len(test.keys), func(i int) uint32 { h := javaHash([]byte(test.keys[i/2])); return (h ^ h>>16) & 15 }); fmt.Sprint(big) != fmt.Sprint(AppendMapOrder(nil, b, cells)) {
+			t.Errorf("%v: %v", test.keys, big)
+		}
+		b.Release()
 	}
 }

@@ -72,8 +72,6 @@ func compile(f *connectors.Field, o options) (*field, error) {
 	null := f.WhenNull
 	if null == nil && f.Schema.Default != nil && (o.nullDefault || !f.Schema.Optional) {
 		null = f.Schema.Default
-	} else if f.Schema.Optional && !o.nullDefault {
-		null = nil
 	}
 	var err error
 	if null != nil || f.Schema.Optional {
@@ -262,7 +260,7 @@ func (w *row) other(dst []byte, b *connectors.Batch, f *field, c connectors.Cell
 	case changes.DatumList:
 		return w.list(dst, b, f, d.Cells)
 	case changes.DatumMap:
-		return w.textMap(dst, b, d.Cells), nil
+		return changes.AppendMapJSON(dst, b, d.Cells), nil
 	case changes.DatumVariable:
 		dst = changes.AppendInt(append(dst, `{"scale":`...), d.Int)
 		return append(appendBase64(append(dst, `,"value":`...), d.Bytes), '}'), nil
@@ -302,20 +300,4 @@ func (w *row) list(dst []byte, b *connectors.Batch, f *field, cells []connectors
 		}
 	}
 	return append(dst, ']'), nil
-}
-
-func (w *row) textMap(dst []byte, b *connectors.Batch, cells []connectors.Cell) []byte {
-	dst = append(dst, '{')
-	for i := 0; i+1 < len(cells); i += 2 {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(changes.AppendJSONString(dst, b.Bytes(cells[i])), ':')
-		if cells[i+1].Kind == connectors.KindText {
-			dst = changes.AppendJSONString(dst, b.Bytes(cells[i+1]))
-		} else {
-			dst = append(dst, "null"...)
-		}
-	}
-	return append(dst, '}')
 }
