@@ -52,7 +52,7 @@ func (cfg *config) connectError(err error) error {
 }
 
 func (cfg *config) refused(where string, server *pgconn.PgError) error {
-	err := fmt.Errorf("%s: the server answered %q (%s)%s", where, server.Message, server.Code, advice(server.Code))
+	err := fmt.Errorf("%s: the server answered: %s (%s)%s", where, server.Message, server.Code, advice(server.Code))
 	if permanentState(server.Code) {
 		return connectors.AsPermanent(err)
 	}
