@@ -26,6 +26,17 @@ type sinkRecord struct {
 	Order  string `json:"order"`
 }
 
+// OwnPartition tells state of Freshet's own, which the reference does not know, from a position: its partition has a member
+// "sink" (SinkPartition) or "freshet".
+func OwnPartition(p offsets.Partition) bool {
+	var members struct {
+		Sink    *json.RawMessage `json:"sink"`
+		Freshet *json.RawMessage `json:"freshet"`
+	}
+	err := json.Unmarshal([]byte(p), &members)
+	return err == nil && (members.Sink != nil || members.Freshet != nil)
+}
+
 // SinkPartition is the partition under which the position of one sink of several is stored.
 func SinkPartition(p offsets.Partition, sink string) (offsets.Partition, error) {
 	name, err := json.Marshal(sink)

@@ -3,7 +3,6 @@ package runtime
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -162,10 +161,12 @@ func (k *task) newInstance(plan *pipeline, store offsets.Store, log *slog.Logger
 	return in, nil
 }
 
+// runID is a random UUID (version 4).
 func runID() string {
-	var b [8]byte
+	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // stopTasks stops gracefully and waits; after ctx it gives up waiting.

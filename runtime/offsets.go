@@ -3,12 +3,13 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/offsets"
 )
 
-// Offsets returns everything stored for a connector.
+// Offsets returns the positions stored for a connector. State of our own that lies beside them is left out.
 func (w *Worker) Offsets(ctx context.Context, name string) ([]offsets.Entry, error) {
 	c := w.find(name)
 	if c == nil {
@@ -24,7 +25,7 @@ func (w *Worker) Offsets(ctx context.Context, name string) ([]offsets.Entry, err
 	if err != nil {
 		return nil, fmt.Errorf("load offsets of connector %s: %w", name, err)
 	}
-	return out, nil
+	return slices.DeleteFunc(out, func(e offsets.Entry) bool { return connectors.OwnPartition(e.Partition) }), nil
 }
 
 const (
