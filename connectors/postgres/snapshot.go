@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -387,6 +388,10 @@ func (s *snapshot) orderBySize(ctx context.Context) error {
 	}
 	sizes := map[changes.TableID]float64{}
 	for _, id := range s.tables {
+		if s.override(id) != "" { // the reference does not count what such a table gives, and takes it as the largest
+			sizes[id] = math.Inf(1)
+			continue
+		}
 		var n float64
 		err := s.t.catalog.row(ctx, "SELECT reltuples::float8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $1 AND relname = $2",
 			[]any{id.Schema, id.Name}, &n)
