@@ -221,7 +221,7 @@ func TestMapOrder(t *testing.T) {
 	for _, test := range []struct {
 		keys, want []string
 	}{
-		{[]string{"q", "b", "a", "A", "1"}, []string{"q", "a", "A", "1", "b"}},                               // all but b in bucket 1
+		{[]string{"q", "b", "a", "A", "1"}, []string{"q", "a", "A", "1", "b"}},                             // all but b in bucket 1
 		{[]string{"z", "Aa", "BB", "polygenelubricants"}, []string{"Aa", "BB", "polygenelubricants", "z"}}, // hashes 2112, 2112 and -2147483648
 	} {
 		w := connectors.NewBuilder("{}", nil, nil)
