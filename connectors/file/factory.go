@@ -89,8 +89,8 @@ func (f Sinks) Validate(_ context.Context, c connectors.Config) []connectors.Con
 }
 
 func checkPlace(path string) error {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("%s is a directory", path)
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
 	}
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
 		return fmt.Errorf("the directory %s does not exist", filepath.Dir(path))
