@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"sort"
 )
 
@@ -88,7 +90,7 @@ func parse(text []byte) ([]member, error) {
 	if _, err := d.Token(); err != nil {
 		return nil, fmt.Errorf("parse offset object: %w", err)
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("parse offset object: text after the object")
 	}
 	return out, nil

@@ -1,0 +1,256 @@
+package connectors
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/schemas"
+)
+
+func wireStream() *Stream {
+	id := &schemas.Schema{Kind: schemas.Int64}
+	text := &schemas.Schema{Kind: schemas.String, Optional: true, Name: "io.debezium.data.Enum", Version: 1, Doc: "d", Parameters: []schemas.Parameter{{Name: "allowed", Value: "a,b"}}, Default: "a"}
+	list := &schemas.Schema{Kind: schemas.Array, Elem: text, Default: schemas.ArrayValue{"x", nil}}
+	m := &schemas.Schema{Kind: schemas.Map, Key: text, Elem: id, Default: schemas.MapValue{{Key: "k", Value: int64(1)}}}
+	row := &schemas.Schema{Kind: schemas.Struct, Name: "row", Fields: []schemas.Field{{Name: "id", Schema: id}, {Name: "text", Schema: text}, {Name: "list", Schema: list}, {Name: "map", Schema: m}}}
+	block := &schemas.Schema{Kind: schemas.Struct, Fields: []schemas.Field{{Name: "c", Schema: text}, {Name: "lsn", Schema: id}}}
+	envelope := &schemas.Schema{Kind: schemas.Struct, Fields: []schemas.Field{{Name: "before", Schema: row}, {Name: "after", Schema: row}, {Name: "source", Schema: block}}}
+	elem := Field{Name: "e", Schema: text, View: ViewPlain}
+	return &Stream{
+		Topic: "t", Key: &schemas.Schema{Kind: schemas.Struct, Fields: row.Fields[:1]}, Value: envelope, Row: row,
+		KeyFields: []Field{{Name: "id", Schema: id}},
+		Fields: []Field{
+			{Name: "id", Schema: id, WhenNull: int64(0)}, {Name: "text", Schema: text, Cell: 1, Scale: -3, WhenUnavailable: "__unavailable"},
+			{Name: "list", Schema: list, Cell: 2, View: ViewList, Elem: &elem}, {Name: "map", Schema: m, Cell: 3, View: ViewMap},
+		},
+		Table: &schemas.Table{Catalog: "c", Schema: "s", Name: "n", Comment: "about", Key: []int{0}, Columns: []schemas.Column{
+			{Name: "id", Type: schemas.TypeInt64, TypeName: "bigint", Length: -1, Scale: -1},
+			{Name: "text", Type: schemas.TypeEnum, TypeName: "mood", Allowed: []string{"a", "b"}, Optional: true, Default: "'a'"},
+			{Name: "list", Type: schemas.TypeList, Elem: &schemas.Column{Name: "e", Type: schemas.TypeText}, Generated: true, Comment: "x"},
+			{Name: "map", Type: schemas.TypeMap},
+		}},
+		Source:  &SourceBlock{Schema: block, Fields: []SourceField{{Constant: "v", Cell: -1}, {Cell: 0, Divide: 1000, Multiply: 2}}},
+		Headers: []Header{{"h", "v"}},
+	}
+}
+
+func wireBatch(s *Stream) *Batch {
+	w := NewBuilder(`{"server":"a"}`, nil, nil)
+	at := w.Stream(s)
+	for n := range 3 {
+		r := w.Begin(at, OpUpdate)
+		r.Last, r.Timestamp, r.Order, r.KafkaPartition = n == 2, int64(-n), Order{1, uint32(n), 1 << 60}, int32(n-1)
+		w.Key()
+		w.Int(int64(n))
+		for _, row := range []func(){w.Before, w.After} {
+			row()
+			w.Int(int64(n))
+			w.String(strings.Repeat("é", n))
+			w.BeginList(KindList)
+			w.BeginList(KindPoint)
+			w.Float64(1)
+			w.Float64(2)
+			w.EndList()
+			w.Null()
+			w.EndList()
+			w.BeginList(KindMap)
+			w.String("k")
+			w.Int(1)
+			w.EndList()
+		}
+		w.Source()
+		w.Int(5000)
+		w.Headers()
+		w.String("own")
+		w.Interval(1, 2, 3)
+		w.Commit()
+	}
+	w.Body(at, OpNone, Body{Key: schemas.Typed{Schema: s.Key, Value: schemas.StructValue{int64(1)}}, Value: schemas.Typed{Value: schemas.MapValue{
+		{Key: "a", Value: []byte{1}}, {Key: "b", Value: true}, {Key: "c", Value: int8(1)}, {Key: "d", Value: int16(2)}, {Key: "e", Value: int32(3)},
+		{Key: "f", Value: float32(1.5)}, {Key: "g", Value: 2.5}, {Key: "h", Value: nil}, {Key: "i", Value: false},
+	}}})
+	b := w.Finish(`{"lsn":1}`, Order{1, 2, 3})
+	b.ID = 42
+	b.Extra = []offsets.Entry{{Partition: "{}", Offset: ""}, {Partition: `{"x":1}`, Offset: "{}"}}
+	return b
+}
+
+func same(t *testing.T, got, want *Batch) {
+	t.Helper()
+	for _, x := range []struct {
+		what      string
+		got, want any
+	}{
+		{"id", got.ID, want.ID}, {"source", got.Source, want.Source}, {"offset", got.Offset, want.Offset}, {"through", got.Through, want.Through},
+		{"extra", got.Extra, want.Extra}, {"streams", got.Streams, want.Streams}, {"records", got.Records, want.Records}, {"bodies", got.Bodies, want.Bodies},
+		{"cells", got.cells, want.cells}, {"nested", got.nested, want.nested}, {"data", string(got.data), string(want.data)},
+	} {
+		if !reflect.DeepEqual(x.got, x.want) {
+			t.Errorf("%s: got %+v, want %+v", x.what, x.got, x.want)
+		}
+	}
+}
+
+func TestWire(t *testing.T) {
+	w, r := NewWireWriter(), NewWireReader()
+	s := wireStream()
+	var sizes []int
+	var streams []*Stream
+	for _, stream := range []*Stream{s, s, wireStream(), s} {
+		b := wireBatch(stream)
+		text, err := w.Append([]byte("before"), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = bytes.TrimPrefix(text, []byte("before"))
+		sizes = append(sizes, len(text))
+		released := false
+		got, err := r.Decode(text, &Pool{}, func(*Batch) { released = true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, got, b)
+		streams = append(streams, got.Streams[0])
+		got.Release()
+		if !released {
+			t.Error("not released")
+		}
+	}
+	if sizes[1] >= sizes[0]/2*2 || sizes[1] != sizes[3] {
+		t.Errorf("streams are sent more than once: %v", sizes)
+	}
+	if streams[0] != streams[1] || streams[0] == streams[2] || streams[0] != streams[3] {
+		t.Error("streams are not the same objects")
+	}
+}
+
+func TestWirePositionOnly(t *testing.T) {
+	b := NewBuilder("{}", nil, nil).Finish(`{"lsn":9}`, Order{Major: 9})
+	text, err := NewWireWriter().Append(nil, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := NewWireReader().Decode(text, nil, nil)
+	if err != nil || got.Offset != `{"lsn":9}` || len(got.Records) != 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestWireRefuses(t *testing.T) {
+	s := wireStream()
+	for name, spoil := range map[string]func(*Batch){
+		"stream":         func(b *Batch) { b.Records[0].Stream = 1 },
+		"body":           func(b *Batch) { b.Records[0].Value = 2 },
+		"operation":      func(b *Batch) { b.Records[0].Op = 99 },
+		"row":            func(b *Batch) { b.Records[0].After.Count = 1 << 20 },
+		"row wraps":      func(b *Batch) { b.Records[0].After = Row{1<<32 - 1, 4} },
+		"short row":      func(b *Batch) { b.Records[0].After.Count = 3 },
+		"short key":      func(b *Batch) { b.Streams[0] = &Stream{KeyFields: []Field{{Schema: s.Key, Cell: 1}}} },
+		"odd headers":    func(b *Batch) { b.Records[0].Headers.Count = 1 },
+		"header name":    func(b *Batch) { b.Records[0].Headers = b.Records[0].After },
+		"bytes":          func(b *Batch) { b.cells[2].word = 1 << 63; b.cells[2].len = 8 },
+		"bytes wrap":     func(b *Batch) { b.cells[2].word = 1<<64 - 1; b.cells[2].len = 8 },
+		"interval":       func(b *Batch) { b.cells[2].Kind = KindInterval },
+		"list":           func(b *Batch) { b.cells[3].len = 1000 },
+		"point of three": func(b *Batch) { b.cells[3].Kind = KindPoint; b.cells[3].len = 3 },
+		"odd map":        func(b *Batch) { b.cells[4].len = 1 },
+		"list in itself": func(b *Batch) { b.nested[2] = Cell{Kind: KindList, len: 1, word: 2} },
+		"kind":           func(b *Batch) { b.cells[0].Kind = 77 },
+		"nested kind":    func(b *Batch) { b.nested[0].Kind = 77 },
+	} {
+		b := wireBatch(s)
+		b.Streams = append([]*Stream(nil), b.Streams...)
+		spoil(b)
+		text, err := NewWireWriter().Append(nil, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := NewWireReader()
+		if _, err := r.Decode(text, nil, nil); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if _, err := r.Decode(text, nil, nil); err == nil {
+			t.Errorf("%s: the reader goes on after an error", name)
+		}
+	}
+}
+
+// TestWireRefusesBombs: lists of lists that all share their elements would take for ever to walk.
+func TestWireRefusesBombs(t *testing.T) {
+	b := NewBuilder("{}", nil, nil).Finish("", Order{})
+	for n := uint64(2); len(b.nested) < 100; n += 2 {
+		if len(b.nested) == 0 {
+			b.nested = append(b.nested, Cell{Kind: KindNull}, Cell{Kind: KindNull})
+			continue
+		}
+		at := uint64(len(b.nested) - 2)
+		b.nested = append(b.nested, Cell{Kind: KindList, len: 2, word: at}, Cell{Kind: KindList, len: 2, word: at})
+	}
+	text, err := NewWireWriter().Append(nil, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewWireReader().Decode(text, nil, nil); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestWireRefusesForeignValues(t *testing.T) {
+	b := NewBuilder("{}", nil, nil).Finish("", Order{})
+	b.Bodies = []Body{{Value: schemas.Typed{Value: struct{}{}}}}
+	if _, err := NewWireWriter().Append(nil, b); err == nil {
+		t.Error("no error")
+	}
+}
+
+func FuzzWire(f *testing.F) {
+	text, err := NewWireWriter().Append(nil, wireBatch(wireStream()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	for _, n := range []int{0, 1, 10, len(text) / 2, len(text) - 1} {
+		f.Add(text[:n])
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b, err := NewWireReader().Decode(text, nil, nil)
+		if err != nil {
+			return
+		}
+		for i := range b.Records {
+			r := &b.Records[i]
+			for _, row := range []Row{r.Key, r.Before, r.After, r.Source, r.Headers} {
+				show(b, row)
+			}
+		}
+		again, err := NewWireWriter().Append(nil, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewWireReader().Decode(again, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkWire(b *testing.B) {
+	batch := wireBatch(wireStream())
+	w, r := NewWireWriter(), NewWireReader()
+	pool := &Pool{}
+	var text []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		if text, err = w.Append(text[:0], batch); err != nil {
+			b.Fatal(err)
+		}
+		got, err := r.Decode(text, pool, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		got.Release()
+	}
+}
