@@ -32,7 +32,7 @@ var mayImport = []struct {
 	{"offsets", nil},
 	{"offsets/kafkastore", []string{"offsets", "kafkaclient"}},
 	{"offsets/boltstore", []string{"offsets", "go.etcd.io/bbolt"}},
-	{"kafkaclient", []string{"github.com/IBM/sarama"}},
+	{"kafkaclient", []string{"github.com/IBM/sarama", "github.com/rcrowley/go-metrics"}},
 	{"connectors", []string{"schemas", "offsets"}},
 	{"connectors/connectortest", []string{"connectors", "schemas", "offsets", "go.uber.org/goleak"}},
 	{"changes", []string{"connectors", "schemas", "offsets"}},

@@ -111,6 +111,7 @@ func (c *Config) Sarama() *sarama.Config {
 func newSaramaConfig() *sarama.Config {
 	s := sarama.NewConfig()
 	s.Version = sarama.V4_0_0_0 // upper bound; each broker's own ranges lower it
+	s.MetricRegistry = noMetrics{}
 	s.ClientID = "freshet"
 	s.Metadata.Full = false
 	s.Metadata.Retry.Max = 2

@@ -250,11 +250,11 @@ func (p *Producer) resume(pt *partition) {
 	}
 	pt.leader = -1
 	pt.notBefore = time.Now().Add(p.backoff(pt.failures))
-	if pt.place == holds || pt.place == ready {
-		// It may stand in a list with an older view; the owner of the list sees the change and schedules again.
-		return
+	if pt.place == holds { // behind it there is a chunk of the next transaction
+		p.held = slices.DeleteFunc(p.held, func(x *partition) bool { return x == pt })
+		pt.place = nowhere
 	}
-	p.schedule(pt)
+	p.schedule(pt) // from another list it is taken when its turn comes
 }
 
 // renumber starts a new epoch for one partition; brokers keep a producer's state per partition.

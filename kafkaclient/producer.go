@@ -293,7 +293,7 @@ func (p *Producer) openChunks() int {
 func (p *Producer) takeChunk(pt *partition, size int) *chunk {
 	if k := len(pt.queue); k > 0 {
 		c := pt.queue[k-1]
-		crowded := k > 1 || pt.place != ready || p.lanes[pt.leader].inflight >= p.cfg.InFlight
+		crowded := k > 1 || pt.place != ready || pt.leader < 0 || p.lanes[pt.leader].inflight >= p.cfg.InFlight
 		if crowded && !c.sequenced && c.txn == p.txnNext && c.size+size <= p.cfg.BatchBytes {
 			pt.queue[k-1] = nil
 			pt.queue = pt.queue[:k-1]

@@ -92,6 +92,32 @@ func TestWhatArrivesDuringCommitGoesIntoTheNextTransaction(t *testing.T) {
 	}
 }
 
+// The refused chunk must not wait behind a chunk of the next transaction, which waits for its commit.
+func TestRetryWithTheNextTransactionBehindIt(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	p := newProducer(t, txnConfig(t, cluster), ProducerOptions{})
+	transact(t, p, 0, "0")
+	commit(t, p)
+	release := make(chan struct{})
+	arrived := make(chan struct{})
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		close(arrived)
+		cluster.SleepControl(func() { <-release })
+		return nil, errors.New("cut"), true
+	})
+	transact(t, p, 1, "1")
+	<-arrived
+	appendAll(t, p, topicOf(t, p, "t"), 0, "2")
+	p.Mark(2)
+	close(release)
+	commit(t, p)
+	p.Cut()
+	commit(t, p)
+	if got := committed(t, cluster, "t"); got != "0 1 2" {
+		t.Errorf("committed %q", got)
+	}
+}
+
 func TestAbortThenTheSameRecordsAgain(t *testing.T) {
 	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
 	p := newProducer(t, txnConfig(t, cluster), ProducerOptions{})

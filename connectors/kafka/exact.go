@@ -92,6 +92,9 @@ func (s *exactSink) Put(ctx context.Context, b *connectors.Batch) error {
 	if s.err != nil {
 		return s.err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	n, err := s.write(ctx, b)
 	if err != nil {
 		s.fail(err) // a part of the batch is appended: this transaction must not be committed

@@ -28,6 +28,9 @@ func (s *sink) Start(ctx context.Context, task connectors.SinkSession) error {
 
 // Put implements connectors.SinkTask.
 func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	n, err := s.write(ctx, b)
 	if err != nil {
 		return err

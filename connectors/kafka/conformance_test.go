@@ -1,0 +1,58 @@
+package kafka
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
+	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/converters/json"
+	"github.com/freshet-io/freshet/kafkaclient"
+)
+
+func TestConformance(t *testing.T) {
+	// The first fetch of the process starts sarama's one ticker of metrics, which never ends.
+	warm, _ := start(t, nil, settings(cluster(t, kfake.SeedTopics(1, "a")), true))
+	put(t, warm, batch(1, stream("a"), "k=1"))
+	flush(t, warm)
+	if _, err := warm.(connectors.OffsetKeeper).Progress(limit(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, exactly := range []bool{false, true} {
+		t.Run(fmt.Sprint("exactly once ", exactly), func(t *testing.T) {
+			var servers string
+			connectortest.RunSink(t, connectortest.SinkHarness{
+				ExactlyOnce: exactly,
+				New: func(t *testing.T) func() connectors.SinkTask {
+					servers = cluster(t, kfake.SeedTopics(1, "feed"))
+					f := &Factory{Converters: converters.Set{json.Kind()}, Pool: &kafkaclient.Pool{}}
+					s := settings(servers, exactly)
+					s.Worker["key.converter"], s.Worker["value.converter"] = json.Class, json.Class
+					s.Worker["key.converter.schemas.enable"] = "false"
+					return func() connectors.SinkTask {
+						task, err := f.NewSink(nil, s)
+						if err != nil {
+							t.Fatal(err)
+						}
+						return task
+					}
+				},
+				Read: func(t *testing.T) []int {
+					var out []int
+					for _, r := range read(t, servers, "feed") {
+						n, err := strconv.Atoi(string(r.Key[len(`{"n":`) : len(r.Key)-1]))
+						if err != nil {
+							t.Fatal(err)
+						}
+						out = append(out, n)
+					}
+					return out
+				},
+			})
+		})
+	}
+}
