@@ -37,16 +37,14 @@ func AppendMapOrder(order []int, b *connectors.Batch, cells []connectors.Cell) [
 	return order
 }
 
+// appendSorted is for more entries than the stack should hold; it allocates.
 func appendSorted(order []int, n int, at func(int) uint32) []int {
-	where := make([]uint32, n)
-	from := len(order)
+	where, sorted := make([]uint32, n), make([]int, n)
 	for i := range n {
-		where[i] = at(2 * i)
-		order = append(order, 2*i)
+		where[i], sorted[i] = at(2*i), 2*i
 	}
-	sorted := order[from:]
 	sort.SliceStable(sorted, func(i, j int) bool { return where[sorted[i]/2] < where[sorted[j]/2] })
-	return order
+	return append(order, sorted...)
 }
 
 // javaHash is String.hashCode: over UTF-16 units.
