@@ -92,8 +92,10 @@ func cleanUp(work string) error {
 			_ = syscall.Kill(pid, syscall.SIGQUIT) // immediate shutdown; it may have ended by itself
 		}
 	}
-	if err := os.RemoveAll(work); err != nil {
-		return fmt.Errorf("remove the demo's directory: %w", err)
+	for _, dir := range []string{work, os.Getenv(privateDir)} {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove the demo's directory: %w", err)
+		}
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ type Options struct {
 // ErrMismatch says that the comparison found something lost, repeated or different. The details have been printed.
 var ErrMismatch = errors.New("the copies differ from the source")
 
+var errInterrupted = errors.New("the demo was interrupted before its comparison")
+
 // demo is one run.
 type demo struct {
 	Options
@@ -59,9 +61,15 @@ func Run(ctx context.Context, o Options) (err error) {
 		err = errors.Join(err, d.close())
 	}()
 	if err := d.prepare(ctx, cache); err != nil {
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
 		return err
 	}
 	if err := d.play(ctx); err != nil {
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
 		return fmt.Errorf("%w%s", err, d.worker.lastWords())
 	}
 	d.progress.stop()
