@@ -43,6 +43,7 @@ type task struct {
 	state   State
 	trace   string
 	current *instance
+	paused  bool
 }
 
 func (k *task) status() TaskStatus {
@@ -157,8 +158,19 @@ func (k *task) newInstance(plan *pipeline, store offsets.Store, log *slog.Logger
 	in.changed = func() { k.set(Running, "") }
 	k.mu.Lock()
 	k.current = in
+	in.pause(k.paused)
 	k.mu.Unlock()
 	return in, nil
+}
+
+// pause makes the task, and every later instance of it, stop or go on taking from its source.
+func (k *task) pause(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.paused = on
+	if k.current != nil {
+		k.current.pause(on)
+	}
 }
 
 // runID is a random UUID (version 4).

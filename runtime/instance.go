@@ -36,6 +36,8 @@ type instance struct {
 	polled chan polled
 	drains chan chan error
 	wake   chan struct{} // something was acknowledged
+	paused atomic.Bool   // nothing is taken from the source, which stays connected
+	nudge  chan struct{} // paused has changed
 
 	next       connectors.BatchID
 	newest     offsets.Partition // of the batch before
@@ -67,7 +69,7 @@ func newInstance(parent context.Context, connector string, l limits, store offse
 		pool: &connectors.Pool{}, budget: newBudget(l.budget, memory), tracker: offsets.NewTracker(),
 		unsplit: map[offsets.Partition]bool{}, sources: map[offsets.Partition]bool{},
 		unforgot: map[offsets.Partition]offsets.Offset{},
-		polled:   make(chan polled), drains: make(chan chan error), wake: make(chan struct{}, 1),
+		polled:   make(chan polled), drains: make(chan chan error), wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		changed: func() {},
 	}
 	t.hard, t.cancel = context.WithCancelCause(parent)
@@ -92,6 +94,15 @@ func (t *instance) addSink(plan sinkPlan, task connectors.SinkTask, exactlyOnce,
 func (t *instance) stir() {
 	select {
 	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pause makes the loop stop, or go on, taking from the source.
+func (t *instance) pause(on bool) {
+	t.paused.Store(on)
+	select {
+	case t.nudge <- struct{}{}:
 	default:
 	}
 }
@@ -262,12 +273,17 @@ func (t *instance) loop(stop context.Context) error {
 	var stalled <-chan time.Time
 	var seen uint64
 	for {
+		from, full := t.polled, t.budget.full
+		if t.paused.Load() {
+			from, full = nil, nil // poll keeps what it has until the pause ends
+		}
 		select {
 		case <-stop.Done():
 			return nil
 		case <-t.hard.Done():
 			return context.Cause(t.hard)
-		case p := <-t.polled:
+		case <-t.nudge:
+		case p := <-from:
 			if err := t.take(p); err != nil {
 				return err
 			}
@@ -277,7 +293,7 @@ func (t *instance) loop(stop context.Context) error {
 			if err != nil {
 				return err
 			}
-		case <-t.budget.full:
+		case <-full:
 			// The window is full. Sinks that are busy make room by themselves; flush only when nothing moves.
 			if stalled == nil {
 				seen, stalled = t.moved.Load(), time.After(stallPause)

@@ -203,7 +203,8 @@ func (w *Worker) lock(name, text string) (*connector, error) {
 // Stop ends the tasks of a connector and keeps its configuration.
 func (w *Worker) Stop(ctx context.Context, name string) error { return w.aim(ctx, name, Stopped) }
 
-// Pause ends the tasks of a connector but keeps showing them.
+// Pause makes the tasks of a connector take nothing more from their sources, which stay connected. Offsets are not written for
+// it, and a task goes on where it is when it is resumed (Kafka Connect, WorkerSourceTask).
 func (w *Worker) Pause(ctx context.Context, name string) error { return w.aim(ctx, name, Paused) }
 
 // Resume starts a stopped or paused connector.
@@ -217,24 +218,26 @@ func (w *Worker) aim(ctx context.Context, name string, target State) error {
 	defer c.op.Unlock()
 	defer w.changed(name)
 	c.mu.Lock()
-	was := c.target
+	was, tasks := c.target, c.tasks
 	c.target = target
 	c.mu.Unlock()
 	if was == target {
 		return nil
 	}
-	if was == Running {
+	if target == Stopped {
 		if err := c.stopTasks(ctx); err != nil {
 			return err
 		}
-	}
-	switch target {
-	case Running:
-		return c.startTasks(ctx)
-	case Stopped:
 		c.mu.Lock()
 		c.tasks, c.trace = nil, ""
 		c.mu.Unlock()
+		return nil
+	}
+	for _, k := range tasks {
+		k.pause(target == Paused)
+	}
+	if target == Running && len(tasks) == 0 {
+		return c.startTasks(ctx)
 	}
 	return nil
 }
