@@ -341,7 +341,7 @@ func typeName(t *pgType, modifier int32) string {
 		return typeName(t.elem, modifier) + "[]"
 	}
 	name := t.name
-	if s, ok := sqlNames()[name]; ok && t.schema == "pg_catalog" {
+	if s, ok := sqlNames()[name]; ok && t.schema == "pg_catalog" && (t.oid != oidBpchar || modifier >= 0) { // character is character(1)
 		name = s
 	} else if t.schema != "pg_catalog" && t.schema != "public" && t.schema != "" {
 		name = t.schema + "." + name

@@ -298,10 +298,11 @@ func (cfg *config) connConfig(replication bool) (*pgx.ConnConfig, error) {
 		query.Set(name, file)
 	}
 	query.Set("sslpassword", v.String("database.sslpassword"))
-	u := url.URL{
-		Scheme: "postgres", User: url.User(cfg.user), Host: net.JoinHostPort(cfg.host, strconv.Itoa(int(cfg.port))),
-		Path: "/" + cfg.database, RawQuery: query.Encode(),
+	var hosts []string
+	for _, h := range connectors.SplitList(cfg.host) {
+		hosts = append(hosts, net.JoinHostPort(h, strconv.Itoa(int(cfg.port))))
 	}
+	u := url.URL{Scheme: "postgres", User: url.User(cfg.user), Host: strings.Join(hosts, ","), Path: "/" + cfg.database, RawQuery: query.Encode()}
 	out, err := pgx.ParseConfig(u.String())
 	if err != nil { // its text may show sslpassword (I12)
 		return nil, fmt.Errorf("read database.hostname, database.sslmode and the files of database.sslrootcert, database.sslcert and database.sslkey: " +

@@ -1,3 +1,7 @@
+// Package postgres is the PostgreSQL source: a snapshot of the captured tables, then their changes through logical
+// replication with pgoutput, as the reference's PostgresConnector has them. keys.go, config.go and validate.go are its
+// configuration; catalog.go, types.go and relation.go say how tables become streams; decode.go and row.go turn values into
+// cells; source.go, snapshot.go and stream.go read.
 package postgres
 
 import (
@@ -15,7 +19,7 @@ type Factory struct {
 func (f Factory) Describe() connectors.Description {
 	return connectors.Description{
 		Class:   "io.debezium.connector.postgresql.PostgresConnector",
-		Aliases: []string{"PostgresConnector", "PostgresSource", "Postgres"},
+		Aliases: []string{"PostgresConnector"},
 		Source:  true,
 		Version: f.Version,
 		Doc:     "Captures the rows and changes of a PostgreSQL database through logical replication (pgoutput).",

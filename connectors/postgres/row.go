@@ -124,6 +124,10 @@ func (c *tupleColumn) append(w *connectors.Builder, text []byte) error {
 		c.mask.Append(w, text)
 		return nil
 	}
+	if c.decode.op == opText {
+		w.Text(connectors.KindText, text)
+		return nil
+	}
 	return c.decode.append(w, text)
 }
 

@@ -162,13 +162,18 @@ func parseFraction(text []byte) (micros int64, rest []byte, ok bool) {
 	if len(text) == 0 || text[0] != '.' {
 		return 0, text, true
 	}
-	unit, at := int64(100_000), 1
-	for at < len(text) && text[at]-'0' <= 9 {
-		micros += int64(text[at]-'0') * unit
-		unit /= 10
+	at := 1
+	for at < len(text) && at < 8 && text[at]-'0' <= 9 {
+		micros = micros*10 + int64(text[at]-'0')
 		at++
 	}
-	return micros, text[at:], at > 1 && at <= 7
+	if at == 1 || at == 8 {
+		return 0, nil, false
+	}
+	for range 7 - at {
+		micros *= 10
+	}
+	return micros, text[at:], true
 }
 
 // parseZone reads +hh[:mm[:ss]] as seconds east of UTC.

@@ -383,9 +383,45 @@ func modifierText(t *pgType, modifier int32) string {
 	case oidBit, oidVarbit, oidTime, oidTimeTZ, oidTimestamp, oidTimestampTZ:
 		return fmt.Sprintf("(%d)", modifier)
 	case oidInterval:
+		text := intervalFields(modifier >> 16 & 0x7fff)
 		if digits := modifier & 0xffff; digits != 0xffff {
-			return fmt.Sprintf("(%d)", digits)
+			text += fmt.Sprintf("(%d)", digits)
 		}
+		return text
+	}
+	return ""
+}
+
+// intervalFields is the restriction of an interval to some fields (src/include/utils/timestamp.h).
+func intervalFields(mask int32) string {
+	const year, month, day, hour, minute, second = 1 << 2, 1 << 1, 1 << 3, 1 << 10, 1 << 11, 1 << 12
+	switch mask {
+	case year:
+		return " year"
+	case month:
+		return " month"
+	case day:
+		return " day"
+	case hour:
+		return " hour"
+	case minute:
+		return " minute"
+	case second:
+		return " second"
+	case year | month:
+		return " year to month"
+	case day | hour:
+		return " day to hour"
+	case day | hour | minute:
+		return " day to minute"
+	case day | hour | minute | second:
+		return " day to second"
+	case hour | minute:
+		return " hour to minute"
+	case hour | minute | second:
+		return " hour to second"
+	case minute | second:
+		return " minute to second"
 	}
 	return ""
 }
