@@ -17,16 +17,30 @@ const (
 	current = 300 * time.Millisecond
 )
 
-// catchUp returns when a change that was the newest moments ago has arrived in both copies.
+// catchUp returns when a change that was committed after the call has arrived in both copies without delay.
 func (d *demo) catchUp(ctx context.Context) error {
+	before := d.load.newest()
 	for {
-		asked := time.Now()
-		if err := d.await(ctx, d.load.newest()); err != nil {
+		var fresh []int64
+		err := poll(ctx, func() (bool, error) {
+			for i, id := range d.load.newest() {
+				if id != before[i] {
+					fresh = append(fresh, id)
+				}
+			}
+			return len(fresh) > 0, nil
+		})
+		if err != nil {
+			return fmt.Errorf("wait for the workload: %w", err)
+		}
+		committed := time.Now()
+		if err := d.await(ctx, fresh); err != nil {
 			return err
 		}
-		if time.Since(asked) < current {
+		if time.Since(committed) < current {
 			return nil
 		}
+		before = d.load.newest()
 	}
 }
 
