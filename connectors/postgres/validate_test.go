@@ -137,7 +137,7 @@ func TestValidateConnection(t *testing.T) {
 		"host":     {[]string{"database.hostname", "no-such-host.invalid"}, []string{"no-such-host.invalid", "cannot be resolved", "check database.hostname"}},
 		"password": {[]string{"database.password", "not-the-password"}, []string{"password authentication failed", "check database.user and database.password"}},
 		"user":     {[]string{"database.user", "nobody_here"}, []string{"nobody_here", "check database.user"}},
-		"database": {[]string{"database.dbname", "not_there"}, []string{`database \"not_there\" does not exist`, "check database.dbname"}},
+		"database": {[]string{"database.dbname", "not_there"}, []string{`database "not_there" does not exist`, "check database.dbname"}},
 		"tls":      {[]string{"database.sslmode", "require"}, []string{"database.sslmode"}},
 		"disabled": {[]string{"publication.autocreate.mode", "disabled"}, []string{"publication.name: publication dbz_publication does not exist", "CREATE PUBLICATION"}},
 		"nothing":  {[]string{"publication.autocreate.mode", "filtered", "table.include.list", "public.none"}, []string{"table.include.list", "no table of database " + database, "filtered"}},
