@@ -133,8 +133,8 @@ func digestOf(algorithm string) func() hash.Hash {
 	return nil
 }
 
-// For returns how a column is hidden, nil when it is not. length is its declared length in characters, 0 when unbounded:
-// a hash is cut to it. Only text columns may be masked.
+// For returns how a column is hidden, nil when it is not. length is its declared length in characters, 0 or less when
+// unbounded: a hash is cut to it, and what cannot be longer is not truncated. Only text columns may be masked.
 func (m *Masks) For(t TableID, column string, length int) *Mask {
 	if m == nil {
 		return nil
@@ -144,6 +144,9 @@ func (m *Masks) For(t TableID, column string, length int) *Mask {
 		if r.columns.Match(name) {
 			out := r.make()
 			out.length = length
+			if out.kind == maskTruncate && length > 0 && length <= out.size {
+				return nil
+			}
 			return out
 		}
 	}
@@ -263,8 +266,9 @@ func NewPropagation(c connectors.Config) (*Propagation, error) {
 }
 
 // Schema returns s with the parameters __debezium.source.column.*, or s itself when the column is not propagated.
-func (p *Propagation) Schema(s *schemas.Schema, t TableID, c *schemas.Column, st SourceType) *schemas.Schema {
-	if p == nil || st.Name == "" || !(p.columns.Match(t.String()+"."+c.Name) || p.matchType(t, st)) {
+// comment is left out when empty.
+func (p *Propagation) Schema(s *schemas.Schema, t TableID, column, comment string, st SourceType) *schemas.Schema {
+	if p == nil || st.Name == "" || !(p.columns.Match(t.String()+"."+column) || p.matchType(t, st)) {
 		return s
 	}
 	add := []schemas.Parameter{{Name: "__debezium.source.column.type", Value: strings.ToUpper(st.Name)}}
@@ -274,10 +278,10 @@ func (p *Propagation) Schema(s *schemas.Schema, t TableID, c *schemas.Column, st
 	if st.Scale >= 0 {
 		add = append(add, schemas.Parameter{Name: "__debezium.source.column.scale", Value: strconv.Itoa(int(st.Scale))})
 	}
-	add = append(add, schemas.Parameter{Name: "__debezium.source.column.name", Value: c.Name})
-	if c.Comment != "" {
-		add = append(add, schemas.Parameter{Name: "__debezium.source.column.comment", Value: c.Comment})
+	if comment != "" {
+		add = append(add, schemas.Parameter{Name: "__debezium.source.column.comment", Value: comment})
 	}
+	add = append(add, schemas.Parameter{Name: "__debezium.source.column.name", Value: column})
 	return withParameters(s, add...)
 }
 

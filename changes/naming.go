@@ -61,7 +61,7 @@ func NewNaming(c connectors.Config, strategy string) (*Naming, error) {
 	}
 	n.heartbeat = strings.TrimSpace(c["topic.heartbeat.name"])
 	if n.heartbeat == "" {
-		n.heartbeat = n.topic(orDefault(c["topic.heartbeat.prefix"], "__debezium-heartbeat"), n.Prefix)
+		n.heartbeat = orDefault(c["topic.heartbeat.prefix"], "__debezium-heartbeat") + n.delimiter + n.Prefix
 	}
 	return n, nil
 }
@@ -98,13 +98,13 @@ func (n *Naming) Topic(t TableID) string {
 func (n *Naming) HeartbeatTopic() string { return n.heartbeat }
 
 // TransactionTopic is where transaction metadata goes.
-func (n *Naming) TransactionTopic() string { return n.topic(n.Prefix, n.txn) }
+func (n *Naming) TransactionTopic() string { return n.Prefix + n.delimiter + n.txn }
 
-// MessageTopic is where logical messages go.
-func (n *Naming) MessageTopic() string { return n.topic(n.Prefix, "message") }
+// MessageTopic is where logical messages go; the delimiter does not reach it.
+func (n *Naming) MessageTopic() string { return n.Prefix + ".message" }
 
 // SchemaChangeTopic is where DDL goes.
-func (n *Naming) SchemaChangeTopic() string { return n.topic(n.Prefix) }
+func (n *Naming) SchemaChangeTopic() string { return n.Prefix }
 
 // topic joins the parts that are not empty, replaces what Kafka does not take, and cuts the name to its longest.
 func (n *Naming) topic(parts ...string) string {
@@ -131,7 +131,7 @@ func (n *Naming) topic(parts ...string) string {
 		case u < 0x80 && topicByte(byte(u)) && (!n.unicode || u != '_'):
 			b.WriteByte(byte(u))
 		case n.unicode:
-			b.WriteString("_u" + hex4(u))
+			b.WriteString(escapeUnit(u))
 		default:
 			b.WriteByte('_')
 		}
@@ -147,40 +147,42 @@ func topicByte(c byte) bool {
 	return c == '.' || c == '_' || c == '-' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-func hex4(u uint16) string {
+// escapeUnit is what the unicode modes write for a UTF-16 unit: at least two zeros before one or two digits.
+func escapeUnit(u uint16) string {
 	s := strconv.FormatUint(uint64(u), 16)
-	return "0000"[:4-len(s)] + s
+	if len(s) <= 2 {
+		return "_u00" + s
+	}
+	return "_u" + s
 }
 
 // Field is the name of a field in key and row schemas.
 func (n *Naming) Field(column string) string { return adjust(column, n.fields, false) }
 
-// Schema is the adjusted name of a schema; dots separate parts that are adjusted one by one.
+// Schema is the adjusted name of a schema.
 func (n *Naming) Schema(name string) string { return adjust(name, n.schemas, true) }
 
 // adjust makes a name valid in Avro: letters, digits and underscores (dots in schema names), no digit at the start.
-// A character outside becomes _, in unicode mode _uXXXX (and the underscore itself, too).
+// A character outside becomes _, a digit at the start gets one before it. In unicode mode it becomes _uXXXX, the underscore itself, too.
 func adjust(name string, mode adjustment, dots bool) string {
-	if mode == adjustNone || name == "" {
+	if mode == adjustNone {
 		return name
 	}
 	var b strings.Builder
-	first := true
-	for _, u := range utf16.Encode([]rune(name)) {
-		letter := u == '_' || u >= 'A' && u <= 'Z' || u >= 'a' && u <= 'z'
+	for i, u := range utf16.Encode([]rune(name)) {
+		letter := u >= 'A' && u <= 'Z' || u >= 'a' && u <= 'z' || u == '_' && mode == adjustAvro
 		digit := u >= '0' && u <= '9'
 		switch {
-		case mode == adjustAvroUnicode && (u == '_' || !letter && !digit && (u != '.' || !dots)), mode == adjustAvroUnicode && first && digit:
-			b.WriteString("_u" + hex4(u))
-		case first && digit:
-			b.WriteByte('_')
+		case letter, i > 0 && (digit || u == '.' && dots):
 			b.WriteByte(byte(u))
-		case letter, digit, u == '.' && dots:
+		case mode == adjustAvroUnicode:
+			b.WriteString(escapeUnit(u))
+		case digit:
+			b.WriteByte('_')
 			b.WriteByte(byte(u))
 		default:
 			b.WriteByte('_')
 		}
-		first = dots && u == '.'
 	}
 	return b.String()
 }

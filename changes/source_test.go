@@ -157,6 +157,19 @@ func TestNaming(t *testing.T) {
 	if n.HeartbeatTopic() != "beat" || n.Field("a.b") != "a.b" || n.MessageTopic() != "p.message" {
 		t.Error("plain naming")
 	}
+	c := connectors.Config{"topic.prefix": "p_q", "topic.naming.strategy": "io.debezium.schema.SchemaUnicodeTopicNamingStrategy", "schema.name.adjustment.mode": "avro_unicode"}
+	if n, err = NewNaming(c, strategy); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range [][2]string{
+		{n.Topic(TableID{"", "s", "é_œ"}), "p_u005fq.s._u00e9_u005f_u153"},
+		{n.HeartbeatTopic(), "__debezium-heartbeat.p_q"},
+		{n.Schema("1a.1é.Value"), "_u0031a.1_u00e9.Value"},
+	} {
+		if test[0] != test[1] {
+			t.Errorf("got %s, want %s", test[0], test[1])
+		}
+	}
 	if _, err = NewNaming(connectors.Config{"topic.naming.strategy": "io.debezium.schema.DefaultRegexTopicNamingStrategy"}, strategy); err == nil || !strings.Contains(err.Error(), "not supported yet") {
 		t.Errorf("error %v", err)
 	}
@@ -168,7 +181,7 @@ func TestPropagation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := p.Schema(BitsSchema(3, true), TableID{"pmu", "public", "t"}, &schemas.Column{Name: "bi"}, SourceType{Name: "bit", Length: 3})
+	s := p.Schema(BitsSchema(3, true), TableID{"pmu", "public", "t"}, "bi", "", SourceType{Name: "bit", Length: 3})
 	var got []string
 	for _, p := range s.Parameters {
 		got = append(got, p.Name+"="+p.Value)

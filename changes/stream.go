@@ -24,7 +24,7 @@ type StreamSpec struct {
 	Naming      *Naming
 	Masks       *Masks
 	Propagation *Propagation
-	Comments    bool                // include.schema.comments
+	Comments    bool                // include.schema.comments: comments of columns
 	Headers     []connectors.Header // ContextHeaders
 }
 
@@ -34,27 +34,30 @@ func NewStream(spec StreamSpec) *connectors.Stream {
 	topic := spec.Naming.Topic(id)
 	s := &connectors.Stream{Topic: topic, Table: spec.Table, Source: spec.Source, Headers: spec.Headers}
 	row := &schemas.Schema{Kind: schemas.Struct, Optional: true, Name: spec.Naming.Schema(topic + ".Value")}
-	if spec.Comments {
-		row.Doc = spec.Table.Comment
-	}
 	for i, f := range spec.Fields {
 		column := &spec.Table.Columns[i]
 		if f.Schema == nil {
 			continue // a column that events leave out
 		}
 		f.Name, f.Cell = spec.Naming.Field(column.Name), i
-		if m := spec.Masks.For(id, column.Name, 0); m != nil && maskable(column, f.Schema) {
+		comment := ""
+		if spec.Comments {
+			comment = column.Comment
+		}
+		m := spec.Masks.For(id, column.Name, int(column.Length))
+		if m != nil && !maskable(column, f.Schema) {
+			m = nil
+		}
+		if m != nil {
 			f.Schema = m.Schema(f.Schema)
 			if m.Always() {
 				f.WhenNull, f.WhenUnavailable = string(m.fixed), string(m.fixed)
 			}
 		}
-		if spec.Types != nil {
-			f.Schema = spec.Propagation.Schema(f.Schema, id, column, spec.Types[i])
+		if spec.Types != nil && (m == nil || m.kind == maskHash) { // the reference lets other masks win
+			f.Schema = spec.Propagation.Schema(f.Schema, id, column.Name, comment, spec.Types[i])
 		}
-		if spec.Comments && column.Comment != "" {
-			f.Schema = withDoc(f.Schema, column.Comment)
-		}
+		f.Schema = withDoc(f.Schema, comment)
 		row.Fields = append(row.Fields, schemas.Field{Name: f.Name, Schema: f.Schema})
 		s.Fields = append(s.Fields, f)
 	}
@@ -62,6 +65,9 @@ func NewStream(spec StreamSpec) *connectors.Stream {
 	if len(spec.Key) > 0 {
 		s.Key = &schemas.Schema{Kind: schemas.Struct, Name: spec.Naming.Schema(topic + ".Key")}
 		for i, f := range spec.Key {
+			if at := spec.Table.Column(f.Name); spec.Comments && at >= 0 {
+				f.Schema = withDoc(f.Schema, spec.Table.Columns[at].Comment)
+			}
 			f.Name, f.Cell = spec.Naming.Field(f.Name), i
 			s.Key.Fields = append(s.Key.Fields, schemas.Field{Name: f.Name, Schema: f.Schema})
 			s.KeyFields = append(s.KeyFields, f)
@@ -81,6 +87,9 @@ func maskable(c *schemas.Column, s *schemas.Schema) bool {
 }
 
 func withDoc(s *schemas.Schema, doc string) *schemas.Schema {
+	if doc == "" {
+		return s
+	}
 	out := *s
 	out.Doc = doc
 	return &out
