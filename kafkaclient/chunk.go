@@ -47,6 +47,7 @@ type chunk struct {
 	lastMark uint64
 	counted  uint64 // the last mark that knows this chunk
 
+	sent      uint64 // counts what its partition has sent
 	sequenced bool
 	producer  identity
 	sequence  int32
@@ -150,7 +151,7 @@ func (c *chunk) split() *chunk {
 	k := c.n / 2
 	d := &chunk{
 		part: c.part, txn: c.txn, born: c.born, marks: append([]uint64(nil), c.marks...), lastMark: c.lastMark,
-		counted: c.counted, sequenced: c.sequenced, producer: c.producer, sequence: addSequence(c.sequence, k),
+		counted: c.counted, sent: c.sent, sequenced: c.sequenced, producer: c.producer, sequence: addSequence(c.sequence, k),
 		n: c.n - k, size: batchOverhead, first: c.first, last: c.last,
 	}
 	d.recs = append(d.recs, c.recs[k:c.n]...)

@@ -1,6 +1,7 @@
 package kafkaclient
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -26,7 +27,7 @@ type connection struct {
 
 // schedule puts the partition where its next chunk has to go; p.mu is held.
 func (p *Producer) schedule(pt *partition) {
-	if pt.place != nowhere || pt.muted || len(pt.queue) == 0 {
+	if pt.place != nowhere || pt.muted || len(pt.queue) == 0 || pt.repeated > 0 && len(pt.inflight) > 0 {
 		return
 	}
 	switch {
@@ -101,15 +102,12 @@ func (p *Producer) assemble(l *lane) []*chunk {
 		c := pt.queue[0]
 		pt.queue = slices.Delete(pt.queue, 0, 1)
 		p.number(pt, c)
+		pt.sends++
+		c.sent = pt.sends
 		pt.inflight = append(pt.inflight, c)
 		chunks = append(chunks, c)
 		total += c.size
-		if len(pt.queue) > 0 && pt.queue[0].txn == p.txnOpen {
-			pt.place = ready
-			l.ready = append(l.ready, pt) // behind the others; range looks at the old length
-		} else {
-			p.schedule(pt)
-		}
+		p.schedule(pt) // behind the others, when there is more; range looks at the old length
 	}
 	l.ready = slices.Delete(l.ready, 0, taken)
 	if len(chunks) > 0 {
@@ -177,6 +175,10 @@ func (p *Producer) answered(l *lane, chunks []*chunk, resp *sarama.ProduceRespon
 		if cause == nil {
 			pt.failures = 0
 			p.done(c)
+			if pt.repeated > 0 {
+				pt.repeated--
+				p.schedule(pt)
+			}
 		} else {
 			p.refused(c, cause)
 		}
@@ -195,7 +197,9 @@ func (p *Producer) refused(c *chunk, cause error) {
 	if k, ok := asKError(cause); ok {
 		code = k
 	}
-	behind := len(pt.retry) > 0 // an earlier chunk has to go first, so this one could only be refused
+	// An earlier chunk has to go first, so this one could only be refused.
+	earlier := func(x *chunk) bool { return x.sent < c.sent }
+	behind := slices.ContainsFunc(pt.retry, earlier) || slices.ContainsFunc(pt.inflight, earlier)
 	switch {
 	case behind && (code == sarama.ErrOutOfOrderSequenceNumber || code == sarama.ErrUnknownProducerID):
 	case fencing(code) && p.transactional():
@@ -243,8 +247,15 @@ func (p *Producer) muteFor(pt *partition, cause error) {
 // resume puts refused chunks back before the others, when no answer is outstanding; p.mu is held.
 func (p *Producer) resume(pt *partition) {
 	pt.muted = false
+	// Answers come in the order of sending, but for requests that could not be written: those fail before the others do.
+	slices.SortStableFunc(pt.retry, func(a, b *chunk) int { return cmp.Compare(a.sent, b.sent) })
 	pt.queue = slices.Concat(pt.retry, pt.queue)
 	pt.retry = pt.retry[:0]
+	// What was sent before goes alone: the broker knows only the last five batches, and a repeated one must be among them.
+	pt.repeated = 0
+	for pt.repeated < len(pt.queue) && pt.queue[pt.repeated].sent > 0 {
+		pt.repeated++
+	}
 	if pt.bump {
 		p.renumber(pt)
 	}

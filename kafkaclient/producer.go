@@ -126,11 +126,13 @@ type partition struct {
 	place     place
 	leader    int32 // -1: unknown
 	stale     bool  // the leader that we knew refused
+	repeated  int   // chunks at the head that were sent before: one at a time
 	failures  int
 	notBefore time.Time
 	identity  identity
 	bump      bool // the broker lost the producer's state: begin a new epoch
 	sequence  int32
+	sends     uint64
 	enlisted  uint64 // last transaction it was added to
 }
 
