@@ -34,7 +34,7 @@ func (t *instance) commit(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(plain) > 0 && !(len(t.sinks) == 1 && t.sinks[0].copied) {
+	if len(plain) > 0 && !t.external && !(len(t.sinks) == 1 && t.sinks[0].copied) {
 		if err := t.save(ctx, plain); err != nil {
 			t.tracker.Putback(plain)
 			return err

@@ -135,6 +135,7 @@ func (k *task) newInstance(plan *pipeline, store offsets.Store, log *slog.Logger
 		Logger: log, Worker: w.options.Config, ExactlyOnce: plan.exactlyOnce,
 	}
 	in := newInstance(w.kill, k.of.name, plan.limits, store, w.memory, log)
+	in.external = plan.source.Describe().OwnOffsets
 	err := guard("make task", func() (err error) {
 		if in.source, err = plan.source.NewSource(k.config, settings); err != nil {
 			return fmt.Errorf("make source: %w", err)

@@ -16,14 +16,15 @@ import (
 // bench is a worker with one feed and some targets; its calls of sources, sinks and the store can be changed.
 type bench struct {
 	*testing.T
-	feed    *connectortest.Feed
-	targets []*connectortest.Target
-	store   *loggedStore
-	config  connectors.Config // of the worker
-	source  func(connectors.SourceTask) connectors.SourceTask
-	sink    func(connectors.SinkTask) connectors.SinkTask
-	own     bool // the sinks write the records of the store themselves
-	worker  *Worker
+	feed       *connectortest.Feed
+	targets    []*connectortest.Target
+	store      *loggedStore
+	config     connectors.Config // of the worker
+	source     func(connectors.SourceTask) connectors.SourceTask
+	sink       func(connectors.SinkTask) connectors.SinkTask
+	ownOffsets bool // of the source
+	own        bool // the sinks write the records of the store themselves
+	worker     *Worker
 }
 
 // loggedStore counts what is written.
@@ -73,6 +74,12 @@ func newBench(t *testing.T, targets int) *bench {
 type benchSources struct {
 	connectortest.Sources
 	b *bench
+}
+
+func (f benchSources) Describe() connectors.Description {
+	d := f.Sources.Describe()
+	d.OwnOffsets = f.b.ownOffsets
+	return d
 }
 
 func (f benchSources) NewSource(c connectors.Config, s connectors.Settings) (connectors.SourceTask, error) {
