@@ -281,7 +281,7 @@ func (r *relation) keyChanged(w *connectors.Builder, before, after connectors.Ro
 	if r.copyKey {
 		b, a := w.Row(before), w.Row(after)
 		for _, k := range r.keys {
-			if a[k.cell].Kind != connectors.KindUnavailable && !sameCell(w, b[k.cell], a[k.cell]) {
+			if !sameKeyCell(w, b[k.cell:k.cell+1], a[k.cell:k.cell+1]) {
 				return true, nil
 			}
 		}
@@ -304,33 +304,15 @@ func (r *relation) keyChanged(w *connectors.Builder, before, after connectors.Ro
 	return false, nil
 }
 
-// sameCell compares two values of one column; absent counts as NULL.
-func sameCell(w *connectors.Builder, a, b connectors.Cell) bool {
-	null := func(c connectors.Cell) bool { return c.Kind == connectors.KindNull || c.Kind == connectors.KindAbsent }
-	if null(a) || null(b) {
-		return null(a) && null(b)
+// sameKeyCell compares two values of a key column; one that a tuple does not carry counts as NULL, as in the reference.
+func sameKeyCell(w *connectors.Builder, was, is []connectors.Cell) bool {
+	null := func(c connectors.Cell) bool {
+		return c.Kind == connectors.KindNull || c.Kind == connectors.KindAbsent
 	}
-	if a.Kind != b.Kind {
-		return false
+	if null(was[0]) || null(is[0]) {
+		return null(was[0]) && null(is[0])
 	}
-	switch a.Kind {
-	case connectors.KindText, connectors.KindBytes, connectors.KindDecimal, connectors.KindBits, connectors.KindInterval:
-		return bytes.Equal(w.Bytes(a), w.Bytes(b))
-	case connectors.KindList, connectors.KindMap, connectors.KindPoint:
-		x, y := w.List(a), w.List(b)
-		if len(x) != len(y) {
-			return false
-		}
-		for i := range x {
-			if !sameCell(w, x[i], y[i]) {
-				return false
-			}
-		}
-		return true
-	case connectors.KindTimeTZ:
-		return a.Int() == b.Int() && a.Offset() == b.Offset()
-	}
-	return a.Uint() == b.Uint()
+	return changes.Equal(w, was, is) // an unavailable value is an unchanged one
 }
 
 // rawKey finds the texts of the key columns in TupleData, nil where there is none, and the kinds of those columns.

@@ -361,3 +361,64 @@ func benchmark(b *testing.B, r *relation, row func(*connectors.Builder) error) {
 		w.Finish("", connectors.Order{}).Release()
 	}
 }
+
+// FuzzTuple feeds rows as they come from the server: an error or a row, never a panic.
+func FuzzTuple(f *testing.F) {
+	f.Add(tuple("1", "a", "b", "2"), tuple("1", "-", "?", "2"), []byte("1\ta\\tb\t\\N\t2\n"))
+	f.Add(tuple("1", "a"), []byte{0, 4, 't', 0xff, 0xff, 0xff, 0xff}, []byte("\\"))
+	f.Add([]byte{0, 4, 'n', 'n', 'n', 'b'}, []byte{}, []byte("\t\t\t"))
+	f.Fuzz(func(t *testing.T, old, updated, line []byte) {
+		for _, r := range []*relation{
+			build(t, offline(t), ordersTable()),
+			build(t, offline(t, "column.mask.with.3.chars", "public.orders.customer", "message.key.columns", "public.orders:total,customer"), ordersTable()),
+		} {
+			for _, tag := range []byte{tupleOld, tupleKey} {
+				fuzzUpdate(r, old, updated, tag)
+			}
+			w := connectors.NewBuilder("", nil, nil)
+			w.Begin(w.Stream(r.stream), connectors.OpRead)
+			fields, err := r.splitCopy(append([]byte(nil), line...))
+			if err != nil {
+				continue
+			}
+			w.After()
+			if r.appendTextRow(w, fields) == nil {
+				row := w.Record().After
+				w.Key()
+				_ = r.appendTextKey(w, row, fields)
+			}
+		}
+	})
+}
+
+func fuzzUpdate(r *relation, old, updated []byte, tag byte) {
+	w := connectors.NewBuilder("", nil, nil)
+	rec := w.Begin(w.Stream(r.stream), connectors.OpUpdate)
+	w.Before()
+	if _, err := r.appendTuple(w, old, tag, connectors.Row{}); err != nil {
+		return
+	}
+	w.After()
+	if _, err := r.appendTuple(w, updated, tupleNew, rec.Before); err != nil {
+		return
+	}
+	if _, err := r.keyChanged(w, rec.Before, rec.After, old, updated); err != nil {
+		return
+	}
+	w.Key()
+	_ = r.appendKey(w, rec.After, updated, tupleNew)
+}
+
+func FuzzDefault(f *testing.F) {
+	types := builtins()
+	for _, s := range []string{"'it''s'::text", "12.5", "(-1)", "now()", "CURRENT_DATE", "('a'::text || 'b'::text)", "B'101'", "'", "1e5"} {
+		f.Add(s)
+	}
+	m := mapper{modes: offline(f).cfg.modes}
+	f.Fuzz(func(t *testing.T, expr string) {
+		for _, typ := range types {
+			_, s, d := m.column(typ, "c", -1, false)
+			defaultValue(typ, s, d, expr)
+		}
+	})
+}
