@@ -35,32 +35,49 @@ func TestExamplesAreValid(t *testing.T) {
 	}
 }
 
-// Every example of a help text must be accepted as it is written: commands, flags and files.
-func TestHelpExamplesRunAsWritten(t *testing.T) {
-	commands := rootCommand().Commands()
-	for _, c := range append(commands, rootCommand()) {
-		for line := range strings.Lines(c.Example) {
-			line, _, _ = strings.Cut(strings.TrimSpace(line), "   ")
-			words := strings.Fields(line)
-			if len(words) == 0 || words[0] != "freshet" {
-				t.Errorf("example of %q: %q does not begin with freshet", c.Name(), line)
-				continue
-			}
-			root := rootCommand()
-			sub, rest, err := root.Find(words[1:])
-			if err != nil || sub == root {
-				t.Errorf("example %q: %v", line, err)
-				continue
-			}
-			if err := sub.ParseFlags(rest); err != nil {
-				t.Errorf("example %q: %v", line, err)
-			}
-			if err := sub.Args(sub, sub.Flags().Args()); err != nil {
-				t.Errorf("example %q: %v", line, err)
-			}
-			checkFiles(t, sub)
+// Every example of a help text and of the readme must be accepted as it is written: commands, flags and files.
+func TestExamplesRunAsWritten(t *testing.T) {
+	var examples []string
+	for _, c := range append(rootCommand().Commands(), rootCommand()) {
+		examples = append(examples, strings.Split(c.Example, "\n")...)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(readme)) {
+		if strings.HasPrefix(line, "freshet ") {
+			examples = append(examples, line)
+			n++
 		}
 	}
+	if n < 3 {
+		t.Errorf("%d commands in the readme", n)
+	}
+	for _, line := range examples {
+		line, _, _ = strings.Cut(strings.TrimSpace(line), "   ")
+		if words := strings.Fields(line); len(words) > 0 {
+			checkExample(t, line, words)
+		}
+	}
+}
+
+func checkExample(t *testing.T, line string, words []string) {
+	t.Helper()
+	root := rootCommand()
+	sub, rest, err := root.Find(words[1:])
+	if words[0] != "freshet" || err != nil || sub == root {
+		t.Errorf("example %q: no such command: %v", line, err)
+		return
+	}
+	if err := sub.ParseFlags(rest); err != nil {
+		t.Errorf("example %q: %v", line, err)
+	}
+	if err := sub.Args(sub, sub.Flags().Args()); err != nil {
+		t.Errorf("example %q: %v", line, err)
+	}
+	checkFiles(t, sub)
 }
 
 func checkFiles(t *testing.T, c *cobra.Command) {
