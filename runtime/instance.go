@@ -28,6 +28,7 @@ type instance struct {
 	budget    *budget
 	tracker   *offsets.Tracker // plain positions: acknowledged by every sink
 	changed   func()           // called when everything is connected, and when the source has ended
+	external  bool             // committing to the source is the durable write: nothing is stored (OwnOffsets)
 
 	hard   context.Context // ends with the instance; its cause is the error
 	cancel context.CancelCauseFunc

@@ -376,3 +376,18 @@ func TestWorkerMemory(t *testing.T) {
 		}
 	})
 }
+
+// TestSourceThatKeepsItsOwnOffsets: committing to it is the durable write.
+func TestSourceThatKeepsItsOwnOffsets(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		b.ownOffsets = true
+		b.feed.Extend(p1, 6)
+		b.source = func(task connectors.SourceTask) connectors.SourceTask { return task }
+		b.start()
+		b.until("committed", func() bool { return b.feed.Committed(p1) == 6 })
+		b.close()
+		if b.store.count() != 0 {
+			b.Errorf("stored %s", b.stored())
+		}
+	})
+}
