@@ -54,6 +54,14 @@ func newSocket(conn net.Conn) *socket {
 func (s *socket) Read(p []byte) (int, error) {
 	switch {
 	case s.nowait:
+		if s.marked { // the deadline of the read before may be over
+			if err := s.Conn.SetReadDeadline(time.Time{}); err != nil {
+				return 0, err
+			}
+			if s.interrupted.Load() {
+				return 0, os.ErrDeadlineExceeded
+			}
+		}
 		return s.readNow(p)
 	case s.marked:
 		return s.readMarked(p)

@@ -401,7 +401,8 @@ func (t *source) poll(ctx context.Context) (*connectors.Batch, error) {
 		if err == nil {
 			return b, nil
 		}
-		if ctx.Err() != nil || t.classifyClass(err) == connectors.Permanent {
+		var lent *sessionError
+		if ctx.Err() != nil || errors.As(err, &lent) || t.classifyClass(err) == connectors.Permanent {
 			return nil, err
 		}
 		t.log.Warn("lost the connection to the server, connecting again", "error", err)

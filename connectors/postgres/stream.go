@@ -122,12 +122,9 @@ func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 			return s.finish(), nil
 		}
 		if s.b == nil && s.frame.kind == 'w' {
-			b, err := s.session.NewBatch(ctx, s.partition)
-			if err != nil {
+			if err := s.newBatch(ctx); err != nil {
 				return nil, err
 			}
-			s.b = b
-			s.build++
 		}
 		s.pending = false
 		if err := s.handle(ctx); err != nil {
@@ -140,6 +137,21 @@ func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 		}
 	}
 }
+
+func (s *stream) newBatch(ctx context.Context) error {
+	b, err := s.session.NewBatch(ctx, s.partition)
+	if err != nil {
+		return &sessionError{err}
+	}
+	s.b = b
+	s.build++
+	return nil
+}
+
+// sessionError is an error of the runtime's, not of the connection.
+type sessionError struct{ error }
+
+func (e *sessionError) Unwrap() error { return e.error }
 
 func (s *stream) empty() bool { return s.b == nil || s.b.Len() == 0 }
 
@@ -177,7 +189,7 @@ func (s *stream) handle(ctx context.Context) error {
 	}
 	m := &s.msg
 	if err := m.parse(s.frame.data); err != nil {
-		return err
+		return connectors.AsPermanent(err)
 	}
 	switch m.kind {
 	case msgInsert, msgUpdate, msgDelete:
@@ -204,7 +216,7 @@ func (s *stream) handle(ctx context.Context) error {
 func (s *stream) relation(ctx context.Context) error {
 	m, err := parseRelation(s.frame.data)
 	if err != nil {
-		return err
+		return connectors.AsPermanent(err)
 	}
 	rel, err := s.catalog.relation(ctx, m)
 	if err != nil {
@@ -326,7 +338,7 @@ func (s *stream) track(oid uint32) (*tracked, error) {
 	}
 	t := s.relations[oid]
 	if t == nil {
-		return nil, fmt.Errorf("read from the walsender: a row of relation %d came before the relation was described", oid)
+		return nil, connectors.AsPermanent(fmt.Errorf("read from the walsender: a row of relation %d came before the relation was described", oid))
 	}
 	s.recent = t
 	return t, nil
@@ -397,7 +409,7 @@ func (s *stream) update(t *tracked, m *pgMessage, lsn uint64, order connectors.O
 			return err
 		}
 		if len(rest) == 0 || rest[0] != tupleNew {
-			return fmt.Errorf("read row of %s: an update without its new row", rel.id)
+			return connectors.AsPermanent(fmt.Errorf("read row of %s: an update without its new row", rel.id))
 		}
 		updated = rest[1:]
 	}
@@ -572,19 +584,25 @@ func (s *stream) emit(rec *connectors.Record, lsn uint64, kind string, order con
 func (s *stream) due() bool {
 	now := time.Now()
 	return s.beat != nil && now.Sub(s.beaten) >= s.cfg.heartbeat ||
-		s.empty() && now.Sub(s.lastBatch) >= s.cfg.statusInterval && s.frame.kind == 'k' && s.frame.end > s.mark.confirmable()
+		s.empty() && now.Sub(s.lastBatch) >= s.cfg.statusInterval && s.reached() > s.mark.confirmable()
+}
+
+// reached is up to where everything has been read, outside of a transaction. The server sends a keepalive only after
+// everything below its position.
+func (s *stream) reached() uint64 {
+	if s.frame.kind == 'k' {
+		return max(s.frame.end, s.commit)
+	}
+	return s.commit
 }
 
 // idle sends a heartbeat; or, when there was nothing to send for a while, how far the server's log has moved, so that the slot
-// does not hold it back. The server sends a keepalive only after everything below its position.
+// does not hold it back.
 func (s *stream) idle(ctx context.Context) (*connectors.Batch, error) {
 	if s.b == nil {
-		b, err := s.session.NewBatch(ctx, s.partition)
-		if err != nil {
+		if err := s.newBatch(ctx); err != nil {
 			return nil, err
 		}
-		s.b = b
-		s.build++
 	}
 	now := time.Now()
 	if s.beat != nil && now.Sub(s.beaten) >= s.cfg.heartbeat {
@@ -598,7 +616,7 @@ func (s *stream) idle(ctx context.Context) (*connectors.Batch, error) {
 		r[len(r)-1].Order = s.through
 		return nil, nil
 	}
-	end := s.frame.end
+	end := s.reached()
 	s.commit = end
 	s.pos = position{proc: end, kind: typeCommit, commit: end, lsn: end, txID: s.pos.txID, micros: s.pos.micros}
 	s.mark, s.through = s.pos, s.before(end)
