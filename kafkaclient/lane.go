@@ -282,9 +282,14 @@ func (p *Producer) renumber(pt *partition) {
 	}
 }
 
+// backoff grows from retry.backoff.ms to retry.backoff.max.ms, with jitter. The first retry comes almost at once: brokers close
+// idle connections, and a leader that moved is known by then.
 func (p *Producer) backoff(failures int) time.Duration {
 	d := p.cfg.RetryBackoff
-	for i := 1; i < failures && d < p.cfg.RetryBackoffMax; i++ {
+	if failures <= 1 {
+		return d / 20
+	}
+	for i := 2; i < failures && d < p.cfg.RetryBackoffMax; i++ {
 		d *= 2
 	}
 	d = min(d, p.cfg.RetryBackoffMax)

@@ -160,7 +160,7 @@ func NewProducer(ctx context.Context, s *Session, cfg ProducerConfig, opts Produ
 func (p *Producer) transactional() bool { return p.cfg.TransactionalID != "" }
 
 // Topic returns a handle and learns of new partitions. A topic that does not exist is created by brokers that do so; else
-// ErrTopicMissing after some seconds.
+// ErrTopicMissing after some seconds. While no broker can be reached it tries on until ctx ends.
 func (p *Producer) Topic(ctx context.Context, name string) (*Topic, error) {
 	deadline := time.Now().Add(10 * time.Second)
 	var ids []int32
@@ -176,12 +176,14 @@ func (p *Producer) Topic(ctx context.Context, name string) (*Topic, error) {
 		if err != nil && !retriable(err) {
 			return nil, &RecordError{Topic: name, Partition: -1, Records: 1, Err: explain(err)}
 		}
-		if time.Now().After(deadline) {
+		if _, answered := asKError(err); (err == nil || answered) && time.Now().After(deadline) {
 			return nil, fmt.Errorf("look up topic %s: %w (%v): create it, or let it be created (topic.creation.*, or "+
 				"auto.create.topics.enable of the broker)", name, ErrTopicMissing, err)
+		} else if err != nil && !answered {
+			p.log.Warn("a Kafka topic cannot be looked up; trying again", "topic", name, "brokers", p.session.brokers, "error", err)
 		}
-		if err := sleep(ctx, p.cfg.RetryBackoff); err != nil {
-			return nil, err
+		if err := sleep(ctx, p.cfg.RetryBackoffMax); err != nil {
+			return nil, fmt.Errorf("look up topic %s: %w", name, err)
 		}
 	}
 	p.mu.Lock()

@@ -3,9 +3,16 @@ package kafkaclient
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -455,6 +462,49 @@ func TestSessionsAreShared(t *testing.T) {
 	b.Close()
 	if !b.client.Closed() || len(pool.sessions) != 0 {
 		t.Error("not closed by its last user")
+	}
+}
+
+func TestTLS(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	wrongName := *tmpl
+	wrongName.IPAddresses = []net.IP{net.IPv4(10, 0, 0, 1)}
+	for name, c := range map[string]struct {
+		cert  *x509.Certificate
+		trust bool
+		extra []string
+		want  string
+	}{
+		"trusted":           {tmpl, true, nil, ""},
+		"not trusted":       {tmpl, false, nil, "check security.protocol, ssl.truststore"},
+		"wrong name":        {&wrongName, true, nil, "the name in the certificate"},
+		"name not verified": {&wrongName, true, []string{"ssl.endpoint.identification.algorithm", ""}, ""},
+		"still verified":    {&wrongName, false, []string{"ssl.endpoint.identification.algorithm", ""}, "x509"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			der, err := x509.CreateCertificate(rand.Reader, c.cert, c.cert, &key.PublicKey, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cluster := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "t"), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}))
+			extra := append([]string{"security.protocol", "SSL"}, c.extra...)
+			if c.trust {
+				extra = append(extra, "ssl.truststore.type", "PEM", "ssl.truststore.certificates",
+					string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+			}
+			if c.want == "" {
+				produceNumbered(t, cluster, 1, 10, extra...)
+				return
+			}
+			var pool Pool
+			if _, err := pool.Open(testContext(t), testConfig(t, cluster, extra...)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %s", err, c.want)
+			}
+		})
 	}
 }
 
