@@ -197,6 +197,15 @@ func (r *rig) quiet(d time.Duration) {
 	}
 }
 
+// streaming polls until the stream is connected.
+func (r *rig) streaming() {
+	r.t.Helper()
+	r.eventually("streaming", func() bool {
+		r.quiet(20 * time.Millisecond)
+		return r.task.wal != nil
+	})
+}
+
 // pollError polls until there is an error.
 func (r *rig) pollError() error {
 	r.t.Helper()

@@ -64,7 +64,7 @@ func TestSlotDroppedWhileAway(t *testing.T) {
 
 func TestSlotDroppedWhileStreaming(t *testing.T) {
 	r := oneRow(t, nil)
-	r.quiet(50 * time.Millisecond)
+	r.streaming()
 	r.eventually("slot dropped", func() bool {
 		_, err := r.sql.Exec(t.Context(), "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1", r.config["slot.name"])
 		if err != nil {
@@ -102,7 +102,7 @@ func TestSlotInvalidated(t *testing.T) {
 
 func TestSlotInUse(t *testing.T) {
 	r := oneRow(t, connectors.Config{"slot.max.retries": "2", "slot.retry.delay.ms": "200"})
-	r.quiet(50 * time.Millisecond)
+	r.streaming()
 	other := rigOn(t, r.pg, r.db, r.config)
 	other.store = r.store
 	other.start()
@@ -138,7 +138,7 @@ func TestReconnectsAfterServerRestart(t *testing.T) {
 	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a VALUES (1,'x')")
 	r.start()
 	r.until(1)
-	r.quiet(50 * time.Millisecond)
+	r.streaming()
 	pg.Kill(t)
 	pg.Restart(t)
 	r.sql = pg.Connect(t, r.db)

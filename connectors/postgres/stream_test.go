@@ -84,7 +84,7 @@ func TestLogicalMessages(t *testing.T) {
 func TestOffsetOfTheReference(t *testing.T) {
 	for _, group := range []bool{false, true} {
 		r := oneRow(t, nil)
-		r.quiet(50 * time.Millisecond)
+		r.streaming()
 		r.task.stream.records = 1
 		r.events = nil
 		tail := "INSERT INTO a VALUES (50,'alone'); INSERT INTO a VALUES (51,'after')"
