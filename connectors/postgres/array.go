@@ -139,7 +139,7 @@ func (p *arrayParser) quoted() bool {
 		return true
 	}
 	var buf [256]byte
-	plain := buf[:0]
+	var plain []byte
 	if n := len(item) - escapes; n <= len(buf) {
 		plain = buf[:n]
 	} else {

@@ -210,7 +210,7 @@ func chooseTables(all []candidate, viaRoot bool, selected func(changes.TableID) 
 func (c *catalog) publishesRoot(ctx context.Context) (bool, error) {
 	var viaRoot bool
 	err := c.row(ctx, "SELECT pubviaroot FROM pg_publication WHERE pubname = $1", []any{c.cfg.publication}, &viaRoot)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return c.cfg.viaRoot, nil
 	}
 	if err != nil {
@@ -236,7 +236,7 @@ func (c *catalog) table(ctx context.Context, sql string, args ...any) (*tableInf
 	t := &tableInfo{id: changes.TableID{Catalog: c.cfg.database}}
 	var identity string
 	err := c.row(ctx, sql, args, &t.oid, &t.id.Schema, &t.id.Name, &t.partitioned, &identity, &t.comment)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
@@ -314,7 +314,7 @@ func (c *catalog) typeOf(ctx context.Context, oid uint32) (*pgType, error) {
 	var kind, category string
 	var elem, base uint32
 	err := c.row(ctx, typeSQL, []any{oid}, &t.name, &t.schema, &kind, &elem, &base, &t.modifier, &category, &t.labels)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return &pgType{oid: oid, name: fmt.Sprintf("unknown type %d", oid), kind: 'p', modifier: -1}, nil
 	}
 	if err != nil {

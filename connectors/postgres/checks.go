@@ -15,7 +15,7 @@ var (
 	slotForm   = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
 )
 
-// The checks below are those of single keys; an empty value is an absent one.
+// The checks below are those of single keys.
 
 func checkPort(v string) string {
 	if n, err := strconv.Atoi(strings.TrimSpace(v)); err != nil || n < 1 || n > 65535 {
@@ -32,7 +32,7 @@ func checkNotNegative(v string) string {
 }
 
 func checkPositive(v string) string {
-	if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); strings.TrimSpace(v) != "" && (err != nil || n < 1) {
+	if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err != nil || n < 1 {
 		return "A positive integer is expected"
 	}
 	return ""
@@ -46,15 +46,15 @@ func checkPrefix(v string) string {
 }
 
 func checkSlot(v string) string {
-	if v = strings.TrimSpace(v); v != "" && !slotForm.MatchString(v) {
+	if v = strings.TrimSpace(v); !slotForm.MatchString(v) {
 		return fmt.Sprintf("%q is not a slot name: it must match [a-z0-9_]{1,63}", v)
 	}
 	return ""
 }
 
 func checkPublication(v string) string {
-	if v = strings.TrimSpace(v); len(v) > 63 || strings.ContainsAny(v, "\x00\"") {
-		return "a publication name has 63 bytes at most, and no double quotes"
+	if v = strings.TrimSpace(v); v == "" || len(v) > 63 || strings.ContainsAny(v, "\x00\"") {
+		return "a publication name has 1 to 63 bytes, and no double quotes"
 	}
 	return ""
 }
