@@ -2,6 +2,7 @@ package json
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 
 	"github.com/freshet-io/freshet/changes"
@@ -69,8 +70,17 @@ func (w *row) compile(s *schemas.Schema, fields []connectors.Field, o options) e
 func compile(f *connectors.Field, o options) (*field, error) {
 	out := &field{cell: uint32(f.Cell), view: f.View, scale: f.Scale, field: f}
 	out.op, out.kind = operation(f, o)
-	null := f.WhenNull
-	if null == nil && f.Schema.Default != nil && (o.nullDefault || !f.Schema.Optional) {
+	null, missing := f.WhenNull, f.WhenUnavailable
+	switch {
+	case f.Schema.Default == nil:
+	case f.Schema.Optional && !o.nullDefault: // a default that stands for NULL is NULL
+		if reflect.DeepEqual(null, f.Schema.Default) {
+			null = nil
+		}
+		if reflect.DeepEqual(missing, f.Schema.Default) {
+			missing = nil
+		}
+	case null == nil:
 		null = f.Schema.Default
 	}
 	var err error
@@ -80,8 +90,8 @@ func compile(f *connectors.Field, o options) (*field, error) {
 		}
 	}
 	out.unavailable = out.null
-	if f.WhenUnavailable != nil {
-		if out.unavailable, err = o.appendFallback(nil, f.Schema, f.WhenUnavailable); err != nil {
+	if missing != nil {
+		if out.unavailable, err = o.appendFallback(nil, f.Schema, missing); err != nil {
 			return nil, err
 		}
 	}

@@ -163,6 +163,29 @@ func TestKeyWithSchema(t *testing.T) {
 	}
 }
 
+func TestReplaceNullWithDefault(t *testing.T) {
+	number := changes.Plain(schemas.Int32, true)
+	number.Default = int32(42)
+	row := &schemas.Schema{Kind: schemas.Struct, Fields: []schemas.Field{{Name: "i", Schema: number}, {Name: "j", Schema: number}}}
+	s := &connectors.Stream{Row: row, Value: row, Fields: []connectors.Field{
+		{Name: "i", Schema: number, WhenNull: int32(42), WhenUnavailable: int32(42)}, {Name: "j", Schema: number, Cell: 1},
+	}}
+	w := connectors.NewBuilder("{}", nil, nil)
+	w.Begin(w.Stream(s), connectors.OpCreate)
+	w.After()
+	w.Null()
+	w.Null()
+	w.Commit()
+	b := w.Finish("", connectors.Order{})
+	defer b.Release()
+	for replace, want := range map[string]string{"true": `{"i":42,"j":42}`, "false": `{"i":null,"j":null}`} {
+		_, value := encoders(t, connectors.Config{"schemas.enable": "false", "replace.null.with.default": replace}, s)
+		if got := encode(t, value, b, 0); got != want {
+			t.Errorf("%s: got %s, want %s", replace, got, want)
+		}
+	}
+}
+
 // The heartbeat of the recording postgres/heartbeat.
 func TestHeartbeat(t *testing.T) {
 	naming, err := changes.NewNaming(connectors.Config{"topic.prefix": "heartbeat_pg"}, "io.debezium.schema.SchemaTopicNamingStrategy")
