@@ -27,6 +27,22 @@ var ErrClosed = errors.New("the Kafka producer is closed")
 // ErrTopicMissing: the topic does not exist.
 var ErrTopicMissing = errors.New("topic does not exist")
 
+// ErrLogin: the broker refused the user name, the password or the mechanism.
+var ErrLogin = errors.New("the login was refused")
+
+// Permanent reports whether trying again cannot mend err: a refused record, login or right, or a request that the cluster
+// finds wrong. ErrFenced is not among them: it has its own meaning.
+func Permanent(err error) bool {
+	for _, passing := range []error{ErrFenced, ErrUnknownOutcome, ErrTransactionAborted, ErrDeliveryTimeout, ErrTopicMissing} {
+		if errors.Is(err, passing) {
+			return false
+		}
+	}
+	var k sarama.KError
+	var refused *RecordError
+	return errors.Is(err, ErrLogin) || errors.As(err, &refused) || errors.As(err, &k) && k != sarama.ErrUnknown && !retriable(k)
+}
+
 // RecordError is a permanent refusal of a record or a batch of one partition.
 type RecordError struct {
 	Topic     string

@@ -2,6 +2,7 @@ package kafkaclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,6 +39,15 @@ func (r *logReader) partition(ctx context.Context, id int32, from int64) (int64,
 			continue
 		case ctx.Err() != nil:
 			return 0, ctx.Err()
+		case errors.Is(err, sarama.ErrOffsetOutOfRange): // the beginning has moved on meanwhile
+			if first, _, err = r.bounds(ctx, id); err != nil {
+				return 0, fmt.Errorf("partition %d: %w", id, explain(err))
+			}
+			if first <= at {
+				return 0, fmt.Errorf("partition %d has no offset %d although it begins at %d and ended at %d", id, at, first, end)
+			}
+			at = first
+			continue
 		case !retriable(err) || failures >= 20:
 			return 0, fmt.Errorf("partition %d at offset %d: %w", id, at, explain(err))
 		}

@@ -465,6 +465,22 @@ func TestSessionsAreShared(t *testing.T) {
 	}
 }
 
+func TestARefusedLoginIsPermanent(t *testing.T) {
+	cluster := fakeCluster(t, kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
+	cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		resp := r.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		return resp, nil, true
+	})
+	var pool Pool
+	_, err := pool.Open(testContext(t), testConfig(t, cluster, "security.protocol", "SASL_PLAINTEXT", "sasl.mechanism", "PLAIN", "sasl.jaas.config",
+		`org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="very-secret";`))
+	if !errors.Is(err, ErrLogin) || !Permanent(err) || !strings.Contains(err.Error(), "log in to Kafka at 127.0.0.1") || strings.Contains(err.Error(), "very-secret") {
+		t.Errorf("error = %v", err)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -148,8 +148,8 @@ func (s *Session) drop(b *sarama.Broker, generation uint64) {
 func unreachable(brokers []string, conf *sarama.Config, err error) error {
 	at := strings.Join(brokers, ",")
 	switch {
-	case errors.Is(err, sarama.ErrSASLAuthenticationFailed), strings.Contains(err.Error(), "SCRAM"):
-		return fmt.Errorf("log in to Kafka at %s as %q: %w: check sasl.mechanism and sasl.jaas.config", at, conf.Net.SASL.User, err)
+	case errors.Is(err, sarama.ErrSASLAuthenticationFailed), errors.Is(err, sarama.ErrUnsupportedSASLMechanism), strings.Contains(err.Error(), "SCRAM"):
+		return fmt.Errorf("log in to Kafka at %s as %q: %w: %w: check sasl.mechanism and sasl.jaas.config", at, conf.Net.SASL.User, ErrLogin, oneLine{err})
 	case strings.Contains(err.Error(), "x509:"), strings.Contains(err.Error(), "tls:"):
 		return fmt.Errorf("open TLS to Kafka at %s: %w: check security.protocol, ssl.truststore.* and the name in the certificate", at, err)
 	}

@@ -72,7 +72,7 @@ func (s *exactSink) Start(ctx context.Context, task connectors.SinkSession) erro
 	o.Session = s.session
 	var err error
 	if s.store, err = kafkastore.Open(ctx, o); err != nil {
-		return err
+		return classify(err)
 	}
 	if s.offsets, err = s.producer.Topic(ctx, o.Topic); err != nil {
 		return classify(err)

@@ -52,7 +52,7 @@ func (w *writer) connect(ctx context.Context, task connectors.SinkSession, o kaf
 	w.outputs = map[*connectors.Stream]*output{}
 	var err error
 	if w.session, err = w.pool.Open(ctx, w.config); err != nil {
-		return err
+		return classify(err)
 	}
 	o.Logger = w.log
 	if w.producer, err = kafkaclient.NewProducer(ctx, w.session, w.config.Producer, o); err != nil {
@@ -191,11 +191,10 @@ func (w *writer) topic(ctx context.Context, name string) (*kafkaclient.Topic, er
 
 // classify gives an error of the client its class.
 func classify(err error) error {
-	var refused *kafkaclient.RecordError
 	switch {
 	case errors.Is(err, kafkaclient.ErrFenced):
 		return connectors.AsFenced(err)
-	case errors.As(err, &refused) && !errors.Is(err, kafkaclient.ErrTransactionAborted) && !errors.Is(err, kafkaclient.ErrDeliveryTimeout):
+	case kafkaclient.Permanent(err):
 		return connectors.AsPermanent(err)
 	}
 	return err
