@@ -170,7 +170,7 @@ func Number(b *connectors.Batch, view connectors.View, c connectors.Cell) (int64
 		return nanos(micros(c))
 	case connectors.ViewDuration:
 		if c.Kind == connectors.KindInterval {
-			return duration(b.Interval(c)), true
+			return duration(b.Interval(c))
 		}
 	}
 	return 0, false

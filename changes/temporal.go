@@ -167,9 +167,13 @@ func AppendZonedTime(dst []byte, c connectors.Cell) []byte {
 	return append(appendClock(dst, v-floorDiv(v, microsPerDay)*microsPerDay, -1), 'Z')
 }
 
-// duration is an interval in µs: a month is 365.25/12 days.
-func duration(months, days int32, micros int64) int64 {
-	return int64(months)*microsPerMonth + int64(days)*microsPerDay + micros
+// duration is an interval in µs: a month is 365.25/12 days. It reports false for one that 64 bits cannot hold (292,000 years),
+// and for the infinite ones of PostgreSQL 17.
+func duration(months, days int32, micros int64) (int64, bool) {
+	if sum := float64(months)*float64(microsPerMonth) + float64(days)*float64(microsPerDay) + float64(micros); sum >= 1<<63 || sum < -1<<63 {
+		return 0, false
+	}
+	return int64(months)*microsPerMonth + int64(days)*microsPerDay + micros, true
 }
 
 // AppendInterval writes an interval as P1Y2M3DT4H5M6.789S, every part always there.
