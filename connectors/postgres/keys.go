@@ -365,6 +365,8 @@ func keysUnlisted() []connectors.Key {
 			Doc: "First part of the name of the heartbeat topic."},
 		{Name: "topic.heartbeat.name", Type: connectors.TypeString, Importance: "LOW",
 			Doc: "Name of the heartbeat topic."},
+		{Name: "internal.legacy.snapshot.max.threads", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW",
+			Doc: "Has no effect here: tables are read whole."},
 		{Name: "signal.file", Type: connectors.TypeString, Default: "file-signals.txt", HasDefault: true, Importance: "LOW", Unsupported: "signals",
 			Doc: "File of signals."},
 	}

@@ -44,8 +44,8 @@ func checkServer(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, e
 		return nil, fmt.Errorf("read settings of the server: %w", err)
 	}
 	var out []problem
-	if version < 100000 {
-		out = append(out, problem{"database.hostname", fmt.Sprintf("the server at %s runs PostgreSQL %s; logical replication with pgoutput needs version 10 or newer", cfg.host, text)})
+	if version < 130000 { // 13 is not tested, but has all that is needed
+		out = append(out, problem{"database.hostname", fmt.Sprintf("the server at %s runs PostgreSQL %s; version 14 or newer is needed", cfg.host, text)})
 	}
 	if level != "logical" {
 		out = append(out, problem{"database.hostname", fmt.Sprintf("the server at %s has wal_level=%s, but logical replication needs wal_level=logical; set it (ALTER SYSTEM SET wal_level = 'logical') and restart the server", cfg.host, level)})
