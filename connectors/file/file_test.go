@@ -295,3 +295,25 @@ type sourceSession struct{ connectors.SourceSession }
 func (sourceSession) NewBatch(_ context.Context, p offsets.Partition) (*connectors.Builder, error) {
 	return connectors.NewBuilder(p, nil, nil), nil
 }
+
+// BenchmarkLines is the cost of a row of two columns as a JSON line, without the write.
+func BenchmarkLines(b *testing.B) {
+	l, err := newLines(sinks().Converters, connectors.Config{}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := connectors.NewBuilder(connectortest.Partition(1), nil, nil)
+	at := w.Stream(connectortest.FeedStream())
+	for n := range 1000 {
+		connectortest.AppendFeedRecord(w, at, n, 50)
+	}
+	batch := w.Finish("{}", connectors.Order{})
+	var text []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		if text, err = l.append(context.Background(), text[:0], batch, &session{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*1000), "ns/row")
+}

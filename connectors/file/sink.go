@@ -19,6 +19,7 @@ type sink struct {
 	path      string
 	connector string
 	lines     *lines
+	text      []byte // lines of one batch, reused by Put
 
 	session connectors.SinkSession
 	file    *os.File
@@ -27,6 +28,7 @@ type sink struct {
 	mu      sync.Mutex
 	state   *state
 	pending block
+	spare   []byte // memory of a written block
 	writing bool
 	failed  error
 	stopped bool
@@ -109,9 +111,12 @@ func cut(f *os.File, length int64) error {
 
 // Put converts the batch and releases it.
 func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
-	text, err := s.lines.append(ctx, nil, b, s.session)
+	text, err := s.lines.append(ctx, s.text[:0], b, s.session)
 	if err != nil {
 		return err
+	}
+	if s.text = text; cap(text) > maxPending {
+		s.text = nil // a big one is not kept
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,20 +179,30 @@ func (s *sink) write() {
 			return
 		}
 		err := s.commit(work)
-		s.mu.Lock()
-		s.writing = false
-		s.failed = err
+		if err == nil {
+			for _, id := range work.ids {
+				s.session.Ack(id)
+			}
+		}
 		s.session.Charge(-len(work.text))
-		s.notify()
-		s.mu.Unlock()
+		s.wrote(work, err)
 		if err != nil {
 			s.session.Fail(err)
 			return
 		}
-		for _, id := range work.ids {
-			s.session.Ack(id)
-		}
 	}
+}
+
+// wrote ends the write of a block, after its batches were acknowledged: that is what Flush waits for.
+func (s *sink) wrote(work block, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing = false
+	s.failed = err
+	if cap(work.text) <= 2*maxPending {
+		s.spare = work.text[:0]
+	}
+	s.notify()
 }
 
 // take waits for work; false: the sink was stopped.
@@ -201,7 +216,8 @@ func (s *sink) take() (block, bool) {
 		return block{}, false
 	}
 	work := s.pending
-	s.pending = block{}
+	s.pending = block{text: s.spare}
+	s.spare = nil
 	s.writing = true
 	return work, true
 }
