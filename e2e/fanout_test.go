@@ -1,0 +1,74 @@
+package e2e
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// One connector feeds a file and, exactly once, a topic; the program is killed again and again while rows arrive. Both have
+// every change once.
+func TestFanOutSurvivesKills(t *testing.T) {
+	t.Parallel()
+	pg, kafka := bed.Postgres(t), bed.Kafka(t)
+	database := pg.NewDatabase(t)
+	pg.Exec(t, database, betsTable)
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	keys := toFile(out)
+	maps.Copy(keys, map[string]string{
+		"sinks":                        "out,events",
+		"sinks.events.connector.class": "kafka",
+	})
+	c := source(t, pg, database, "fan-"+database, keys)
+	worker := write(t, dir, "w.properties", "bootstrap.servers="+kafka.Bootstrap()+"\nexactly.once.source.support=enabled\ngroup.id="+database+
+		"\noffset.storage.topic=offsets-"+database+"\noffset.storage.replication.factor=1\noffset.storage.partitions=1\n")
+	file := writeConnector(t, dir, c)
+	topic := c["topic.prefix"] + ".public.bets"
+
+	conn := pg.Connect(t, database)
+	const rounds, perRound = 4, 500
+	rows := 2
+	for round := range rounds {
+		p := start(t, dir, "run", file, "-c", worker)
+		p.says("msg=streaming")
+		for i := range perRound {
+			if _, err := conn.Exec(t.Context(), "INSERT INTO bets VALUES ($1, 'Comet', 1)", 10+round*perRound+i); err != nil {
+				t.Fatal(err)
+			}
+			if i == perRound/2 {
+				p.kill() // half of the rows of a round come while nobody reads
+			}
+		}
+		rows += perRound
+	}
+	p := start(t, dir, "run", file, "-c", worker)
+	p.until("not all rows are in the file", func() bool { return lines(out) >= rows })
+	kafka.WaitRecords(t, rows, deadline, topic)
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM, want 0", code)
+	}
+	records := kafka.Read(t, topic)
+	seen := map[string]bool{}
+	for _, r := range records {
+		seen[string(r.Key)] = true
+	}
+	if len(records) != rows || len(seen) != rows {
+		t.Errorf("topic: %d records with %d keys, want %d", len(records), len(seen), rows)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		_, id, _ := strings.Cut(line, `"after":`)
+		id, _, _ = strings.Cut(id, ",")
+		ids[id] = true
+	}
+	if n := lines(out); n != rows || len(ids) != rows {
+		t.Errorf("file: %d lines with %d rows, want %d", n, len(ids), rows)
+	}
+}
