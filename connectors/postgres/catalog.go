@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -174,6 +175,12 @@ func (c *catalog) listTables(ctx context.Context) ([]changes.TableID, error) {
 		return nil, fmt.Errorf("list tables of database %s: %w", c.cfg.database, err)
 	}
 	out := chooseTables(all, viaRoot, c.cfg.selection.Table)
+	for _, t := range all {
+		if t.partitioned && !viaRoot && slices.Contains(out, t.id) {
+			c.log.Warn("the changes of a partitioned table come under the names of its partitions, none of which is captured: add them to table.include.list, "+
+				"or use a publication with publish_via_partition_root (publish.via.partition.root=true creates one)", "table", t.id.String(), "publication", c.cfg.publication)
+		}
+	}
 	c.cfg.selection.Sort(out)
 	return out, nil
 }
