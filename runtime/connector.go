@@ -36,10 +36,10 @@ type task struct {
 	of     *connector
 	id     int
 	config connectors.Config
-	stop   context.CancelFunc
-	done   chan struct{}
 
 	mu      sync.Mutex
+	stop    context.CancelFunc
+	done    chan struct{}
 	state   State
 	trace   string
 	current *instance
@@ -83,15 +83,45 @@ func (c *connector) startTasks(ctx context.Context) error {
 	return nil
 }
 
+// start runs the task unless the worker is closing; whoever closes it then sees every task that was started.
 func (k *task) start(plan *pipeline, store offsets.Store) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.of.worker.hard.Err() != nil {
+		return
+	}
 	stop, cancel := context.WithCancel(k.of.worker.hard)
-	k.stop, k.done = cancel, make(chan struct{})
-	done := k.done
+	done := make(chan struct{})
+	k.stop, k.done = cancel, done
 	go func() {
 		defer close(done)
 		labels := pprof.Labels("connector", k.of.name, "goroutine", "task")
 		pprof.Do(stop, labels, func(context.Context) { k.supervise(stop, plan, store) })
 	}()
+}
+
+// end tells the task to stop gracefully and returns what is closed when it has; nil: it never ran.
+func (k *task) end() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stop != nil {
+		k.stop()
+	}
+	return k.done
+}
+
+// ended waits for the end of a task.
+func (k *task) ended(ctx context.Context) error {
+	done := k.end()
+	if done == nil {
+		return nil
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop task %s: %w", taskNumber(k.of.name, k.id), ctx.Err())
+	}
 }
 
 // supervise is the goroutine of a task.
@@ -188,13 +218,11 @@ func (c *connector) stopTasks(ctx context.Context) error {
 	tasks := c.tasks
 	c.mu.Unlock()
 	for _, k := range tasks {
-		k.stop()
+		k.end()
 	}
 	for _, k := range tasks {
-		select {
-		case <-k.done:
-		case <-ctx.Done():
-			return fmt.Errorf("stop task %s-%d: %w", c.name, k.id, ctx.Err())
+		if err := k.ended(ctx); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -293,11 +293,8 @@ func (w *Worker) RestartTask(ctx context.Context, name string, id int) error {
 }
 
 func (k *task) restart(ctx context.Context, plan *pipeline, store offsets.Store) error {
-	k.stop()
-	select {
-	case <-k.done:
-	case <-ctx.Done():
-		return fmt.Errorf("stop task %s: %w", taskNumber(k.of.name, k.id), ctx.Err())
+	if err := k.ended(ctx); err != nil {
+		return err
 	}
 	k.set(Restarting, "")
 	k.start(plan, store)

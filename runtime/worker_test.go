@@ -391,3 +391,24 @@ func TestSourceThatKeepsItsOwnOffsets(t *testing.T) {
 		}
 	})
 }
+
+// TestOperationsWhileClosing: whatever is asked of a worker while it closes, nothing runs afterwards (goleak looks).
+func TestOperationsWhileClosing(t *testing.T) {
+	for range 20 {
+		bubble(t, 1, func(b *bench) {
+			ctx := context.Background()
+			b.feed.Extend(p1, 5)
+			b.start()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_ = b.worker.RestartTask(ctx, "c", 0)
+				_ = b.worker.Stop(ctx, "c")
+				_ = b.worker.Resume(ctx, "c")
+				_ = b.worker.Put(ctx, "c", b.connector(), "")
+			}()
+			b.close()
+			<-done
+		})
+	}
+}
