@@ -164,7 +164,7 @@ func TestNothingIsLost(t *testing.T) {
 		records := rapid.IntRange(1, 5).Draw(rt, "records")
 		positions := rapid.SampledFrom([]int{0, 2, 3}).Draw(rt, "positions")
 		width := rapid.SampledFrom([]int{1, 500}).Draw(rt, "width")
-		steps := rapid.SliceOfN(rapid.IntRange(0, 9), 1, 25).Draw(rt, "steps")
+		steps := rapid.SliceOfN(rapid.IntRange(0, 10), 1, 25).Draw(rt, "steps")
 		var failure string
 		synctest.Test(t, func(*testing.T) {
 			w := newWorld(seed, keepers)
@@ -233,6 +233,14 @@ func (w *world) play(steps []int) string {
 			_ = worker.Close(dead)
 			worker = w.worker()
 			if err := worker.Put(ctx, "c", w.config(), ""); err != nil {
+				return err.Error()
+			}
+		case 10:
+			if err := worker.Pause(ctx, "c"); err != nil {
+				return err.Error()
+			}
+			time.Sleep(time.Duration(w.chance.intn(300)) * time.Millisecond)
+			if err := worker.Resume(ctx, "c"); err != nil {
 				return err.Error()
 			}
 		case 9:
