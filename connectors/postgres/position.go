@@ -131,6 +131,9 @@ type resume struct {
 	alone bool // a message outside of any transaction at lsn was delivered
 }
 
+// inTx tells that a transaction was delivered in part.
+func (r *resume) inTx() bool { return r.lsn > 0 && !r.alone }
+
 // resumeAt returns what to leave out after a stored position. own tells that the position was written by this
 // connector, which never stops inside a group of messages with one LSN (I3).
 func (p *position) resumeAt(own bool) resume {

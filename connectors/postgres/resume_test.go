@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ func workload(t *testing.T, r *rig) {
 
 // TestResumeAnywhere cuts the source off after every batch, in three ways, and compares with a run that was never cut.
 func TestResumeAnywhere(t *testing.T) {
+	t.Parallel()
 	pg := bed.Postgres(t)
 	db := pg.NewDatabase(t)
 	config := func(prefix string) connectors.Config {
@@ -82,7 +84,7 @@ func TestResumeAnywhere(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 				_ = r.poll(ctx, false)
 				cancel()
-				r.events = r.events[:n]
+				r.events, r.orders = r.events[:n], r.orders[:n]
 			}
 			if i == 0 {
 				r.stop()
@@ -93,6 +95,9 @@ func TestResumeAnywhere(t *testing.T) {
 		}
 		if got := strings.Join(strip(r.events), "\n"); got != expected {
 			t.Errorf("%s: got %d records, want %d:\n%s\n--- want\n%s", how, len(r.events), len(whole.events), got, expected)
+		}
+		if !slices.Equal(r.orders, whole.orders) {
+			t.Errorf("%s: another order: %v, want %v", how, r.orders, whole.orders)
 		}
 		t.Logf("%s: %d batches, %d records", how, r.batches, len(r.events))
 	}

@@ -36,6 +36,7 @@ type rig struct {
 	pool    connectors.Pool
 	task    *source
 	events  []string // one per record
+	orders  []connectors.Order
 	batches int
 }
 
@@ -141,6 +142,7 @@ func (r *rig) poll(ctx context.Context, durable bool) error {
 	r.batches++
 	for i := range b.Records {
 		r.events = append(r.events, describe(b, &b.Records[i]))
+		r.orders = append(r.orders, b.Records[i].Order)
 	}
 	if durable {
 		r.save(b)

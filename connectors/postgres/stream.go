@@ -73,7 +73,8 @@ type transaction struct {
 	originAt uint64
 	group    uint64 // LSN of the last message
 	count    int    // messages at that LSN
-	skipping bool   // a part of it was delivered before
+	resumed  bool   // a part of it was delivered before
+	skipping bool   // that part is being read
 	held     []byte // message at the last delivered LSN of which it is not known whether it was delivered
 	inBatch  bool   // the batch being built ends with a record of it
 }
@@ -232,7 +233,8 @@ func (s *stream) beginTx(m *pgMessage) {
 		open: true, xid: m.xid, micros: m.timestamp + postgresEpoch, origin: s.tx.origin[:0],
 		order: connectors.Order{Epoch: s.server.epoch(m.lsn), Major: m.lsn, Minor: 1}, // 0 is the snapshot's
 	}
-	s.tx.skipping = s.resume.lsn > 0 && !s.resume.alone && s.resume.xid == m.xid
+	s.tx.resumed = s.resume.inTx() && s.resume.xid == m.xid
+	s.tx.skipping = s.tx.resumed
 }
 
 func (s *stream) commitTx(m *pgMessage) error {
@@ -241,7 +243,8 @@ func (s *stream) commitTx(m *pgMessage) error {
 		r := s.b.Records()
 		r[len(r)-1].Last = true
 	}
-	if s.tx.skipping {
+	// The transaction to be resumed is the first that is sent; without lsn_commit (older offsets) others may come before it.
+	if s.tx.resumed || s.commit > 0 {
 		s.resume = resume{}
 	}
 	s.commit = m.endLSN
@@ -580,11 +583,12 @@ func (s *stream) emit(rec *connectors.Record, lsn uint64, kind string, order con
 	s.mark, s.through, s.tx.inBatch = s.pos, order, true
 }
 
-// due tells that a heartbeat, or a position without records, should be sent.
+// due tells that a heartbeat, or a position without records, should be sent. Before the rest of a transaction that is being
+// resumed has come, the position must not forget what was delivered of it.
 func (s *stream) due() bool {
 	now := time.Now()
 	return s.beat != nil && now.Sub(s.beaten) >= s.cfg.heartbeat ||
-		s.empty() && now.Sub(s.lastBatch) >= s.cfg.statusInterval && s.reached() > s.mark.confirmable()
+		s.empty() && now.Sub(s.lastBatch) >= s.cfg.statusInterval && s.reached() > s.mark.confirmable() && !s.resume.inTx()
 }
 
 // reached is up to where everything has been read, outside of a transaction. The server sends a keepalive only after
