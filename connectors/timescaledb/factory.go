@@ -1,0 +1,148 @@
+// Package timescaledb writes changes to tables of PostgreSQL and TimescaleDB, exactly once: rows and position are in the same
+// transaction. A batch is encoded into PostgreSQL's binary COPY format as it is taken; one goroutine per task, "writer", writes
+// what has piled up: COPY into a temporary table, DELETE, INSERT … ON CONFLICT, position, COMMIT.
+package timescaledb
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// Factory makes sinks into PostgreSQL and TimescaleDB. Stateless.
+type Factory struct {
+	Version string // of Freshet
+}
+
+var _ connectors.SinkFactory = Factory{}
+
+// Describe implements connectors.Factory.
+func (f Factory) Describe() connectors.Description {
+	return connectors.Description{
+		Class:   "io.debezium.connector.jdbc.JdbcSinkConnector",
+		Aliases: []string{"TimescaleDbSinkConnector", "PostgresSinkConnector", "timescaledb"},
+		Sink:    true, Version: f.Version, Keeper: true, Config: definition(),
+		Doc: "Keeps tables of PostgreSQL and TimescaleDB equal to those of the source.",
+	}
+}
+
+// Validate implements connectors.Factory: every key, and when those are in order the database.
+func (f Factory) Validate(ctx context.Context, c connectors.Config) []connectors.ConfigValue {
+	values, _ := definition().Validate(c)
+	for i := range values {
+		if values[i].Name == keyURL {
+			values[i].Value = withoutPassword(values[i].Value)
+		}
+	}
+	if len(connectors.Errors(values)) > 0 {
+		return values
+	}
+	cfg, err := parseConfig(c)
+	if err != nil {
+		return withError(values, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := cfg.checkDatabase(ctx); err != nil {
+		return withError(values, err)
+	}
+	return values
+}
+
+// withError adds an error to the key that its text names first, connection.url by default.
+func withError(values []connectors.ConfigValue, err error) []connectors.ConfigValue {
+	best, at := -1, len(err.Error())+1
+	for i := range values {
+		if n := strings.Index(err.Error(), values[i].Name); n >= 0 && n < at {
+			best, at = i, n
+		}
+		if values[i].Name == keyURL && best < 0 {
+			best = i
+		}
+	}
+	values[best].Errors = append(values[best].Errors, err.Error())
+	return values
+}
+
+// withoutPassword hides the passwords of a URL (I12).
+func withoutPassword(text string) string {
+	rest, jdbc := strings.CutPrefix(text, "jdbc:")
+	u, err := url.Parse(rest)
+	if err != nil {
+		return ""
+	}
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "[hidden]")
+		u.RawQuery = q.Encode()
+	}
+	if _, has := u.User.Password(); has {
+		u.User = url.UserPassword(u.User.Username(), "[hidden]")
+	}
+	if jdbc {
+		return "jdbc:" + u.String()
+	}
+	return u.String()
+}
+
+// Tasks implements connectors.Factory.
+func (f Factory) Tasks(_ context.Context, c connectors.Config, _ int) ([]connectors.Config, error) {
+	return []connectors.Config{c}, nil
+}
+
+// NewSink implements connectors.SinkFactory.
+func (f Factory) NewSink(c connectors.Config, s connectors.Settings) (connectors.SinkTask, error) {
+	cfg, err := parseConfig(c)
+	if err != nil {
+		return nil, connectors.AsPermanent(err)
+	}
+	log := s.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return newSink(cfg, s, log), nil
+}
+
+const rightsSQL = `SELECT pg_is_in_recovery(), has_database_privilege(current_database(), 'TEMP'), coalesce(current_schema(), ''),
+  coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), to_regclass($1) IS NOT NULL,
+  EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'), EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')`
+
+// checkDatabase connects and looks at everything that a start needs.
+func (cfg *config) checkDatabase(ctx context.Context) error {
+	conn, err := cfg.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	return cfg.checkRights(ctx, conn)
+}
+
+func (cfg *config) checkRights(ctx context.Context, conn *pgx.Conn) error {
+	var standby, temporary, create, exists, timescale, available bool
+	var schema string
+	if err := conn.QueryRow(ctx, rightsSQL, quote(cfg.offsets...)).Scan(&standby, &temporary, &schema, &create, &exists, &timescale, &available); err != nil {
+		return fmt.Errorf("read rights of user %s: %w", cfg.user, err)
+	}
+	database := quote(cfg.address.database)
+	switch {
+	case standby:
+		return fmt.Errorf("the server at %s is a standby, which cannot be written to; name the primary in %s", cfg.address.host, keyURL)
+	case !temporary:
+		return connectors.AsPermanent(fmt.Errorf("user %s may not make temporary tables, through which rows are written; run: GRANT TEMPORARY ON DATABASE %s TO %s", cfg.user, database, quote(cfg.user)))
+	case !exists && len(cfg.offsets) == 1 && schema == "":
+		return connectors.AsPermanent(fmt.Errorf("table %s cannot be made: user %s has no schema in its search_path; name one in %s, or set currentSchema in %s", cfg.offsets[0], cfg.user, keyOffsets, keyURL))
+	case !exists && len(cfg.offsets) == 1 && !create:
+		return connectors.AsPermanent(fmt.Errorf("user %s may not make tables in schema %s of database %s; run: GRANT CREATE ON SCHEMA %s TO %s", cfg.user, schema, cfg.address.database, quote(schema), quote(cfg.user)))
+	case len(cfg.timeColumns) > 0 && !timescale && available:
+		return connectors.AsPermanent(fmt.Errorf("%s is given, but database %s does not have TimescaleDB; let a superuser run: CREATE EXTENSION timescaledb", keyTime, cfg.address.database))
+	case len(cfg.timeColumns) > 0 && !timescale:
+		return connectors.AsPermanent(fmt.Errorf("%s is given, but the server at %s does not have TimescaleDB; install it, or remove the key for plain tables", keyTime, cfg.address.host))
+	}
+	return nil
+}

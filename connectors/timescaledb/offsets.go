@@ -1,0 +1,204 @@
+package timescaledb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// ledger is the table that holds positions, and who owns them. A row's epoch is raised by each new owner; a transaction of an
+// earlier one then finds no row to update (I6). The row without partition owns partitions that have no row yet.
+type ledger struct {
+	table     string // quoted
+	connector string
+	sink      string
+	epoch     int64
+	epochs    map[offsets.Partition]int64
+}
+
+// position is what one transaction stores for a partition.
+type position struct {
+	partition offsets.Partition
+	offset    offsets.Offset // "": as it was
+	through   connectors.Order
+	extra     bool // state of the source's own, which an empty offset deletes
+}
+
+// open makes the table when needed.
+func (l *ledger) open(ctx context.Context, conn *pgx.Conn, name []string) error {
+	find := func() error {
+		var schema, table string
+		err := conn.QueryRow(ctx, "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)", quote(name...)).Scan(&schema, &table)
+		if err == nil {
+			l.table = quote(schema, table)
+		}
+		return err
+	}
+	err := find()
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	ddl := []string{"CREATE TABLE IF NOT EXISTS " + quote(name...) + ` (connector text, sink text, partition text, epoch bigint NOT NULL, flush bigint NOT NULL DEFAULT 0,
+"offset" text, order_epoch bigint NOT NULL DEFAULT 0, order_major numeric(20) NOT NULL DEFAULT 0, order_minor bigint NOT NULL DEFAULT 0,
+updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (connector, sink, partition))`}
+	if len(name) == 2 && name[0] != "public" {
+		ddl = append([]string{"CREATE SCHEMA IF NOT EXISTS " + quote(name[0])}, ddl...)
+	}
+	if err := runDDL(ctx, conn, ddl); err != nil {
+		if find() == nil {
+			return nil // another task made it at the same time
+		}
+		return fmt.Errorf("make offsets table %s: %w", strings.Join(name, "."), err)
+	}
+	return find()
+}
+
+func (l *ledger) where(p offsets.Partition) string {
+	return " WHERE connector = " + literal(l.connector) + " AND sink = " + literal(l.sink) + " AND partition = " + literal(string(p))
+}
+
+// takeOver raises the epoch and returns what is stored; of all partitions when none is given.
+func (l *ledger) takeOver(ctx context.Context, conn *pgx.Conn, partitions []offsets.Partition) ([]connectors.Progress, error) {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("take over positions: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	var epoch int64
+	err = tx.QueryRow(ctx, "INSERT INTO "+l.table+" AS o (connector, sink, partition, epoch) VALUES ($1, $2, '', 1) ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = o.epoch + 1, updated_at = now() RETURNING epoch", l.connector, l.sink).Scan(&epoch)
+	if err != nil {
+		return nil, fmt.Errorf("take over positions in %s: %w", l.table, err)
+	}
+	names := make([]string, 0, len(partitions))
+	for _, p := range partitions {
+		names = append(names, string(p))
+		_, err = tx.Exec(ctx, "INSERT INTO "+l.table+" AS o (connector, sink, partition, epoch) VALUES ($1, $2, $3, $4) ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = EXCLUDED.epoch, updated_at = now()", l.connector, l.sink, string(p), epoch)
+		if err != nil {
+			return nil, fmt.Errorf("take over position of %s in %s: %w", p, l.table, err)
+		}
+	}
+	if len(partitions) == 0 {
+		if _, err = tx.Exec(ctx, "UPDATE "+l.table+" SET epoch = $3, updated_at = now() WHERE connector = $1 AND sink = $2 AND partition <> ''", l.connector, l.sink, epoch); err != nil {
+			return nil, fmt.Errorf("take over positions in %s: %w", l.table, err)
+		}
+	}
+	rows, err := tx.Query(ctx, `SELECT partition, coalesce("offset", ''), order_epoch, order_major::text, order_minor FROM `+l.table+
+		` WHERE connector = $1 AND sink = $2 AND partition <> '' AND (cardinality($3::text[]) = 0 OR partition = ANY ($3::text[])) ORDER BY partition`, l.connector, l.sink, names)
+	if err != nil {
+		return nil, fmt.Errorf("read positions in %s: %w", l.table, err)
+	}
+	var out []connectors.Progress
+	owned := map[offsets.Partition]int64{}
+	var partition, offset, major string
+	var orderEpoch, minor int64
+	_, err = pgx.ForEachRow(rows, []any{&partition, &offset, &orderEpoch, &major, &minor}, func() error {
+		owned[offsets.Partition(partition)] = epoch
+		if offset == "" {
+			return nil
+		}
+		n, err := strconv.ParseUint(major, 10, 64)
+		if err != nil {
+			return fmt.Errorf("order_major of %s: %w", partition, err)
+		}
+		out = append(out, connectors.Progress{
+			Partition: offsets.Partition(partition), Offset: offsets.Offset(offset),
+			Through: connectors.Order{Epoch: uint32(orderEpoch), Major: n, Minor: uint32(minor)},
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read positions in %s: %w", l.table, err)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return nil, fmt.Errorf("take over positions in %s: %w", l.table, err)
+	}
+	l.epoch = epoch
+	if len(partitions) == 0 || l.epochs == nil {
+		l.epochs = owned
+		return out, nil
+	}
+	for p := range owned {
+		l.epochs[p] = epoch
+	}
+	return out, nil
+}
+
+// set overwrites positions; one that is empty is deleted.
+func (l *ledger) set(ctx context.Context, conn *pgx.Conn, list []connectors.Progress) error {
+	batch := &pgx.Batch{}
+	for _, p := range list {
+		if p.Offset == "" {
+			batch.Queue("DELETE FROM "+l.table+" WHERE connector = $1 AND sink = $2 AND partition = $3", l.connector, l.sink, string(p.Partition))
+			continue
+		}
+		batch.Queue("INSERT INTO "+l.table+` AS o (connector, sink, partition, epoch, "offset", order_epoch, order_major, order_minor) VALUES ($1, $2, $3, 1, $4, $5, $6::text::numeric, $7)
+ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = o.epoch + 1, "offset" = EXCLUDED."offset", order_epoch = EXCLUDED.order_epoch, order_major = EXCLUDED.order_major, order_minor = EXCLUDED.order_minor, updated_at = now()`,
+			l.connector, l.sink, string(p.Partition), string(p.Offset), int64(p.Through.Epoch), strconv.FormatUint(p.Through.Major, 10), int64(p.Through.Minor))
+	}
+	// Whoever still runs is fenced.
+	batch.Queue("UPDATE "+l.table+" SET epoch = epoch + 1 WHERE connector = $1 AND sink = $2", l.connector, l.sink)
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() })
+}
+
+// store is the statement that stores a position, and how many rows it must change; -1: any number.
+func (l *ledger) store(p *position, flush int64) (sql string, rows int) {
+	if p.extra && p.offset == "" {
+		return "DELETE FROM " + l.table + l.where(p.partition), -1
+	}
+	offset := literal(string(p.offset))
+	if p.offset == "" {
+		offset = "NULL"
+	}
+	order := fmt.Sprintf("%d, %d, %d", p.through.Epoch, p.through.Major, p.through.Minor)
+	if epoch, known := l.epochs[p.partition]; known {
+		return fmt.Sprintf(`UPDATE %s SET "offset" = coalesce(%s, "offset"), (order_epoch, order_major, order_minor) = ROW(%s), flush = %d, updated_at = now()%s AND epoch = %d`,
+			l.table, offset, order, flush, l.where(p.partition), epoch), 1
+	}
+	// FOR UPDATE: a new owner waits for this transaction, or this one sees the new owner.
+	return fmt.Sprintf(`INSERT INTO %s AS o (connector, sink, partition, epoch, flush, "offset", order_epoch, order_major, order_minor)
+SELECT connector, sink, %s, epoch, %d, %s, %s FROM %s%s AND epoch = %d FOR UPDATE
+ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = EXCLUDED.epoch, flush = EXCLUDED.flush, "offset" = coalesce(EXCLUDED."offset", o."offset"),
+order_epoch = EXCLUDED.order_epoch, order_major = EXCLUDED.order_major, order_minor = EXCLUDED.order_minor, updated_at = now() WHERE o.epoch <= EXCLUDED.epoch`,
+		l.table, literal(string(p.partition)), flush, offset, order, l.table, l.where(""), l.epoch), 1
+}
+
+// stored tells that the partitions of a transaction have rows of this owner.
+func (l *ledger) stored(list []position) {
+	for i := range list {
+		if _, known := l.epochs[list[i].partition]; known || list[i].extra && list[i].offset == "" {
+			continue
+		}
+		l.epochs[list[i].partition] = l.epoch
+	}
+}
+
+// committed finds out whether the transaction that stored p was committed.
+func (l *ledger) committed(ctx context.Context, conn *pgx.Conn, p *position, flush int64) (bool, error) {
+	var epoch, last int64
+	err := conn.QueryRow(ctx, "SELECT epoch, flush FROM "+l.table+l.where(p.partition)).Scan(&epoch, &last)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read position in %s: %w", l.table, err)
+	}
+	mine, known := l.epochs[p.partition]
+	if !known {
+		mine = l.epoch
+	}
+	if epoch > mine {
+		return false, l.fenced(p.partition)
+	}
+	return epoch == mine && last == flush, nil
+}
+
+func (l *ledger) fenced(p offsets.Partition) error {
+	return connectors.AsFenced(fmt.Errorf("write position of %s: another task of connector %s has taken over %s; nothing more is written by this one", p, l.connector, l.table))
+}

@@ -1,0 +1,328 @@
+package timescaledb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/pprof"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// sink takes batches by encoding them into the block that is being filled; the writer writes the other one meanwhile.
+type sink struct {
+	cfg    *config
+	log    *slog.Logger
+	task   connectors.SinkSession
+	writer *writer
+	ledger ledger // the writer's goroutine only, once that runs
+
+	// Of Put's goroutine.
+	plans   map[*connectors.Stream]*plan
+	tables  map[string]*plan // the newest plan of each target
+	staging int
+	used    []*plan // per stream of the batch at hand
+	parts   []*section
+
+	mu      sync.Mutex
+	filling *block
+	writing bool
+	failed  error
+}
+
+const (
+	maxPlans      = 1000
+	batchOverhead = 256 // what a batch in flight costs beside its rows
+)
+
+var (
+	_ connectors.SinkTask     = (*sink)(nil)
+	_ connectors.OffsetKeeper = (*sink)(nil)
+)
+
+func newSink(cfg *config, s connectors.Settings, log *slog.Logger) *sink {
+	return &sink{
+		cfg: cfg, log: log, ledger: ledger{connector: s.Connector, sink: s.Sink},
+		plans: map[*connectors.Stream]*plan{}, tables: map[string]*plan{}, filling: &block{},
+	}
+}
+
+// Start implements connectors.SinkTask.
+func (s *sink) Start(ctx context.Context, task connectors.SinkSession) error {
+	conn, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	s.task = task
+	s.writer = newWriter(s, conn)
+	go pprof.Do(context.Background(), pprof.Labels("connector", s.ledger.connector, "goroutine", "writer"), func(context.Context) { s.writer.run() })
+	return nil
+}
+
+// open connects and makes sure of the offsets table.
+func (s *sink) open(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := s.cfg.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err = s.cfg.checkRights(ctx, conn); err == nil {
+		err = s.ledger.open(ctx, conn, s.cfg.offsets)
+	}
+	if err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return conn, nil
+}
+
+// Progress implements connectors.OffsetKeeper.
+func (s *sink) Progress(ctx context.Context, p ...offsets.Partition) (out []connectors.Progress, err error) {
+	err = s.writer.call(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		out, err = s.ledger.takeOver(ctx, conn, p)
+		return err
+	})
+	return out, err
+}
+
+// SetProgress implements connectors.OffsetKeeper. It works on a task that was not started, too.
+func (s *sink) SetProgress(ctx context.Context, p []connectors.Progress) error {
+	set := func(ctx context.Context, conn *pgx.Conn) error { return s.ledger.set(ctx, conn, p) }
+	if s.writer != nil {
+		return s.writer.call(ctx, set)
+	}
+	conn, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	return set(ctx, conn)
+}
+
+// Put implements connectors.SinkTask.
+func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.resolve(ctx, b); err != nil {
+		return err
+	}
+	if err := s.wait(ctx, s.hasRoom); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.failed != nil {
+		s.mu.Unlock()
+		return s.failed
+	}
+	grown, err := s.take(ctx, b)
+	if err != nil { // rows of b may be in the block, and its position is not: nothing of the block may be written
+		s.failed = err
+		s.mu.Unlock()
+		return err
+	}
+	s.mu.Unlock()
+	s.task.Charge(grown)
+	s.writer.wake()
+	b.Release()
+	return nil
+}
+
+// take encodes b into the block.
+func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
+	blk := s.filling
+	before := blk.size()
+	s.parts = s.parts[:0]
+	for _, p := range s.used {
+		if p == nil {
+			s.parts = append(s.parts, nil)
+			continue
+		}
+		s.parts = append(s.parts, blk.section(p))
+	}
+	for i := range b.Records {
+		r := &b.Records[i]
+		to := s.parts[r.Stream]
+		if to == nil {
+			continue
+		}
+		row, err := changes.RowOf(b, r)
+		if err == nil {
+			err = s.apply(to, b, &row)
+		}
+		if err == nil {
+			continue
+		}
+		if err := s.task.Reject(ctx, b, i, connectors.AsPermanent(err)); err != nil {
+			return 0, err
+		}
+	}
+	blk.taken = append(blk.taken, b.ID)
+	blk.rows += len(b.Records)
+	blk.place(position{partition: b.Source, offset: b.Offset, through: b.Through})
+	for _, e := range b.Extra {
+		blk.place(position{partition: e.Partition, offset: e.Offset, extra: true})
+	}
+	grown := blk.size() - before
+	blk.charged += grown
+	return grown, nil
+}
+
+func (s *sink) apply(to *section, b *connectors.Batch, row *changes.Row) error {
+	switch row.Kind {
+	case changes.RowNone:
+		return nil
+	case changes.RowTruncate:
+		if s.cfg.truncates {
+			to.wipe()
+		}
+		return nil
+	case changes.RowDelete:
+		if !s.cfg.deletes {
+			return nil
+		}
+		if to.plan.keys == 0 {
+			return fmt.Errorf("delete from table %s: table %s has no key by which the row can be found; add one, name key columns with message.key.columns of the source, or set %s=false", to.plan.target, to.plan.id, keyDelete)
+		}
+	}
+	return to.add(b, row)
+}
+
+// resolve finds the plan of each stream of b that has records. A new version of a table waits until everything taken before
+// is durable, then the target is made to fit.
+func (s *sink) resolve(ctx context.Context, b *connectors.Batch) error {
+	s.used = append(s.used[:0], make([]*plan, len(b.Streams))...)
+	last := ^uint32(0)
+	for i := range b.Records {
+		n := b.Records[i].Stream
+		if n == last {
+			continue
+		}
+		last = n
+		stream := b.Streams[n]
+		if s.used[n] != nil || stream.Table == nil {
+			continue
+		}
+		p, err := s.planFor(ctx, stream)
+		if err != nil {
+			return err
+		}
+		s.used[n] = p
+	}
+	return nil
+}
+
+func (s *sink) planFor(ctx context.Context, stream *connectors.Stream) (*plan, error) {
+	p := s.plans[stream]
+	id := stream.Table.ID() + "\x00" + stream.Topic
+	current := s.tables[id]
+	if p != nil && p == current {
+		return p, nil
+	}
+	if err := s.wait(ctx, s.drained); err != nil {
+		return nil, err
+	}
+	switch {
+	case p != nil:
+	case current != nil && current.fits(stream):
+		p = current
+	default:
+		var err error
+		if p, err = s.prepare(ctx, stream); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.plans) >= maxPlans {
+		clear(s.plans)
+	}
+	s.plans[stream], s.tables[id] = p, p
+	return p, nil
+}
+
+// prepare makes the target fit a new version of a table.
+func (s *sink) prepare(ctx context.Context, stream *connectors.Stream) (*plan, error) {
+	w, err := s.cfg.want(stream)
+	if err != nil {
+		return nil, err
+	}
+	s.staging++
+	var p *plan
+	err = s.writer.call(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		t, ddl, err := s.cfg.ensure(ctx, conn, w)
+		if err != nil {
+			return err
+		}
+		if len(ddl) > 0 {
+			s.log.Info("the target table was made to fit", "table", w.id(), "target", t.id(), "statements", ddl)
+		}
+		p, err = newPlan(s.cfg, w, t, fmt.Sprintf("freshet_%d", s.staging))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range stream.KeyFields {
+		p.keyed = append(p.keyed, stream.KeyFields[i].Name)
+	}
+	return p, nil
+}
+
+// hasRoom tells that the block can take another batch (I5).
+func (s *sink) hasRoom() bool {
+	b := s.filling
+	return len(b.taken) == 0 || b.size() < s.cfg.bytes && (s.cfg.rows == 0 || b.rows < s.cfg.rows)
+}
+
+func (s *sink) drained() bool { return len(s.filling.taken) == 0 && !s.writing }
+
+// wait returns when a condition on what mu guards holds.
+func (s *sink) wait(ctx context.Context, holds func() bool) error {
+	if s.writer == nil {
+		return errors.New("the sink was not started")
+	}
+	for {
+		s.mu.Lock()
+		ok, failed := holds(), s.failed
+		s.mu.Unlock()
+		switch {
+		case failed != nil:
+			return failed
+		case ok:
+			return nil
+		}
+		select {
+		case <-s.writer.moved:
+		case <-s.writer.ended:
+			s.mu.Lock()
+			failed = s.failed
+			s.mu.Unlock()
+			if failed != nil {
+				return failed
+			}
+			return connectors.ErrStopped
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Flush implements connectors.SinkTask.
+func (s *sink) Flush(ctx context.Context) error {
+	if s.writer == nil {
+		return nil
+	}
+	return s.wait(ctx, s.drained)
+}
+
+// Stop implements connectors.SinkTask.
+func (s *sink) Stop(ctx context.Context) error {
+	if s.writer == nil {
+		return nil
+	}
+	return s.writer.stop(ctx)
+}

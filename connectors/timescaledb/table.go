@@ -1,0 +1,283 @@
+package timescaledb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/schemas"
+)
+
+// wanted is what a stream needs of its target table.
+type wanted struct {
+	schema, table string // of the target
+	source        *schemas.Table
+	columns       []wantedColumn // key columns first, in key order
+	keys          int
+	time          string // column of the hypertable, "" for a plain table
+}
+
+type wantedColumn struct {
+	*schemas.Column
+	name    string // in the target
+	cell    int    // in the key row, or in the row
+	fromKey bool
+	decl    string
+	typ     *targetType // of decl
+}
+
+// want works out which columns a stream's table has.
+func (cfg *config) want(s *connectors.Stream) (*wanted, error) {
+	w := &wanted{source: s.Table}
+	var err error
+	if w.schema, w.table, err = cfg.targetName(s); err != nil {
+		return nil, connectors.AsPermanent(err)
+	}
+	var keys []int // columns that are in the key
+	add := func(column, cell int, fromKey bool) {
+		c := &s.Table.Columns[column]
+		w.columns = append(w.columns, wantedColumn{Column: c, name: cfg.name(c.Name), cell: cell, fromKey: fromKey})
+		keys = append(keys, column)
+	}
+	switch cfg.keys {
+	case "record_key":
+		for i := range s.KeyFields {
+			name := s.KeyFields[i].Name
+			if len(cfg.keyFields) > 0 && !slices.Contains(cfg.keyFields, name) {
+				continue
+			}
+			column := s.Table.Column(name)
+			if column < 0 {
+				return nil, connectors.AsPermanent(fmt.Errorf("find key of table %s: key column %s is not captured; capture it, or choose other columns with message.key.columns", s.Table.ID(), name))
+			}
+			add(column, s.KeyFields[i].Cell, true)
+		}
+	case "record_value":
+		for i := range s.Table.Columns {
+			if len(cfg.keyFields) == 0 || slices.Contains(cfg.keyFields, s.Table.Columns[i].Name) {
+				add(i, i, false)
+			}
+		}
+	}
+	w.keys = len(w.columns)
+	if w.keys == 0 && cfg.keys != "none" && (cfg.mode != "insert" || len(cfg.keyFields) > 0) {
+		return nil, connectors.AsPermanent(fmt.Errorf("table %s has no key, and %s=%s finds rows by key. Three ways out: add a primary key to the table, name key columns with message.key.columns of the source (%s:column), or set %s=insert with %s=none and %s=false",
+			s.Table.ID(), keyInsert, cfg.mode, s.Table.ID(), keyInsert, keyKeyMode, keyDelete))
+	}
+	for i := range s.Table.Columns {
+		if c := &s.Table.Columns[i]; !slices.Contains(keys, i) && cfg.written(s.Topic, c) {
+			w.columns = append(w.columns, wantedColumn{Column: c, name: cfg.name(c.Name), cell: i})
+		}
+	}
+	if column := cfg.timeColumn(s.Table); column != "" {
+		i := s.Table.Column(column)
+		if i < 0 {
+			return nil, connectors.AsPermanent(fmt.Errorf("%s names column %s, which table %s does not have", keyTime, column, s.Table.ID()))
+		}
+		if s.Table.Columns[i].Optional {
+			return nil, connectors.AsPermanent(fmt.Errorf("%s names column %s of table %s, which may be NULL: a hypertable cannot be partitioned by it. Make it NOT NULL in the source, or name another column", keyTime, column, s.Table.ID()))
+		}
+		w.time = cfg.name(column)
+	}
+	return w, nil
+}
+
+func (w *wanted) id() string { return w.source.ID() }
+
+// ensure makes the target table fit and returns it as it then is. What was taken before is durable: the caller saw to it.
+func (cfg *config) ensure(ctx context.Context, conn *pgx.Conn, w *wanted) (*target, []string, error) {
+	exists, err := typeExists(ctx, conn, w.source.Columns)
+	if err != nil {
+		return nil, nil, err
+	}
+	declarations := make([]string, len(w.columns))
+	for i := range w.columns {
+		declarations[i] = declaration(w.columns[i].Column, func(name string) bool { return exists[name] })
+		w.columns[i].decl = declarations[i]
+	}
+	types, err := readDeclared(ctx, conn, declarations)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, t := range types {
+		w.columns[i].typ = t
+	}
+	t, err := readTarget(ctx, conn, w.schema, w.table)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ddl []string
+	if t == nil {
+		ddl, err = cfg.creation(w)
+	} else {
+		ddl, err = cfg.evolution(w, t)
+	}
+	if err != nil || len(ddl) == 0 {
+		return t, nil, err
+	}
+	if err := runDDL(ctx, conn, ddl); err != nil {
+		return nil, nil, fmt.Errorf("prepare target table for %s: %w", w.id(), err)
+	}
+	if t, err = readTarget(ctx, conn, w.schema, w.table); err == nil && t == nil {
+		err = connectors.AsPermanent(fmt.Errorf("target table %s was made and is not visible; name its schema in %s, or set currentSchema in %s", w.table, keyFormat, keyURL))
+	}
+	return t, ddl, err
+}
+
+// runDDL runs statements in one transaction.
+func runDDL(ctx context.Context, conn *pgx.Conn, statements []string) error {
+	text := "BEGIN;" + strings.Join(statements, ";") + ";COMMIT"
+	if _, err := conn.PgConn().Exec(ctx, text).ReadAll(); err != nil {
+		if conn.PgConn().TxStatus() != 'I' && !conn.IsClosed() {
+			_, undo := conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll()
+			err = errors.Join(err, undo)
+		}
+		if outcomeOf(err) == outcomeFail {
+			err = connectors.AsPermanent(fmt.Errorf("%w; the statements were: %s", explain(err), strings.Join(statements, "; ")))
+		}
+		return err
+	}
+	return nil
+}
+
+// creation makes a table, and a hypertable of it.
+func (cfg *config) creation(w *wanted) ([]string, error) {
+	name := quote(w.schema, w.table)
+	if !cfg.create {
+		return nil, connectors.AsPermanent(fmt.Errorf("target table %s for %s does not exist; make it, or set %s=basic or %s=true", strings.TrimPrefix(w.schema+"."+w.table, "."), w.id(), keyEvolution, keyCreate))
+	}
+	var ddl, lines []string
+	if w.schema != "" && w.schema != "public" {
+		ddl = append(ddl, "CREATE SCHEMA IF NOT EXISTS "+quote(w.schema))
+	}
+	primary := make([]string, 0, w.keys+1)
+	for i := range w.columns {
+		if i < w.keys {
+			primary = append(primary, w.columns[i].name)
+		}
+	}
+	// A unique index of a hypertable contains its partitioning column.
+	if w.time != "" && w.keys > 0 && !slices.Contains(primary, w.time) {
+		primary = append(primary, w.time)
+	}
+	for _, i := range tableOrder(w) {
+		lines = append(lines, w.columns[i].definition(slices.Contains(primary, w.columns[i].name)))
+	}
+	if len(primary) > 0 {
+		lines = append(lines, "PRIMARY KEY ("+quoteList(primary)+")")
+	}
+	ddl = append(ddl, "CREATE TABLE IF NOT EXISTS "+name+" ("+strings.Join(lines, ", ")+")")
+	if w.time != "" {
+		call := "SELECT create_hypertable(" + literal(name) + ", " + literal(w.time) + ", if_not_exists => true"
+		if cfg.chunk != "" {
+			call += ", chunk_time_interval => " + chunkWidth(cfg.chunk)
+		}
+		ddl = append(ddl, call+")")
+	}
+	return ddl, nil
+}
+
+// tableOrder lists the wanted columns in the source's order.
+func tableOrder(w *wanted) []int {
+	order := make([]int, len(w.columns))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return w.source.Column(w.columns[a].Name) - w.source.Column(w.columns[b].Name)
+	})
+	return order
+}
+
+func chunkWidth(text string) string {
+	if strings.Trim(text, "0123456789") == "" {
+		return text + "::bigint"
+	}
+	return "INTERVAL " + literal(text)
+}
+
+func (c *wantedColumn) definition(key bool) string {
+	text := quote(c.name) + " " + c.decl
+	switch {
+	case c.Generated && c.Default != "":
+		return text + " GENERATED ALWAYS AS (" + c.Default + ") STORED"
+	case key || !c.Optional:
+		text += " NOT NULL"
+	}
+	return text
+}
+
+func quoteList(names []string) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = quote(n)
+	}
+	return strings.Join(out, ", ")
+}
+
+// evolution lists what an existing table lacks: columns, room, permission for NULL. It refuses the rest (I10).
+func (cfg *config) evolution(w *wanted, t *target) ([]string, error) {
+	if w.time != "" && !t.hypertable {
+		return nil, connectors.AsPermanent(fmt.Errorf("target table %s exists and is not a hypertable, but %s names its column %s; run: SELECT create_hypertable(%s, %s, migrate_data => true) after adding the column to the primary key, or leave the table out of %s",
+			t.id(), keyTime, w.time, literal(t.quoted()), literal(w.time), keyTime))
+	}
+	var steps []string
+	for i := range w.columns {
+		step, err := cfg.evolveColumn(w, t, &w.columns[i])
+		if err != nil {
+			return nil, connectors.AsPermanent(err)
+		}
+		if step != "" {
+			steps = append(steps, step)
+		}
+	}
+	for _, c := range t.columns {
+		written := slices.ContainsFunc(w.columns, func(x wantedColumn) bool { return x.name == c.name })
+		if written || !c.notNull || c.hasDefault || c.generated {
+			continue
+		}
+		if slices.ContainsFunc(t.unique, func(u []string) bool { return slices.Contains(u, c.name) }) || !cfg.evolve {
+			return nil, connectors.AsPermanent(fmt.Errorf("column %s of target table %s is NOT NULL without a default, and table %s has no such column; drop the column, or give it a default", c.name, t.id(), w.id()))
+		}
+		steps = append(steps, "ALTER COLUMN "+quote(c.name)+" DROP NOT NULL")
+	}
+	if len(steps) == 0 {
+		return nil, nil
+	}
+	return []string{"ALTER TABLE " + t.quoted() + " " + strings.Join(steps, ", ")}, nil
+}
+
+func (cfg *config) evolveColumn(w *wanted, t *target, c *wantedColumn) (string, error) {
+	have := t.column(c.name)
+	if have == nil {
+		if !cfg.evolve {
+			return "", fmt.Errorf("target table %s has no column %s (%s of table %s); run: ALTER TABLE %s ADD COLUMN %s %s, set %s=basic, or leave it out with %s",
+				t.id(), c.name, c.TypeName, w.id(), t.quoted(), quote(c.name), c.decl, keyEvolution, keyExclude)
+		}
+		added := *c
+		added.Column = new(schemas.Column)
+		*added.Column = *c.Column
+		added.Optional = true // there may be rows
+		return "ADD COLUMN IF NOT EXISTS " + added.definition(false), nil
+	}
+	if have.generated {
+		return "", nil
+	}
+	var steps []string
+	if cfg.evolve && wider(have.typ, c.typ) {
+		steps = append(steps, "ALTER COLUMN "+quote(c.name)+" TYPE "+c.decl)
+	} else if _, ok := stage(c.Column, have.typ); !ok {
+		return "", fmt.Errorf("column %s of target table %s is of type %s, into which values of type %s of table %s cannot be written without changing them; alter the column to %s, rename the table, or leave the column out with %s",
+			c.name, t.id(), have.typ.name, c.TypeName, w.id(), c.decl, keyExclude)
+	}
+	inKey := slices.ContainsFunc(t.unique, func(u []string) bool { return slices.Contains(u, c.name) }) || slices.Contains(t.partitions, c.name)
+	if cfg.evolve && have.notNull && c.Optional && !inKey {
+		steps = append(steps, "ALTER COLUMN "+quote(c.name)+" DROP NOT NULL")
+	}
+	return strings.Join(steps, ", "), nil
+}

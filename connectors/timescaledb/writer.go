@@ -1,0 +1,481 @@
+package timescaledb
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// writer owns the connection. Its goroutine writes one block after the other, each in one transaction, and does what others
+// ask of the database in between.
+type writer struct {
+	sink   *sink
+	ctx    context.Context // of the goroutine
+	cancel context.CancelFunc
+	conn   *pgx.Conn // nil: lost
+	staged map[*plan]bool
+	spare  *block
+	flush  int64 // number of the newest transaction
+
+	work  chan struct{} // something was taken
+	moved chan struct{} // a block was begun or is durable
+	calls chan call
+	ended chan struct{}
+}
+
+type call struct {
+	ctx  context.Context
+	do   func(context.Context, *pgx.Conn) error
+	done chan error
+}
+
+const (
+	chunkSize  = 64 << 10 // of a CopyData message
+	maxStaging = 200      // temporary tables of a session
+)
+
+func newWriter(s *sink, conn *pgx.Conn) *writer {
+	w := &writer{
+		sink: s, conn: conn, staged: map[*plan]bool{}, spare: &block{},
+		work: make(chan struct{}, 1), moved: make(chan struct{}, 1), calls: make(chan call), ended: make(chan struct{}),
+	}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	return w
+}
+
+func (w *writer) wake() {
+	select {
+	case w.work <- struct{}{}:
+	default:
+	}
+}
+
+func (w *writer) stir() {
+	select {
+	case w.moved <- struct{}{}:
+	default:
+	}
+}
+
+// run is the goroutine.
+func (w *writer) run() {
+	defer close(w.ended)
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case c := <-w.calls:
+			c.done <- w.perform(c)
+		case <-w.work:
+			if !w.drain() {
+				return
+			}
+		}
+	}
+}
+
+// drain writes what was taken; false: the writer has ended.
+func (w *writer) drain() bool {
+	s := w.sink
+	for {
+		s.mu.Lock()
+		blk := s.filling
+		if len(blk.taken) == 0 || s.failed != nil {
+			s.mu.Unlock()
+			return true
+		}
+		s.filling, s.writing = w.spare, true
+		s.mu.Unlock()
+		w.stir()
+		err := w.write(blk)
+		if err != nil && w.ctx.Err() != nil {
+			err = connectors.ErrStopped
+		}
+		s.mu.Lock()
+		s.writing = false
+		if err != nil {
+			s.failed = err
+		}
+		s.mu.Unlock()
+		if err == nil {
+			for _, id := range blk.taken {
+				s.task.Ack(id)
+			}
+		}
+		s.task.Charge(-blk.charged)
+		blk.reset(s.cfg.bytes)
+		w.spare = blk
+		if err != nil {
+			if !errors.Is(err, connectors.ErrStopped) {
+				s.task.Fail(err)
+			}
+			return false
+		}
+		w.stir()
+	}
+}
+
+// write makes a block durable, however often it takes (I1); an error means that it cannot be.
+func (w *writer) write(blk *block) error {
+	blk.seal()
+	w.flush++
+	unknown := false // whether the transaction was committed
+	for attempt := 0; ; attempt++ {
+		err := w.connect()
+		if err == nil && unknown {
+			var done bool
+			if done, err = w.sink.ledger.committed(w.ctx, w.conn, &blk.positions[0], w.flush); err == nil && done {
+				break
+			}
+		}
+		if err == nil {
+			unknown = false
+			err = w.transact(blk, &unknown)
+		}
+		if err == nil {
+			break
+		}
+		if connectors.ClassOf(err) != connectors.Retriable {
+			return err
+		}
+		if err = w.again(err, attempt); err != nil {
+			return err
+		}
+	}
+	w.sink.ledger.stored(blk.positions)
+	return nil
+}
+
+// again waits before the next attempt; it returns the error when there is none.
+func (w *writer) again(err error, attempt int) error {
+	switch outcomeOf(err) {
+	case outcomeFail:
+		return connectors.AsPermanent(explain(err))
+	case outcomeLost:
+		w.disconnect()
+	}
+	if w.ctx.Err() != nil {
+		return connectors.ErrStopped
+	}
+	wait := min(20*time.Millisecond<<min(attempt, 10), w.sink.cfg.pause)
+	wait = time.Duration(rand.Int64N(int64(wait)) + 1)
+	if attempt > 0 {
+		w.sink.log.Warn("writing to the target failed and is tried again", "error", err, "attempt", attempt, "in", wait)
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-w.ctx.Done():
+		return connectors.ErrStopped
+	}
+}
+
+// connect opens the connection when it was lost.
+func (w *writer) connect() error {
+	if w.conn != nil {
+		return nil
+	}
+	conn, err := w.sink.cfg.connect(w.ctx)
+	if err != nil {
+		return err
+	}
+	w.conn = conn
+	return nil
+}
+
+func (w *writer) disconnect() {
+	if w.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = w.conn.Close(ctx)
+	w.conn = nil
+	clear(w.staged)
+}
+
+// step is a statement of a transaction and what must come of it.
+type step struct {
+	rows    int // that it must change; -1: any number
+	about   *position
+	section *section // of an update of rows that must be there
+}
+
+// transact writes a block in one transaction. unknown is set when the outcome of COMMIT is not known.
+func (w *writer) transact(blk *block, unknown *bool) error {
+	conn := w.conn.PgConn()
+	undo := context.AfterFunc(w.ctx, func() { _ = conn.Conn().SetDeadline(time.Unix(1, 0)) })
+	defer undo()
+	if err := w.stageTables(blk); err != nil {
+		return err
+	}
+	sql, steps := w.statements(blk)
+	front := conn.Frontend()
+	front.SendQuery(&pgproto3.Query{String: sql})
+	if err := front.Flush(); err != nil {
+		return err
+	}
+	for _, s := range blk.sections {
+		if s.live == 0 {
+			continue
+		}
+		if err := sendCopy(conn, s.data); err != nil {
+			return err
+		}
+	}
+	tags, err := receive(front)
+	if err == nil {
+		err = w.verify(steps, tags)
+	}
+	if err != nil {
+		if outcomeOf(err) == outcomeLost && connectors.ClassOf(err) == connectors.Retriable {
+			return err
+		}
+		front.SendQuery(&pgproto3.Query{String: "ROLLBACK"})
+		if ferr := front.Flush(); ferr == nil {
+			if _, rerr := receive(front); rerr == nil {
+				return err
+			}
+		}
+		w.disconnect()
+		return err
+	}
+	*unknown = true
+	front.SendQuery(&pgproto3.Query{String: "COMMIT"})
+	if err := front.Flush(); err != nil {
+		return err
+	}
+	if tags, err = receive(front); err != nil {
+		*unknown = outcomeOf(err) == outcomeLost
+		return err
+	}
+	if len(tags) != 1 || tags[0] != "COMMIT" {
+		*unknown = false
+		return fmt.Errorf("commit to the target: the server rolled back")
+	}
+	return nil
+}
+
+// stageTables makes the temporary tables that the session does not have yet.
+func (w *writer) stageTables(blk *block) error {
+	var ddl []string
+	for _, s := range blk.sections {
+		if s.live > 0 && !w.staged[s.plan] {
+			ddl = append(ddl, s.plan.create)
+		}
+	}
+	if len(ddl) == 0 {
+		return nil
+	}
+	if len(w.staged)+len(ddl) > maxStaging {
+		clear(w.staged)
+		ddl = []string{"DISCARD TEMP"}
+		for _, s := range blk.sections {
+			if s.live > 0 {
+				ddl = append(ddl, s.plan.create)
+			}
+		}
+	}
+	for _, text := range ddl {
+		if _, err := w.conn.PgConn().Exec(w.ctx, text).ReadAll(); err != nil {
+			return fmt.Errorf("make a staging table: %w", err)
+		}
+	}
+	for _, s := range blk.sections {
+		if s.live > 0 {
+			w.staged[s.plan] = true
+		}
+	}
+	return nil
+}
+
+// statements is the text of a transaction up to COMMIT. Positions come first: they lock out, or are refused by, another owner
+// before anything is written (I6).
+func (w *writer) statements(blk *block) (string, []step) {
+	var sql strings.Builder
+	var steps []step
+	add := func(text string, s step) {
+		sql.WriteString(text)
+		sql.WriteByte(';')
+		steps = append(steps, s)
+	}
+	free := step{rows: -1}
+	add("BEGIN", free)
+	for i := range blk.positions {
+		text, rows := w.sink.ledger.store(&blk.positions[i], w.flush)
+		add(text, step{rows: rows, about: &blk.positions[i]})
+	}
+	for _, s := range blk.sections {
+		if s.truncate {
+			add(s.plan.truncate, free)
+		}
+		if s.live == 0 {
+			continue
+		}
+		add(s.plan.copy, step{rows: s.live, section: s})
+		if s.counts[opDelete]+s.counts[opRewrite] > 0 {
+			add(s.plan.remove, free)
+		}
+		for i := range s.patterns {
+			if n := s.patterns[i].rows; n > 0 {
+				must := n
+				if s.plan.mode == "update" {
+					must = -1
+				}
+				add(s.plan.update(opPatterns+i, s.patterns[i].missing), step{rows: must, section: s})
+			}
+		}
+		if s.counts[opWrite]+s.counts[opRewrite] > 0 {
+			add(s.plan.insert, free)
+		}
+	}
+	return sql.String(), steps
+}
+
+// verify compares what the statements did with what they had to do.
+func (w *writer) verify(steps []step, tags []string) error {
+	if len(tags) != len(steps) {
+		return connectors.AsPermanent(fmt.Errorf("write to the target: %d statements were sent and %d answered", len(steps), len(tags)))
+	}
+	for i, s := range steps {
+		if s.rows < 0 {
+			continue
+		}
+		n, _ := strconv.Atoi(tags[i][strings.LastIndexByte(tags[i], ' ')+1:])
+		switch {
+		case n == s.rows:
+		case s.about != nil:
+			return w.sink.ledger.fenced(s.about.partition)
+		default:
+			return connectors.AsPermanent(fmt.Errorf("write to table %s: %d of %d updated rows, whose unchanged values the source did not send, are not there exactly once; give the target all rows with a new snapshot, or run on the source: ALTER TABLE %s REPLICA IDENTITY FULL",
+				s.section.plan.target, s.rows-n, s.rows, s.section.plan.id))
+		}
+	}
+	return nil
+}
+
+// sendCopy sends COPY data whose first bytes are room for a message header. Each further header takes the place of bytes that
+// are already sent, which are put back: the block may have to be sent again.
+func sendCopy(conn *pgconn.PgConn, data []byte) error {
+	front := conn.Frontend()
+	var kept [messageHeader]byte
+	for at := messageHeader; at < len(data); {
+		end := min(at+chunkSize, len(data))
+		header := data[at-messageHeader : at]
+		copy(kept[:], header)
+		header[0] = 'd'
+		binary.BigEndian.PutUint32(header[1:], uint32(end-at+4))
+		err := front.SendUnbufferedEncodedCopyData(data[at-messageHeader : end])
+		copy(header, kept[:])
+		if err != nil {
+			return err
+		}
+		at = end
+	}
+	front.Send(&pgproto3.CopyDone{})
+	return front.Flush()
+}
+
+// receive reads the answers to a query: the tags of its statements, or its error.
+func receive(front *pgproto3.Frontend) (tags []string, err error) {
+	for {
+		msg, rerr := front.Receive()
+		if rerr != nil {
+			if errors.Is(rerr, io.EOF) {
+				rerr = io.ErrUnexpectedEOF
+			}
+			return nil, rerr
+		}
+		switch m := msg.(type) {
+		case *pgproto3.CommandComplete:
+			tags = append(tags, string(m.CommandTag))
+		case *pgproto3.ErrorResponse:
+			if err == nil {
+				err = pgconn.ErrorResponseToPgError(m)
+			}
+			if m.Severity == "FATAL" || m.Severity == "PANIC" {
+				return nil, err
+			}
+		case *pgproto3.ReadyForQuery:
+			return tags, err
+		}
+	}
+}
+
+// perform runs a call on the connection until it succeeds or cannot.
+func (w *writer) perform(c call) error {
+	ctx, cancel := context.WithCancel(w.ctx)
+	defer cancel()
+	undo := context.AfterFunc(c.ctx, cancel)
+	defer undo()
+	for attempt := 0; ; attempt++ {
+		err := w.connect()
+		if err == nil {
+			err = c.do(ctx, w.conn)
+		}
+		if w.conn != nil && w.conn.IsClosed() {
+			w.disconnect()
+		}
+		switch {
+		case err == nil:
+			return nil
+		case c.ctx.Err() != nil:
+			return c.ctx.Err()
+		case connectors.ClassOf(err) != connectors.Retriable:
+			return err
+		}
+		if err = w.again(err, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// call runs do on the writer's goroutine, between two blocks.
+func (w *writer) call(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
+	if w == nil {
+		return errors.New("the sink was not started")
+	}
+	c := call{ctx, do, make(chan error, 1)}
+	select {
+	case w.calls <- c:
+	case <-w.ended:
+		return connectors.ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return <-c.done
+}
+
+// stop ends the goroutine and drops what is not durable.
+func (w *writer) stop(ctx context.Context) error {
+	w.cancel()
+	select {
+	case <-w.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("stop the writer: %w", ctx.Err())
+	}
+	w.disconnect()
+	s := w.sink
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = connectors.ErrStopped
+	}
+	s.task.Charge(-s.filling.charged)
+	s.filling.reset(0)
+	return nil
+}
