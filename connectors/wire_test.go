@@ -23,8 +23,10 @@ func wireStream() *Stream {
 		Topic: "t", Key: &schemas.Schema{Kind: schemas.Struct, Fields: row.Fields[:1]}, Value: envelope, Row: row,
 		KeyFields: []Field{{Name: "id", Schema: id}},
 		Fields: []Field{
-			{Name: "id", Schema: id, WhenNull: int64(0)}, {Name: "text", Schema: text, Cell: 1, Scale: -3, WhenUnavailable: "__unavailable"},
-			{Name: "list", Schema: list, Cell: 2, View: ViewList, Elem: &elem}, {Name: "map", Schema: m, Cell: 3, View: ViewMap},
+			{Name: "id", Schema: id, WhenNull: int64(0)},
+			{Name: "text", Schema: text, Cell: 1, Scale: -3, WhenUnavailable: "__unavailable"},
+			{Name: "list", Schema: list, Cell: 2, View: ViewList, Elem: &elem},
+			{Name: "map", Schema: m, Cell: 3, View: ViewMap},
 		},
 		Table: &schemas.Table{Catalog: "c", Schema: "s", Name: "n", Comment: "about", Key: []int{0}, Columns: []schemas.Column{
 			{Name: "id", Type: schemas.TypeInt64, TypeName: "bigint", Length: -1, Scale: -1},
@@ -69,8 +71,15 @@ func wireBatch(s *Stream) *Batch {
 		w.Commit()
 	}
 	w.Body(at, OpNone, Body{Key: schemas.Typed{Schema: s.Key, Value: schemas.StructValue{int64(1)}}, Value: schemas.Typed{Value: schemas.MapValue{
-		{Key: "a", Value: []byte{1}}, {Key: "b", Value: true}, {Key: "c", Value: int8(1)}, {Key: "d", Value: int16(2)}, {Key: "e", Value: int32(3)},
-		{Key: "f", Value: float32(1.5)}, {Key: "g", Value: 2.5}, {Key: "h", Value: nil}, {Key: "i", Value: false},
+		{Key: "a", Value: []byte{1}},
+		{Key: "b", Value: true},
+		{Key: "c", Value: int8(1)},
+		{Key: "d", Value: int16(2)},
+		{Key: "e", Value: int32(3)},
+		{Key: "f", Value: float32(1.5)},
+		{Key: "g", Value: 2.5},
+		{Key: "h", Value: nil},
+		{Key: "i", Value: false},
 	}}})
 	b := w.Finish(`{"lsn":1}`, Order{1, 2, 3})
 	b.ID = 42
@@ -84,9 +93,17 @@ func same(t *testing.T, got, want *Batch) {
 		what      string
 		got, want any
 	}{
-		{"id", got.ID, want.ID}, {"source", got.Source, want.Source}, {"offset", got.Offset, want.Offset}, {"through", got.Through, want.Through},
-		{"extra", got.Extra, want.Extra}, {"streams", got.Streams, want.Streams}, {"records", got.Records, want.Records}, {"bodies", got.Bodies, want.Bodies},
-		{"cells", got.cells, want.cells}, {"nested", got.nested, want.nested}, {"data", string(got.data), string(want.data)},
+		{"id", got.ID, want.ID},
+		{"source", got.Source, want.Source},
+		{"offset", got.Offset, want.Offset},
+		{"through", got.Through, want.Through},
+		{"extra", got.Extra, want.Extra},
+		{"streams", got.Streams, want.Streams},
+		{"records", got.Records, want.Records},
+		{"bodies", got.Bodies, want.Bodies},
+		{"cells", got.cells, want.cells},
+		{"nested", got.nested, want.nested},
+		{"data", string(got.data), string(want.data)},
 	} {
 		if !reflect.DeepEqual(x.got, x.want) {
 			t.Errorf("%s: got %+v, want %+v", x.what, x.got, x.want)

@@ -32,6 +32,7 @@ func (e *wireEncoder) order(o Order) {
 	e.uint(o.Major)
 	e.uint(uint64(o.Minor))
 }
+
 func (e *wireEncoder) flag(v bool) {
 	if v {
 		e.out = append(e.out, 1)

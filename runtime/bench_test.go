@@ -12,10 +12,9 @@ import (
 	"github.com/freshet-io/freshet/offsets"
 )
 
-// counter is a source that makes batches of the same rows, and a sink that acknowledges them at once.
+// counter is a source that makes batches of the same rows.
 type counter struct {
 	session connectors.SourceSession
-	sink    connectors.SinkSession
 	stream  *connectors.Stream
 	rows    int
 	left    int
@@ -46,6 +45,7 @@ func (c *counter) Poll(ctx context.Context) (*connectors.Batch, error) {
 func (c *counter) Commit(context.Context, []offsets.Entry) error { return nil }
 func (c *counter) Stop(context.Context) error                    { return nil }
 
+// nullSink acknowledges at once.
 type nullSink struct{ session connectors.SinkSession }
 
 func (s *nullSink) Start(_ context.Context, session connectors.SinkSession) error {

@@ -52,7 +52,7 @@ func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigVal
 	values = append(values, p.unknownKeys(c, def)...)
 	p.offsetsTopic = strings.TrimSpace(c["offsets.storage.topic"])
 	if p.offsetsTopic != "" && w.options.StoreFor == nil {
-		values = addError(values, "offsets.storage.topic", errors.New("The 'offsets.storage.topic' value is invalid: not supported yet here: all offsets are kept in the worker's store")) //nolint:staticcheck // shown as it is
+		values = addError(values, "offsets.storage.topic", errors.New("The 'offsets.storage.topic' value is invalid: not supported yet here: all offsets are kept in the worker's store"))
 	}
 	return p, p.checkExactlyOnce(w, c, values)
 }
@@ -91,7 +91,7 @@ func (p *pipeline) findSinks(w *Worker, c connectors.Config, values []connectors
 		key := prefixSinks + alias + "." + keyClass
 		class := strings.TrimSpace(own[keyClass])
 		if class == "" {
-			values = addError(values, key, fmt.Errorf("The '%s' value is invalid: A value is required", key)) //nolint:staticcheck // the reference's text
+			values = addError(values, key, fmt.Errorf("The '%s' value is invalid: A value is required", key))
 			continue
 		}
 		f := w.options.Catalog.Sink(class)

@@ -79,10 +79,9 @@ type sinkRun struct {
 
 	tracker *offsets.Tracker // its own position; nil when it is the only sink
 
-	mu      sync.Mutex
-	held    map[connectors.BatchID]struct{}        // taken and not acknowledged
-	has     map[offsets.Partition]connectors.Order // one of several sinks: what it already had at the start
-	charged int64
+	mu   sync.Mutex
+	held map[connectors.BatchID]struct{}        // taken and not acknowledged
+	has  map[offsets.Partition]connectors.Order // one of several sinks: what it already had at the start
 }
 
 func (s *sinkRun) name() string {

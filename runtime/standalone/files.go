@@ -126,7 +126,7 @@ func scalar(v json.RawMessage) (string, error) {
 	case len(v) > 0 && (v[0] == '{' || v[0] == '['):
 		return "", errors.New("the value must be a string, not an object or a list")
 	case string(v) == "null":
-		return "", errors.New("Null value can not be supplied as the configuration value.") //nolint:staticcheck // the reference's text
+		return "", errors.New("Null value can not be supplied as the configuration value.")
 	}
 	return string(v), nil
 }

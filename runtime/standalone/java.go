@@ -25,12 +25,12 @@ func isJava(path string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("open offset file: %w", err)
 	}
-	defer f.Close()
 	head := make([]byte, len(javaMagic))
-	if _, err := io.ReadFull(f, head); err != nil {
-		return false, nil // too short, or not a file: the store says what is wrong
+	_, err = io.ReadFull(f, head)
+	if cerr := f.Close(); cerr != nil {
+		return false, fmt.Errorf("close offset file: %w", cerr)
 	}
-	return string(head) == javaMagic, nil
+	return err == nil && string(head) == javaMagic, nil // too short, or not a file: the store says what is wrong
 }
 
 // importJava copies what FileOffsetBackingStore wrote into a new offset file, which is complete when it appears.
