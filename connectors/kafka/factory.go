@@ -40,17 +40,22 @@ func (f *Factory) Validate(ctx context.Context, c connectors.Config) []connector
 		return withError(values, keyServers, errors.New("bootstrap.servers is not set: name at least one broker as host:port in the worker's properties"))
 	}
 	cfg, err := kafkaclient.Parse(properties(c, connectors.Settings{}, false))
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		var s *kafkaclient.Session
-		if s, err = f.Pool.Open(ctx, cfg); err == nil {
-			s.Close()
+	if err != nil {
+		key, _, _ := strings.Cut(err.Error(), ":") // the client's errors begin with the property
+		if _, own := c[prefixOver+key]; own {
+			key = prefixOver + key
+		} else if definition().Find(key) == nil {
+			key = keyServers
 		}
+		return withError(values, key, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	s, err := f.Pool.Open(ctx, cfg)
 	if err != nil {
 		return withError(values, keyServers, err)
 	}
+	s.Close()
 	return values
 }
 

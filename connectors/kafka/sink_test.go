@@ -455,6 +455,11 @@ func TestSinkNamesWhatIsWrong(t *testing.T) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 	}
+	for _, v := range f.Validate(limit(t), connectors.Config{"bootstrap.servers": "b:1", "producer.override.compression.type": "brotli"}) {
+		if wrong := v.Name == "producer.override.compression.type"; wrong != (len(v.Errors) == 1) {
+			t.Errorf("validation of %s: %v", v.Name, v.Errors)
+		}
+	}
 	texts := connectors.Errors(f.Validate(limit(t), connectors.Config{"bootstrap.servers": "127.0.0.1:1"}))
 	if len(texts) != 1 || !strings.Contains(texts[0], "connect to Kafka at 127.0.0.1:1") {
 		t.Errorf("validation %v", texts)
