@@ -32,7 +32,6 @@ type instance struct {
 
 	hard   context.Context // ends with the instance; its cause is the error
 	cancel context.CancelCauseFunc
-	owned  sync.WaitGroup
 
 	polled chan polled
 	drains chan chan error
@@ -112,11 +111,7 @@ func (t *instance) fail(err error) { t.cancel(err) }
 
 // spawn starts a goroutine of the instance under a name that profiles show.
 func (t *instance) spawn(name string, f func()) {
-	t.owned.Add(1)
-	go func() {
-		defer t.owned.Done()
-		pprof.Do(context.Background(), pprof.Labels("connector", t.connector, "goroutine", name), func(context.Context) { f() })
-	}()
+	go pprof.Do(context.Background(), pprof.Labels("connector", t.connector, "goroutine", name), func(context.Context) { f() })
 }
 
 // run starts everything, moves batches until stop ends or something fails, and stops everything. nil: it was stopped, and all

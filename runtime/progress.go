@@ -103,7 +103,7 @@ func (t *instance) resumeLowest(ctx context.Context, p []offsets.Partition) ([]o
 		if s.keeper == nil {
 			continue
 		}
-		list, err := s.progress(ctx)
+		list, err := s.progress(ctx, p...)
 		if err != nil {
 			return nil, err
 		}
