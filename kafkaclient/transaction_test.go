@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 func txnConfig(t testing.TB, cluster *kfake.Cluster, extra ...string) *Config {
@@ -259,6 +260,36 @@ func TestCommitWithoutAnAnswerIsAnUnknownOutcome(t *testing.T) {
 	})
 	if err := p.Commit(ctx); !errors.Is(err, ErrUnknownOutcome) {
 		t.Errorf("commit: %v", err)
+	}
+}
+
+func TestOldBrokers(t *testing.T) {
+	for name, versions := range map[string]*kversion.Versions{"2.8": kversion.V2_8_0(), "3.3": kversion.V3_3_0()} {
+		t.Run(name, func(t *testing.T) {
+			cluster := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "t"), kfake.MaxVersions(versions))
+			p := newProducer(t, txnConfig(t, cluster, "compression.type", "zstd"), ProducerOptions{})
+			transact(t, p, 1, "a")
+			commit(t, p)
+			transact(t, p, 2, "b")
+			if err := p.Abort(testContext(t)); err != nil {
+				t.Fatal(err)
+			}
+			transact(t, p, 2, "b")
+			commit(t, p)
+			if got := committed(t, cluster, "t"); got != "a b" {
+				t.Errorf("committed %q", got)
+			}
+			s := openSession(t, testConfig(t, cluster))
+			if err := s.Create(testContext(t), NewTopic{Name: "new", Partitions: 1, Replication: 1}); err != nil {
+				t.Error(err)
+			}
+			newer := newProducer(t, txnConfig(t, cluster), ProducerOptions{})
+			transact(t, p, 3, "c")
+			if err := p.Commit(testContext(t)); !errors.Is(err, ErrFenced) {
+				t.Errorf("commit after a take-over: %v", err)
+			}
+			newer.Close()
+		})
 	}
 }
 
