@@ -17,10 +17,11 @@ const (
 	prefixSinks   = "sinks."
 	keyClass      = "connector.class"
 	defaultBudget = 64 << 20
+
+	transformsLater = "transforms come with a later release; remove the key"
 )
 
 func frameworkKeys() []connectors.Key {
-	const transforms = "transforms come with a later release; remove the key"
 	flag := []string{"true", "false"}
 	return []connectors.Key{
 		{Name: "name", Type: connectors.TypeString, Required: true, Importance: "HIGH", Check: checkName, Group: "Common", Doc: "Globally unique name of this connector."},
@@ -34,9 +35,9 @@ func frameworkKeys() []connectors.Key {
 		{Name: "value.converter.", Type: connectors.TypeString, Prefix: true, Group: "Common"},
 		{Name: "header.converter", Type: connectors.TypeClass, Importance: "LOW", Group: "Common", Doc: "Converter of record headers; the worker's when not given."},
 		{Name: "header.converter.", Type: connectors.TypeString, Prefix: true, Group: "Common"},
-		{Name: "transforms", Type: connectors.TypeList, HasDefault: true, Importance: "LOW", Unsupported: transforms, Group: "Transforms"},
+		{Name: "transforms", Type: connectors.TypeList, HasDefault: true, Importance: "LOW", Unsupported: transformsLater, Group: "Transforms"},
 		{Name: "transforms.", Type: connectors.TypeString, Prefix: true, Group: "Transforms"},
-		{Name: "predicates", Type: connectors.TypeList, HasDefault: true, Importance: "LOW", Unsupported: transforms, Group: "Predicates"},
+		{Name: "predicates", Type: connectors.TypeList, HasDefault: true, Importance: "LOW", Unsupported: transformsLater, Group: "Predicates"},
 		{Name: "predicates.", Type: connectors.TypeString, Prefix: true, Group: "Predicates"},
 		{Name: "config.action.reload", Type: connectors.TypeString, Default: "restart", HasDefault: true, Importance: "LOW", Closed: true, Recommended: []string{"none", "restart"}, Group: "Common"},
 		{Name: "errors.retry.timeout", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Harmless: []string{"-1"}, Unsupported: "retriable errors are tried again for ever; limit them with errors.max.retries"},

@@ -184,6 +184,9 @@ func unknownKey(name string, defs []*connectors.ConfigDef, sinks map[string]*con
 			if key == keyClass || passed(key) {
 				return ""
 			}
+			if head, _, _ := strings.Cut(key, "."); head == "transforms" || head == "predicates" {
+				return fmt.Sprintf("The '%s' value is invalid: not supported yet: %s", name, transformsLater)
+			}
 			prefix, name, defs = prefixSinks+alias+".", key, []*connectors.ConfigDef{def}
 		case contains(aliases, alias):
 			return "" // its class is already an error

@@ -53,6 +53,7 @@ func TestValidation(t *testing.T) {
 		{"tasks.max=0", "The 'tasks.max' value is invalid: Value must be at least 1"},
 		{"tasks.max=x", "The 'tasks.max' value is invalid: An integer is expected"},
 		{"transforms=a transforms.a.type=x", "The 'transforms' value is invalid: not supported yet"},
+		{"sinks.s0.transforms=a sinks.s0.transforms.a.type=x", "The 'sinks.s0.transforms' value is invalid: not supported yet"},
 		{"predicates=a", "The 'predicates' value is invalid: not supported yet"},
 		{"errors.tolerance=all", "The 'errors.tolerance' value is invalid: not supported yet"},
 		{"transaction.boundary=interval", "The 'transaction.boundary' value is invalid: not supported yet"},
