@@ -39,6 +39,7 @@ func oneRow(t *testing.T, config connectors.Config) *rig {
 }
 
 func TestSlotDroppedWhileAway(t *testing.T) {
+	t.Parallel()
 	r := oneRow(t, nil)
 	r.exec("INSERT INTO a VALUES (2,'y')")
 	r.until(2)
@@ -63,6 +64,7 @@ func TestSlotDroppedWhileAway(t *testing.T) {
 }
 
 func TestSlotDroppedWhileStreaming(t *testing.T) {
+	t.Parallel()
 	r := oneRow(t, nil)
 	r.streaming()
 	r.eventually("slot dropped", func() bool {
@@ -77,6 +79,7 @@ func TestSlotDroppedWhileStreaming(t *testing.T) {
 }
 
 func TestSlotInvalidated(t *testing.T) {
+	t.Parallel()
 	pg := testbed.StartPostgres(t, "max_slot_wal_keep_size=1MB", "min_wal_size=32MB", "max_wal_size=32MB")
 	r := rigOn(t, pg, pg.NewDatabase(t), nil)
 	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a VALUES (1,'x')")
@@ -101,6 +104,7 @@ func TestSlotInvalidated(t *testing.T) {
 }
 
 func TestSlotInUse(t *testing.T) {
+	t.Parallel()
 	r := oneRow(t, connectors.Config{"slot.max.retries": "2", "slot.retry.delay.ms": "200"})
 	r.streaming()
 	other := rigOn(t, r.pg, r.db, r.config)
@@ -110,6 +114,7 @@ func TestSlotInUse(t *testing.T) {
 }
 
 func TestIdleSlotMoves(t *testing.T) {
+	t.Parallel()
 	r := oneRow(t, connectors.Config{"table.include.list": "public.a", "status.update.interval.ms": "200"})
 	r.exec("CREATE TABLE other (x int)")
 	before := r.slotLSN()
@@ -133,6 +138,7 @@ func TestIdleSlotMoves(t *testing.T) {
 }
 
 func TestReconnectsAfterServerRestart(t *testing.T) {
+	t.Parallel()
 	pg := testbed.StartPostgres(t)
 	r := rigOn(t, pg, pg.NewDatabase(t), nil)
 	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a VALUES (1,'x')")
@@ -148,6 +154,7 @@ func TestReconnectsAfterServerRestart(t *testing.T) {
 }
 
 func TestSnapshotModes(t *testing.T) {
+	t.Parallel()
 	r := oneRow(t, connectors.Config{"snapshot.mode": "initial_only"})
 	if err := r.pollError(); err != io.EOF {
 		t.Fatalf("after the snapshot: %v", err)
@@ -176,6 +183,7 @@ func TestSnapshotModes(t *testing.T) {
 
 // TestUnfinishedSnapshotStartsAgain stops in the middle of a snapshot.
 func TestUnfinishedSnapshotStartsAgain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a SELECT g, 'v' FROM generate_series(1, 20000) g", "CREATE TABLE zz (x int)")
 	r.start()

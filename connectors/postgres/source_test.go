@@ -18,6 +18,7 @@ func want(t *testing.T, got []string, lines string) {
 }
 
 func TestSnapshotThenStream(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, nil)
 	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "CREATE TABLE b (x int)", "CREATE TABLE z_empty (x int)", "CREATE SCHEMA aa", "CREATE TABLE aa.t (id int PRIMARY KEY)",
 		"INSERT INTO a VALUES (1,'one'),(2,E'tab\\t\\\\n'),(3,NULL); INSERT INTO b VALUES (7); INSERT INTO aa.t VALUES (5)")

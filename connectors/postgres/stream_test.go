@@ -12,6 +12,7 @@ import (
 )
 
 func TestReplicaIdentities(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, connectors.Config{"skip.messages.without.change": "true"})
 	r.exec("CREATE TABLE f (id int PRIMARY KEY, v text, big text)", "ALTER TABLE f REPLICA IDENTITY FULL", "ALTER TABLE f ALTER big SET STORAGE EXTERNAL",
 		"CREATE TABLE d (id int PRIMARY KEY, v text, big text)", "ALTER TABLE d ALTER big SET STORAGE EXTERNAL",
@@ -49,6 +50,7 @@ func TestReplicaIdentities(t *testing.T) {
 }
 
 func TestSchemaChangesWhileRunning(t *testing.T) {
+	t.Parallel()
 	r := oneRow(t, nil)
 	r.events = nil
 	r.exec("INSERT INTO a VALUES (2,'y')", "ALTER TABLE a ADD COLUMN n int DEFAULT 7", "INSERT INTO a VALUES (3,'z')", "ALTER TABLE a DROP COLUMN v", "INSERT INTO a VALUES (4, 8)",
@@ -63,6 +65,7 @@ func TestSchemaChangesWhileRunning(t *testing.T) {
 }
 
 func TestLogicalMessages(t *testing.T) {
+	t.Parallel()
 	r := oneRow(t, connectors.Config{"message.prefix.exclude.list": "private"})
 	r.events = nil
 	r.exec("SELECT pg_logical_emit_message(false, 'alone', 'x')", "SELECT pg_logical_emit_message(false, 'private', 'x')",
@@ -82,6 +85,7 @@ func TestLogicalMessages(t *testing.T) {
 // TestOffsetOfTheReference resumes from offsets that somebody else wrote: a message that is alone at its LSN is not repeated, of
 // a group with one LSN none is missed.
 func TestOffsetOfTheReference(t *testing.T) {
+	t.Parallel()
 	for _, group := range []bool{false, true} {
 		r := oneRow(t, nil)
 		r.streaming()
@@ -120,6 +124,7 @@ func TestOffsetOfTheReference(t *testing.T) {
 }
 
 func TestHeartbeat(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, connectors.Config{"heartbeat.interval.ms": "100", "heartbeat.action.query": "UPDATE hb SET n = n + 1", "table.include.list": "public.a"})
 	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "CREATE TABLE hb (id int PRIMARY KEY, n int)", "INSERT INTO hb VALUES (1, 0)")
 	before := ""
@@ -145,6 +150,7 @@ func TestHeartbeat(t *testing.T) {
 }
 
 func TestPublications(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, connectors.Config{"publication.autocreate.mode": "disabled"})
 	r.exec("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)", "CREATE TABLE c (id int PRIMARY KEY)")
 	permanent(t, r.tryStart(), "publication dbz_publication does not exist", "CREATE PUBLICATION")
@@ -192,6 +198,7 @@ func TestPublications(t *testing.T) {
 }
 
 func TestSlotDropOnStopAndIdentityAutoset(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, connectors.Config{"slot.drop.on.stop": "true", "replica.identity.autoset.values": "public.a:FULL,public.b:INDEX b_u"})
 	r.exec("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (u int NOT NULL)", "CREATE UNIQUE INDEX b_u ON b (u)")
 	r.start()
@@ -207,6 +214,7 @@ func TestSlotDropOnStopAndIdentityAutoset(t *testing.T) {
 }
 
 func TestOverTLS(t *testing.T) {
+	t.Parallel()
 	pg := testbed.StartPostgres(t, "ssl=on", "ssl_cert_file=/etc/ssl/certs/ssl-cert-snakeoil.pem", "ssl_key_file=/etc/ssl/private/ssl-cert-snakeoil.key")
 	r := rigOn(t, pg, pg.NewDatabase(t), connectors.Config{"database.sslmode": "require"})
 	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a VALUES (1,'x')")
@@ -219,12 +227,14 @@ func TestOverTLS(t *testing.T) {
 }
 
 func TestWALLevel(t *testing.T) {
+	t.Parallel()
 	pg := testbed.StartPostgres(t, "wal_level=replica")
 	r := rigOn(t, pg, pg.NewDatabase(t), nil)
 	permanent(t, r.tryStart(), "wal_level is replica", "ALTER SYSTEM SET wal_level = logical")
 }
 
 func TestOffsetMismatch(t *testing.T) {
+	t.Parallel()
 	r := oneRow(t, nil)
 	plain, _ := partitionOf("p")
 	early := r.store[plain]
