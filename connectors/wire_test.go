@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/schemas"
 )
@@ -269,5 +271,65 @@ func BenchmarkWire(b *testing.B) {
 			b.Fatal(err)
 		}
 		got.Release()
+	}
+}
+
+// TestWireAnyBatch sends batches of random cells, several over one connection.
+func TestWireAnyBatch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, r := NewWireWriter(), NewWireReader()
+		streams := []*Stream{{Topic: "a"}, {Topic: "b", Headers: []Header{{"h", "v"}}}}
+		for range rapid.IntRange(1, 4).Draw(t, "batches") {
+			b := NewBuilder(`{"p":1}`, nil, nil)
+			for range rapid.IntRange(0, 5).Draw(t, "records") {
+				rec := b.Begin(b.Stream(rapid.SampledFrom(streams).Draw(t, "stream")), Op(rapid.IntRange(0, int(OpTombstone)).Draw(t, "op")))
+				rec.Order = Order{rapid.Uint32().Draw(t, "epoch"), rapid.Uint32().Draw(t, "minor"), rapid.Uint64().Draw(t, "major")}
+				rec.Timestamp, rec.KafkaPartition = rapid.Int64().Draw(t, "ts"), rapid.Int32().Draw(t, "partition")
+				for _, row := range []func(){b.Key, b.Before, b.After, b.Source} {
+					row()
+					for range rapid.IntRange(0, 4).Draw(t, "cells") {
+						randomCell(t, b, 3)
+					}
+				}
+				b.Commit()
+			}
+			batch := b.Finish(offsets.Offset(rapid.String().Draw(t, "offset")), Order{Major: rapid.Uint64().Draw(t, "through")})
+			text, err := w.Append(nil, batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := r.Decode(text, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Offset != batch.Offset || got.Through != batch.Through || !reflect.DeepEqual(got.Records, batch.Records) || !reflect.DeepEqual(got.cells, batch.cells) ||
+				!reflect.DeepEqual(got.nested, batch.nested) || !bytes.Equal(got.data, batch.data) {
+				t.Fatalf("got %+v, want %+v", got, batch)
+			}
+		}
+	})
+}
+
+func randomCell(t *rapid.T, b *Builder, depth int) {
+	switch k := Kind(rapid.IntRange(0, int(KindPoint)).Draw(t, "kind")); k {
+	case KindText, KindBytes, KindDecimal, KindBits:
+		b.Text(k, rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
+	case KindInterval:
+		b.Interval(rapid.Int32().Draw(t, "months"), rapid.Int32().Draw(t, "days"), rapid.Int64().Draw(t, "us"))
+	case KindTimeTZ:
+		b.TimeTZ(rapid.Int64().Draw(t, "us"), rapid.Int32().Draw(t, "zone"))
+	case KindList, KindMap, KindPoint:
+		if depth == 0 {
+			b.Null()
+			return
+		}
+		n := map[Kind]int{KindList: rapid.IntRange(0, 3).Draw(t, "n"), KindMap: 2, KindPoint: 2}[k]
+		b.BeginList(k)
+		for range n {
+			randomCell(t, b, depth-1)
+		}
+		b.EndList()
+	default:
+		b.Cell(Cell{Kind: k, word: rapid.Uint64().Draw(t, "word")})
 	}
 }
