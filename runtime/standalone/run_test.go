@@ -111,15 +111,22 @@ func TestRunUntilDone(t *testing.T) {
 
 func TestSignalStopsGracefully(t *testing.T) {
 	r := newRun(t)
-	r.target.Schedule = func(int) int { return -1 }
+	put := make(chan struct{})
+	r.target.Schedule = func(held int) int {
+		if held == 4 {
+			close(put)
+		}
+		return -1
+	}
 	r.feed.Extend(connectortest.Partition(1), 10)
 	ctx, cancel := context.WithCancel(limited(t))
 	r.o.Started = func(w *runtime.Worker) {
-		for r.target.Peak() < 4 && ctx.Err() == nil {
-			if s, err := w.Status("c"); err != nil || s.State != runtime.Running {
-				t.Errorf("got %+v, %v", s, err)
-				break
-			}
+		select {
+		case <-put:
+		case <-ctx.Done():
+		}
+		if s, err := w.Status("c"); err != nil || s.State != runtime.Running {
+			t.Errorf("got %+v, %v", s, err)
 		}
 		cancel()
 	}
