@@ -18,7 +18,11 @@ VERSION = $$(git describe --tags --always --dirty 2>/dev/null || echo dev)
 BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -r dirname | sort -u)
 BENCH ?= .
 
-.PHONY: help build lint fmt test test-short images demo bench clean
+# Tests that kill, cut or slow what they run against, and how often `make faults` runs them.
+FAULTS ?= Kill|Chaos|Fault|Cut|Crash
+ROUNDS ?= 3
+
+.PHONY: help build lint fmt test test-short images demo bench faults clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +34,7 @@ fmt: ## format every file
 	$(GO) run $(GOLANGCI) fmt
 
 lint: ## formatting, vet, staticcheck, golangci-lint
-	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$bad" ]; then echo "not formatted:"; echo "$$bad"; exit 1; fi
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not formatted:"; echo "$$bad"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) vet -tags poison ./...
 	$(GO) run $(STATICCHECK) ./...
@@ -55,6 +59,9 @@ demo: ## two databases, a broker and a worker that is killed half-way; needs no 
 
 bench: ## the hot paths' benchmarks; BENCH=regexp chooses
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(BENCHED)
+
+faults: images ## the tests that kill workers and servers and cut connections, ROUNDS times
+	@$(GO) test -json -count=$(ROUNDS) -p 1 -timeout 1h -run '$(FAULTS)' ./... | $(GO) run ./testbed/summary
 
 clean: ## built files, and every container that tests left behind
 	rm -rf bin
