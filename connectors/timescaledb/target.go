@@ -118,7 +118,7 @@ func readType(ctx context.Context, conn *pgx.Conn, oid uint32, mod int32) (*targ
 		var kind string
 		var base, elem uint32
 		var baseMod int32
-		err := conn.QueryRow(ctx, `SELECT format_type(oid, NULL), typtype::text, typbasetype, typtypmod, CASE WHEN typlen = -1 AND typcategory = 'A' THEN typelem ELSE 0 END FROM pg_type WHERE oid = $1`, oid).
+		err := conn.QueryRow(ctx, `SELECT format_type(oid, -1), typtype::text, typbasetype, typtypmod, CASE WHEN typlen = -1 AND typcategory = 'A' THEN typelem ELSE 0 END FROM pg_type WHERE oid = $1`, oid).
 			Scan(&t.name, &kind, &base, &baseMod, &elem)
 		if err != nil {
 			return nil, fmt.Errorf("read type %d: %w", oid, err)

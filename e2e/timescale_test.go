@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/freshet-io/freshet/testbed"
+)
+
+// typeTables are the tables of the types corpus that have a key.
+func typeTables() []string {
+	return []string{"t_num", "t_time", "t_text", "t_geo", "t_array", "t_default", "t_key"}
+}
+
+// contents is a table as text: key and one column of each row, as the server prints them, sorted.
+func contents(t testing.TB, conn *pgx.Conn, table, key, column string) []string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), fmt.Sprintf("SELECT %[1]s::text || ': ' || CASE WHEN num_nulls(%[2]s) = 1 THEN '(null)' ELSE format('%%s', %[2]s) END FROM %[3]s",
+		pgx.Identifier{key}.Sanitize(), pgx.Identifier{column}.Sanitize(), table))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatalf("read column %s of table %s: %v", column, table, err)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func columnsOf(t testing.TB, conn *pgx.Conn, table string) []string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum", table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// differs says in which columns source and target differ; "" when they are equal. Columns named in mapped may.
+func differs(t testing.TB, source, target *pgx.Conn, tables, mapped []string) string {
+	t.Helper()
+	var out strings.Builder
+	for _, table := range tables {
+		columns, have := columnsOf(t, source, table), columnsOf(t, target, table)
+		for _, c := range columns {
+			if !slices.Contains(have, c) {
+				fmt.Fprintf(&out, "%s.%s is not in the target\n", table, c)
+				continue
+			}
+			if slices.Contains(mapped, table+"."+c) {
+				continue
+			}
+			a, b := contents(t, source, table, columns[0], c), contents(t, target, table, columns[0], c)
+			if !slices.Equal(a, b) {
+				fmt.Fprintf(&out, "%s.%s:\n  source %q\n  target %q\n", table, c, a, b)
+			}
+		}
+	}
+	return out.String()
+}
+
+// corpus reads a file of the types corpus.
+func corpus(t testing.TB, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../testdata/golden/postgres/types", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The types corpus arrives in a target that has the same extensions and types: every column of every table is equal, after the
+// snapshot and after inserts, updates and deletes.
+func TestTypesIntoPostgres(t *testing.T) {
+	t.Parallel()
+	pg := bed.Postgres(t)
+	from, to := pg.NewDatabase(t), pg.NewDatabase(t)
+	pg.Exec(t, from, corpus(t, "setup.sql"))
+	pg.Exec(t, to, `CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree; CREATE EXTENSION isn;
+CREATE TYPE mood AS ENUM ('zen','angry','bored'); CREATE TYPE pair AS (a int, b text);`)
+	runTypes(t, pg, from, to)
+}
+
+// The same into a target that has none of them: those columns are text or jsonb, with the same values.
+func TestTypesIntoBarePostgres(t *testing.T) {
+	t.Parallel()
+	pg := bed.Postgres(t)
+	from, to := pg.NewDatabase(t), pg.NewDatabase(t)
+	pg.Exec(t, from, corpus(t, "setup.sql"))
+	runTypes(t, pg, from, to, "t_text.c_hstore", "t_array.a_hstore", "t_default.hs")
+}
+
+// runTypes plays the corpus; the columns named are of another type in the target, and so of another text.
+func runTypes(t *testing.T, pg *testbed.Postgres, from, to string, mapped ...string) {
+	t.Helper()
+	dir := t.TempDir()
+	keys := toTable(pg, to, map[string]string{"table.include.list": "public.t_.*", "sinks.db.connection.url": "jdbc:postgresql://" + pg.Address() + "/" + to + "?sslmode=disable"})
+	c := source(t, pg, from, "types-"+from, nil)
+	maps.Copy(c, keys)
+	p := start(t, dir, "run", writeConnector(t, dir, c))
+	a, b := pg.Connect(t, from), pg.Connect(t, to)
+	equal := func() {
+		t.Helper()
+		var difference string
+		eventually(t, func() string { return "source and target differ:\n" + difference + "freshet said:\n" + p.output() }, func() bool {
+			difference = differs(t, a, b, typeTables(), mapped)
+			return difference == ""
+		})
+	}
+	equal()
+	pg.Exec(t, from, corpus(t, "stream1.sql"))
+	pg.Exec(t, from, "INSERT INTO t_key VALUES (false,'2024-03-01','2024-02-29 12:34:56+00',1,'','a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12','zen',2)")
+	equal()
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM, want 0; freshet said:\n%s", code, p.output())
+	}
+}
