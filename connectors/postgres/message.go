@@ -111,8 +111,8 @@ func (s *stream) message(m *pgMessage, lsn uint64) error {
 	if p.txID != 0 {
 		cells[sourceTxID] = p.txID
 	}
-	r := s.b.Body(s.b.Stream(s.logical.stream), connectors.OpMessage, s.logical.body(m, s.wal.read, cells))
-	r.Timestamp, r.Order, r.Last = s.wal.read, order, p.txID == 0
+	r := s.b.Body(s.b.Stream(s.logical.stream), connectors.OpMessage, s.logical.body(m, s.wal.read.Load(), cells))
+	r.Timestamp, r.Order, r.Last = s.wal.read.Load(), order, p.txID == 0
 	s.pos, s.mark, s.through, t.inBatch = p, p, order, p.txID != 0
 	return nil
 }

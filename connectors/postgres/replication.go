@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -22,8 +23,13 @@ const postgresEpoch = 946684800 * 1_000_000
 // Everything but confirm and interrupt belongs to one goroutine.
 type walStream struct {
 	wire
-	status standby
+	status   standby
+	patience time.Duration // a server that is asked and says nothing for so long is gone
+	gone     atomic.Bool   // it is
 }
+
+// defaultPatience is for a server whose own wal_sender_timeout is off.
+const defaultPatience = time.Minute
 
 // walFrame is one CopyData message of the walsender.
 type walFrame struct {
@@ -58,10 +64,12 @@ func openStream(ctx context.Context, config *pgconn.Config, slot string, start u
 		_ = s.conn.Close()
 		return nil, err
 	}
+	s.patience = defaultPatience
 	if senderTimeout > 0 {
 		interval = min(interval, senderTimeout/3)
+		s.patience = senderTimeout
 	}
-	s.status.begin(s.conn, start, max(interval, 10*time.Millisecond))
+	s.status.begin(s, max(interval, 10*time.Millisecond))
 	return s, nil
 }
 
@@ -113,6 +121,9 @@ func (s *walStream) start(ctx context.Context, slot string, lsn uint64, options 
 func (s *walStream) next(wait bool) (walFrame, error) {
 	for {
 		kind, body, err := s.message(wait)
+		if err != nil && s.gone.Load() {
+			return walFrame{}, fmt.Errorf("read from the walsender: the server has said nothing for %s, although it was asked", s.patience)
+		}
 		if err != nil {
 			return walFrame{}, err
 		}
@@ -137,7 +148,9 @@ func (s *walStream) frame(b []byte) (walFrame, bool) {
 		return f, true
 	case len(b) == 18 && b[0] == 'k':
 		f := walFrame{kind: 'k', end: binary.BigEndian.Uint64(b[1:])}
-		s.status.heard(f.end, b[17] != 0)
+		if b[17] != 0 {
+			s.status.poke()
+		}
 		return f, true
 	}
 	return walFrame{}, false
@@ -168,15 +181,14 @@ func (s *walStream) close(patience time.Duration) {
 type standby struct {
 	conn      net.Conn
 	mu        sync.Mutex
-	received  uint64 // the server's log is known up to here
 	confirmed uint64 // durable downstream up to here
 	wake      chan struct{}
 	quit      chan struct{}
 	done      chan struct{}
 }
 
-func (s *standby) begin(conn net.Conn, start uint64, interval time.Duration) {
-	s.conn, s.received = conn, start
+func (s *standby) begin(w *walStream, interval time.Duration) {
+	s.conn = w.conn
 	s.wake, s.quit, s.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(s.done)
@@ -190,6 +202,11 @@ func (s *standby) begin(conn net.Conn, start uint64, interval time.Duration) {
 			case <-s.wake:
 			case <-ticker.C:
 				ask = true // the answer tells how far an idle server's log has moved
+				if w.silent(w.patience) {
+					w.gone.Store(true)
+					_ = s.conn.Close() // the reader connects again
+					return
+				}
 			}
 			// A failed write is not handled here: the reader of the connection meets the same failure.
 			if _, err := s.conn.Write(s.message(ask)); err != nil {
@@ -209,21 +226,10 @@ func (s *standby) end() {
 	s.quit = nil
 }
 
-// heard notes the server's position; reply asks for a status at once.
-func (s *standby) heard(end uint64, reply bool) {
-	s.mu.Lock()
-	s.received = max(s.received, end)
-	s.mu.Unlock()
-	if reply {
-		s.poke()
-	}
-}
-
 func (s *standby) confirm(lsn uint64) {
 	s.mu.Lock()
 	moved := lsn > s.confirmed
 	s.confirmed = max(s.confirmed, lsn)
-	s.received = max(s.received, lsn)
 	s.mu.Unlock()
 	if moved {
 		s.poke()

@@ -189,7 +189,7 @@ func (s *snapshot) appendRow() error {
 	w.Null()
 	w.Null()
 	w.Null()
-	rec.Timestamp, rec.Order = s.copy.read, s.order
+	rec.Timestamp, rec.Order = s.copy.read.Load(), s.order
 	w.Commit()
 	s.rows++
 	s.total++

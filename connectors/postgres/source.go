@@ -468,6 +468,11 @@ func (t *source) slotInUse(ctx context.Context, cause error) error {
 }
 
 func (t *source) openStream(ctx context.Context) error {
+	if t.cfg.validation > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.cfg.validation)
+		defer cancel()
+	}
 	if t.meta == nil || t.meta.IsClosed() || t.meta.Ping(ctx) != nil {
 		if err := t.connectMeta(ctx); err != nil {
 			return err

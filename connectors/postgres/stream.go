@@ -577,7 +577,7 @@ func (s *stream) sequence(lsn uint64) []byte {
 
 // emit commits the record and notes the offset after it.
 func (s *stream) emit(rec *connectors.Record, lsn uint64, kind string, order connectors.Order) {
-	rec.Timestamp, rec.Order = s.wal.read, order
+	rec.Timestamp, rec.Order = s.wal.read.Load(), order
 	s.b.Commit()
 	s.pos = position{proc: lsn, kind: kind, commit: s.commit, lsn: lsn, txID: int64(s.tx.xid), micros: s.tx.micros}
 	s.mark, s.through, s.tx.inBatch = s.pos, order, true

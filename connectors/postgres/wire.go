@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -28,14 +29,15 @@ func (wouldBlock) Timeout() bool   { return true }
 func (wouldBlock) Temporary() bool { return true } // TLS goes on after it
 
 // wire reads protocol messages of a connection whose handshake pgconn has done, in place and in blocks, for replication and for COPY.
-// It belongs to one goroutine, but for interrupt.
+// It belongs to one goroutine, but for interrupt and silent.
 type wire struct {
 	conn   net.Conn
 	socket *socket
 	pid    uint32
 	buf    []byte
 	r, w   int
-	read   int64 // when bytes were read last, ns since 1970
+	read   atomic.Int64 // when bytes were read last, ns since 1970
+	since  atomic.Int64 // when the read that is waiting began, ns since 1970; 0: none waits
 }
 
 // dial connects; takeOver makes the connection the wire's own.
@@ -116,12 +118,16 @@ func (s *wire) fill(need int, wait bool) error {
 		copy(grown, s.buf[s.r:s.w])
 		s.r, s.w, s.buf = 0, s.w-s.r, grown
 	}
+	if wait {
+		s.since.Store(time.Now().UnixNano())
+	}
 	s.socket.nowait = !wait
 	n, err := s.conn.Read(s.buf[s.w:])
 	s.socket.nowait = false
+	s.since.Store(0)
 	if n > 0 {
 		s.w += n
-		s.read = time.Now().UnixNano()
+		s.read.Store(time.Now().UnixNano())
 		return nil
 	}
 	return err
@@ -131,6 +137,14 @@ func (s *wire) fill(need int, wait bool) error {
 func (s *wire) interrupt() { s.socket.interrupt() }
 
 func (s *wire) proceed() { s.socket.proceed() }
+
+// silent tells that nothing has come for d although somebody waits for it; not for want of a reader, which finds in the
+// socket what came meanwhile. Safe from any goroutine.
+func (s *wire) silent(d time.Duration) bool {
+	const settled = 50 * time.Millisecond
+	now, since := time.Now().UnixNano(), s.since.Load()
+	return since > 0 && now-since > int64(settled) && now-s.read.Load() > int64(d)
+}
 
 func serverError(body []byte) error {
 	var m pgproto3.ErrorResponse
