@@ -10,6 +10,7 @@ import (
 	"github.com/freshet-io/freshet/connectors/file"
 	"github.com/freshet-io/freshet/connectors/kafka"
 	"github.com/freshet-io/freshet/connectors/postgres"
+	"github.com/freshet-io/freshet/connectors/timescaledb"
 	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/converters/bytes"
 	"github.com/freshet-io/freshet/converters/json"
@@ -38,6 +39,7 @@ func (p *program) sinks() []connectors.SinkFactory {
 	return []connectors.SinkFactory{
 		&kafka.Factory{Converters: p.converters(), Pool: p.pool, Version: versionText()},
 		file.Sinks{Version: versionText(), Converters: p.converters()},
+		timescaledb.Factory{Version: versionText()},
 	}
 }
 
