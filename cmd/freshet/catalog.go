@@ -93,7 +93,7 @@ func (p *program) kafkaStore(ctx context.Context, worker connectors.Config, topi
 	if o.Session, err = p.pool.Open(ctx, config); err != nil {
 		return nil, err
 	}
-	o.Config, o.Topic, o.Logger = config, strings.TrimSpace(topic), slog.Default()
+	o.Config, o.Topic, o.Logger, o.Later = config, strings.TrimSpace(topic), slog.Default(), true
 	store, err := kafkastore.Open(ctx, o)
 	if err != nil {
 		o.Session.Close()

@@ -4,6 +4,7 @@ package kafkastore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sort"
@@ -22,6 +23,9 @@ type Options struct {
 	Replication int16             // of a new topic; -1: the broker's default
 	Settings    map[string]string // further settings of a new topic
 	Logger      *slog.Logger
+	// Later leaves reading to the first Load or Save. A transaction that a killed worker left open holds every reader up
+	// until it is fenced or times out, so whoever starts the tasks that fence must not read before.
+	Later bool
 }
 
 // Store is an offsets.Store over a compacted topic. Safe for concurrent use; it starts no goroutine of its own.
@@ -30,6 +34,7 @@ type Store struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex
+	read    bool
 	entries map[id]*entry
 }
 
@@ -45,7 +50,7 @@ type entry struct {
 	keys   [][]byte // the one read or written last is the last
 }
 
-// Open makes the topic if it is missing and reads it.
+// Open makes the topic if it is missing and reads it (but for Later).
 func Open(ctx context.Context, o Options) (*Store, error) {
 	l, err := kafkaclient.OpenLog(ctx, o.Session, o.Config, kafkaclient.LogOptions{
 		Topic: o.Topic, Partitions: o.Partitions, Replication: o.Replication, Settings: o.Settings,
@@ -56,6 +61,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{log: l, logger: o.Logger, entries: map[id]*entry{}}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Later {
+		return s, nil
 	}
 	if err := s.refresh(ctx); err != nil {
 		l.Close()
@@ -73,6 +81,7 @@ func (s *Store) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read offsets: %w", err)
 	}
+	s.read = true
 	return nil
 }
 
@@ -154,6 +163,11 @@ func (s *Store) Load(ctx context.Context, connector string, partitions ...offset
 func (s *Store) Save(ctx context.Context, connector string, entries []offsets.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.read {
+		if err := s.refresh(ctx); err != nil {
+			return err
+		}
+	}
 	ms, err := s.records(connector, entries)
 	if err != nil || len(ms) == 0 {
 		return err
@@ -172,6 +186,9 @@ func (s *Store) Save(ctx context.Context, connector string, entries []offsets.En
 func (s *Store) Records(connector string, entries []offsets.Entry) ([]kafkaclient.Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.read {
+		return nil, errors.New("make offset records: the stored ones were not read; call Load first")
+	}
 	return s.records(connector, entries)
 }
 
