@@ -145,6 +145,9 @@ func explain(err error) error {
 	case "23503":
 		return fmt.Errorf("write to table %s: foreign key %s is violated: %s; drop the constraint or make it DEFERRABLE: tables are written one after the other", table, server.ConstraintName, server.Detail)
 	case "23514":
+		if server.SchemaName == "_timescaledb_internal" {
+			return fmt.Errorf("write to a hypertable (chunk %s): an update without all values would move to another chunk, which TimescaleDB cannot do; run on the source: ALTER TABLE … REPLICA IDENTITY FULL", table)
+		}
 		return fmt.Errorf("write to table %s: check constraint %s is violated; relax it in the target, or leave the table out", table, server.ConstraintName)
 	case "23502":
 		return fmt.Errorf("write to table %s: column %s is NOT NULL in the target, but the source has NULL; run: ALTER TABLE … ALTER COLUMN %s DROP NOT NULL", table, server.ColumnName, quote(server.ColumnName))

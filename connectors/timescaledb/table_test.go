@@ -1,0 +1,386 @@
+package timescaledb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/schemas"
+	"github.com/freshet-io/freshet/testbed"
+)
+
+const partition = offsets.Partition(`{"server":"t"}`)
+
+// rig is a running sink into a database of its own.
+type rig struct {
+	testing.TB
+	server   *testbed.Postgres
+	database string
+	conn     *pgx.Conn
+	task     connectors.SinkTask
+	session  *session
+}
+
+// session is what the runtime lends to a sink.
+type session struct {
+	mu      sync.Mutex
+	next    connectors.BatchID
+	acked   map[connectors.BatchID]bool
+	failed  error
+	charged int
+}
+
+func newRig(t testing.TB, server *testbed.Postgres, more ...string) *rig {
+	t.Helper()
+	database := server.NewDatabase(t)
+	r := &rig{TB: t, server: server, database: database, conn: server.Connect(t, database), session: &session{acked: map[connectors.BatchID]bool{}}}
+	r.start(settings(server, database, more...))
+	return r
+}
+
+func (r *rig) start(c connectors.Config) {
+	r.Helper()
+	r.task = newTask(r.TB, c)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := r.task.Start(ctx, r.session); err != nil {
+		r.Fatalf("Start: %v", err)
+	}
+	task := r.task
+	r.Cleanup(func() { _ = task.Stop(context.Background()) })
+	if _, err := task.(connectors.OffsetKeeper).Progress(ctx); err != nil {
+		r.Fatalf("Progress: %v", err)
+	}
+}
+
+func (r *session) Ack(id connectors.BatchID) { r.mu.Lock(); defer r.mu.Unlock(); r.acked[id] = true }
+func (r *session) Fail(err error)            { r.mu.Lock(); defer r.mu.Unlock(); r.failed = err }
+func (r *session) Charge(n int)              { r.mu.Lock(); defer r.mu.Unlock(); r.charged += n }
+func (r *session) Reject(_ context.Context, _ *connectors.Batch, _ int, cause error) error {
+	return connectors.AsPermanent(cause)
+}
+
+func (r *session) number() connectors.BatchID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next++
+	return r.next
+}
+
+func (r *session) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
+}
+
+// put hands over a batch that fill makes.
+func (r *rig) put(fill func(w *connectors.Builder)) error {
+	id := r.session.number()
+	w := connectors.NewBuilder(partition, nil, nil)
+	fill(w)
+	b := w.Finish(offsets.Offset(fmt.Sprintf(`{"n":%d}`, id)), connectors.Order{Epoch: 1, Major: uint64(id), Minor: 1})
+	b.ID = id
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	err := r.task.Put(ctx, b)
+	if err != nil {
+		b.Release()
+	}
+	return err
+}
+
+func (r *rig) flush() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return r.task.Flush(ctx)
+}
+
+// write puts changes and makes them durable.
+func (r *rig) write(stream *connectors.Stream, list ...change) {
+	r.Helper()
+	if err := r.tryWrite(stream, list...); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *rig) tryWrite(stream *connectors.Stream, list ...change) error {
+	err := r.put(func(w *connectors.Builder) {
+		for _, c := range list {
+			c.add(w, stream)
+		}
+	})
+	if err == nil {
+		err = r.flush()
+	}
+	return err
+}
+
+// rows is a query's result, a line per row.
+func (r *rig) rows(sql string) string {
+	r.Helper()
+	rows, err := r.conn.Query(context.Background(), sql)
+	if err != nil {
+		r.Fatal(err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		r.Fatalf("%s: %v", sql, err)
+	}
+	return strings.Join(out, " | ")
+}
+
+func (r *rig) expect(sql, want string) {
+	r.Helper()
+	if got := r.rows(sql); got != want {
+		r.Errorf("%s:\n got %s\nwant %s", sql, got, want)
+	}
+}
+
+func (r *rig) refused(err error, texts ...string) {
+	r.Helper()
+	if err == nil {
+		r.Fatal("no error")
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			r.Errorf("error %q does not say %q", err, text)
+		}
+	}
+}
+
+// change is a record in a test: values by Go type, "?" in a string of its own is unavailable.
+type change struct {
+	op  connectors.Op
+	row []any
+}
+
+type unavailable struct{}
+
+func (c change) add(w *connectors.Builder, s *connectors.Stream) {
+	w.Begin(w.Stream(s), c.op)
+	if c.op != connectors.OpTruncate && len(s.Table.Key) > 0 {
+		w.Key()
+		for _, k := range s.Table.Key {
+			cell(w, c.row[k])
+		}
+	}
+	switch c.op {
+	case connectors.OpTruncate, connectors.OpDelete, connectors.OpTombstone:
+	default:
+		w.After()
+		for _, v := range c.row {
+			cell(w, v)
+		}
+	}
+	w.Commit()
+}
+
+func cell(w *connectors.Builder, v any) {
+	switch v := v.(type) {
+	case nil:
+		w.Null()
+	case unavailable:
+		w.Unavailable()
+	case int:
+		w.Int(int64(v))
+	case float64:
+		w.Float64(v)
+	case string:
+		w.String(v)
+	case time.Time:
+		w.Temporal(connectors.KindTimestampTZ, v.UnixMicro())
+	case []byte:
+		w.Text(connectors.KindDecimal, v)
+	default:
+		panic("cell: unknown type")
+	}
+}
+
+func insert(row ...any) change { return change{connectors.OpCreate, row} }
+func update(row ...any) change { return change{connectors.OpUpdate, row} }
+func remove(row ...any) change { return change{connectors.OpDelete, row} }
+
+func column(name string, typ schemas.Type, spelled string, optional bool) schemas.Column {
+	return schemas.Column{Name: name, Type: typ, TypeName: spelled, Length: -1, Scale: -1, Optional: optional}
+}
+
+// stream is a table with its first keys columns as key.
+func stream(name string, keys int, columns ...schemas.Column) *connectors.Stream {
+	s := &connectors.Stream{Topic: "t.public." + name, Table: &schemas.Table{Catalog: "db", Schema: "public", Name: name, Columns: columns}}
+	for i := range keys {
+		s.Table.Key = append(s.Table.Key, i)
+		s.KeyFields = append(s.KeyFields, connectors.Field{Name: columns[i].Name, Cell: i})
+	}
+	return s
+}
+
+func bets() *connectors.Stream {
+	return stream("bets", 1, column("id", schemas.TypeInt32, "integer", false), column("horse", schemas.TypeText, "text", true), column("stake", schemas.TypeInt32, "integer", true))
+}
+
+func TestFold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.Postgres(t), keyTruncate, "true")
+	s := bets()
+	all := "SELECT id || ' ' || coalesce(horse, '-') || ' ' || coalesce(stake::text, '-') FROM bets ORDER BY id"
+	r.write(s, insert(1, "a", 1), insert(2, "b", 2), update(1, "a2", nil), remove(2), insert(3, "c", 3), remove(3), insert(3, "c2", 4))
+	r.expect(all, "1 a2 - | 3 c2 4")
+	r.write(s, change{connectors.OpTombstone, []any{3}}, remove(3), insert(4, nil, 4))
+	r.expect(all, "1 a2 - | 4 - 4")
+	r.write(s, insert(5, "gone", 5), change{connectors.OpTruncate, nil}, insert(6, "f", 6))
+	r.expect(all, "6 f 6")
+
+	// Unavailable values never replace known ones: of the target, of the same transaction, in parts.
+	r.write(s, update(6, unavailable{}, 7))
+	r.expect(all, "6 f 7")
+	r.write(s, insert(7, "g", 1), update(7, unavailable{}, 2), update(6, unavailable{}, 8), update(6, "f2", unavailable{}), update(6, unavailable{}, 9))
+	r.expect(all, "6 f2 9 | 7 g 2")
+	r.write(s, update(6, unavailable{}, unavailable{}), update(7, "g2", unavailable{}))
+	r.expect(all, "6 f2 9 | 7 g2 2")
+	r.refused(r.tryWrite(s, insert(8, unavailable{}, 1)), `"public"."bets"`, "column horse", "REPLICA IDENTITY FULL")
+}
+
+func TestUnavailableWithoutRow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.Postgres(t))
+	r.write(bets(), insert(1, "a", 1))
+	r.refused(r.tryWrite(bets(), update(1, unavailable{}, 2), update(2, unavailable{}, 2)), `"public"."bets"`, "1 of 2", "REPLICA IDENTITY FULL")
+	r.expect("SELECT stake::text FROM bets", "1")
+}
+
+func TestEvolution(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.Postgres(t))
+	r.write(bets(), insert(1, "a", 1))
+	wide := bets()
+	wide.Table.Columns[0] = column("id", schemas.TypeInt64, "bigint", false)
+	wide.Table.Columns[2] = column("stake", schemas.TypeDecimal, "numeric(10,2)", true)
+	wide.Table.Columns[2].Length, wide.Table.Columns[2].Scale = 10, 2
+	wide.Table.Columns = append(wide.Table.Columns, column("odds", schemas.TypeFloat64, "double precision", false))
+	r.refused(r.tryWrite(wide, insert(2, "b", []byte("2.50"), 1.5)), "column stake", "integer", "numeric(10,2)", keyExclude)
+
+	r = newRig(t, bed.Postgres(t))
+	r.write(bets(), insert(1, "a", 1))
+	wide.Table.Columns[2] = column("stake", schemas.TypeInt64, "bigint", true)
+	r.write(wide, insert(1<<40, "b", 1<<40, 1.5), update(1, "a", 2, 2.5))
+	r.expect("SELECT id || ' ' || stake || ' ' || odds FROM bets ORDER BY id", "1 2 2.5 | 1099511627776 1099511627776 1.5")
+	r.write(bets(), update(1, "narrow", 3))
+	r.expect("SELECT id || ' ' || horse || ' ' || stake || ' ' || odds FROM bets WHERE id = 1", "1 narrow 3 2.5")
+}
+
+func TestValueThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	server := bed.Postgres(t)
+	for name, c := range map[string]struct {
+		ddl   string
+		row   change
+		texts []string
+	}{
+		"int":     {"stake smallint", insert(1, "a", 70000), []string{"column stake", "smallint", "out of the column's range"}},
+		"varchar": {"horse varchar(3), stake int", insert(1, "äöüß", 1), []string{"column horse", "longer than the column"}},
+		"zero":    {"horse text, stake int", insert(1, "a\x00b", 1), []string{"column horse", "zero byte"}},
+		"numeric": {"stake numeric(4,0)", insert(1, "a", 70000), []string{"column stake", "out of the column's range"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, server, keyEvolution, "none", keyExclude, map[bool]string{true: "horse", false: "none"}[!strings.Contains(c.ddl, "horse")])
+			r.server.Exec(t, r.database, "CREATE TABLE bets (id int PRIMARY KEY, "+c.ddl+")")
+			r.refused(r.tryWrite(bets(), insert(7, "ok", 1), c.row), append(c.texts, `"public"."bets"`)...)
+			r.expect("SELECT count(*)::text FROM bets", "0")
+			r.expect(`SELECT count(*)::text FROM freshet_offsets WHERE "offset" IS NOT NULL`, "0")
+		})
+	}
+}
+
+func TestConstraints(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.Postgres(t))
+	r.server.Exec(t, r.database, "CREATE TABLE bets (id int PRIMARY KEY, horse text UNIQUE, stake int CHECK (stake > 0))")
+	r.write(bets(), insert(1, "a", 1))
+	r.refused(r.tryWrite(bets(), insert(2, "a", 1)), "public.bets", "bets_horse_key", "(horse)=(a)")
+	if connectors.ClassOf(r.session.failure()) != connectors.Permanent {
+		t.Errorf("class %v, want permanent", connectors.ClassOf(r.session.failure()))
+	}
+}
+
+func TestTableWithoutKey(t *testing.T) {
+	t.Parallel()
+	keyless := stream("log", 0, column("line", schemas.TypeText, "text", true))
+	r := newRig(t, bed.Postgres(t))
+	r.refused(r.tryWrite(keyless, insert("x")), "table public.log has no key", "primary key", "message.key.columns", "insert.mode=insert")
+	r = newRig(t, bed.Postgres(t), keyInsert, "insert", keyKeyMode, "none", keyDelete, "false")
+	r.write(keyless, insert("x"), insert("x"), insert(nil))
+	r.expect("SELECT coalesce(line, '-') FROM log", "x | x | -")
+}
+
+func TestInsertAndUpdateModes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.Postgres(t), keyInsert, "insert")
+	r.write(bets(), insert(1, "a", 1), insert(2, "b", 2), remove(1), insert(1, "again", 3))
+	r.expect("SELECT id || horse FROM bets ORDER BY id", "1again | 2b")
+	r.write(bets(), remove(2), insert(2, "b2", 2))
+	r.expect("SELECT id || horse FROM bets ORDER BY id", "1again | 2b2")
+	r.refused(r.tryWrite(bets(), insert(1, "a", 1)), "bets_pkey")
+	r = newRig(t, bed.Postgres(t), keyInsert, "update")
+	r.server.Exec(t, r.database, "CREATE TABLE bets (id int PRIMARY KEY, horse text, stake int); INSERT INTO bets VALUES (1, 'a', 1)")
+	r.write(bets(), insert(1, "b", 2), insert(2, "c", 2))
+	r.expect("SELECT id || horse FROM bets", "1b")
+}
+
+func TestHypertable(t *testing.T) {
+	t.Parallel()
+	at := func(day int) time.Time { return time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC) }
+	ticks := stream("ticks", 1, column("id", schemas.TypeInt32, "integer", false), column("at", schemas.TypeTimestampTZ, "timestamp with time zone", false), column("price", schemas.TypeInt32, "integer", true))
+	r := newRig(t, bed.Timescale(t), keyTime, "at", keyChunk, "1 day")
+	r.write(ticks, insert(1, at(1), 1), insert(2, at(2), 2), insert(3, at(3), 3))
+	r.expect("SELECT hypertable_name || ' ' || num_chunks FROM timescaledb_information.hypertables", "ticks 3")
+	all := "SELECT id || ' ' || to_char(at, 'DD') || ' ' || price FROM ticks ORDER BY id, at"
+	r.write(ticks, update(1, at(5), 10), update(2, at(2), 20), remove(3))
+	r.expect(all, "1 05 10 | 2 02 20")
+	r.write(ticks, insert(4, at(1), 4), update(4, at(9), 5), update(1, at(5), unavailable{}), remove(2), insert(2, at(7), 7))
+	r.expect(all, "1 05 10 | 2 07 7 | 4 09 5")
+	r.refused(r.tryWrite(ticks, update(1, at(1), unavailable{})), "move to another chunk", "REPLICA IDENTITY FULL")
+}
+
+func TestHypertableRefusals(t *testing.T) {
+	t.Parallel()
+	ticks := stream("ticks", 1, column("id", schemas.TypeInt32, "integer", false), column("at", schemas.TypeTimestampTZ, "timestamp with time zone", true))
+	r := newRig(t, bed.Timescale(t), keyTime, "at")
+	r.refused(r.tryWrite(ticks, insert(1, time.Now())), "column at of table public.ticks", "may be NULL")
+	ticks.Table.Columns[1].Optional = false
+	r.server.Exec(t, r.database, "CREATE TABLE ticks (id int PRIMARY KEY, at timestamptz NOT NULL)")
+	r.refused(r.tryWrite(ticks, insert(1, time.Now())), "not a hypertable", "create_hypertable")
+	r = newRig(t, bed.Timescale(t))
+	r.server.Exec(t, r.database, "CREATE TABLE ticks (id int, at timestamptz NOT NULL); SELECT create_hypertable('ticks', 'at')")
+	r.refused(r.tryWrite(ticks, insert(1, time.Now())), "no primary key or unique index on (id, at)", "must contain the column")
+	plain := bed.Postgres(t)
+	values := Factory{}.Validate(t.Context(), settings(plain, plain.NewDatabase(t), keyTime, "at"))
+	if errors := connectors.Errors(values); len(errors) != 1 || !strings.Contains(errors[0], "TimescaleDB") {
+		t.Errorf("validation says %q, not that TimescaleDB is missing", errors)
+	}
+}
+
+func TestFencing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.Postgres(t))
+	r.write(bets(), insert(1, "a", 1))
+	first := r.task
+	r.start(settings(r.server, r.database))
+	r.write(bets(), insert(2, "b", 2))
+	second := r.task
+	r.task = first
+	err := r.tryWrite(bets(), insert(3, "zombie", 3))
+	if connectors.ClassOf(err) != connectors.Fenced {
+		t.Errorf("the zombie got %v, want a fenced error", err)
+	}
+	r.task = second
+	r.write(bets(), insert(4, "d", 4))
+	r.expect("SELECT id::text FROM bets ORDER BY id", "1 | 2 | 4")
+}
