@@ -63,6 +63,8 @@ bench: ## the hot paths' benchmarks; BENCH=regexp chooses
 faults: images ## the tests that kill workers and servers and cut connections, ROUNDS times
 	@$(GO) test -json -count=$(ROUNDS) -p 1 -timeout 1h -run '$(FAULTS)' ./... | $(GO) run ./testbed/summary
 
-clean: ## built files, and every container that tests left behind
+clean: ## built files, and the containers that killed test runs left behind
 	rm -rf bin
-	@if docker version >/dev/null 2>&1; then docker ps -aq --filter label=freshet.testbed | xargs -r docker rm -fv; fi
+	@if docker version >/dev/null 2>&1; then \
+	  docker ps -a --filter label=freshet.testbed --format '{{.ID}} {{.Label "freshet.testbed.owner"}}' | \
+	  while read -r id owner; do if [ ! -d "/proc/$${owner##*/}" ]; then docker rm -fv "$$id"; fi; done; fi
