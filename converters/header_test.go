@@ -21,9 +21,11 @@ func keyStream(t *testing.T, c connectors.Config) *connectors.Stream {
 		t.Fatal(err)
 	}
 	key := []connectors.Field{
-		{Name: "k_uuid", Schema: changes.Logical(schemas.String, changes.NameUUID, false)}, {Name: "k_text", Schema: changes.Plain(schemas.String, false)},
+		{Name: "k_uuid", Schema: changes.Logical(schemas.String, changes.NameUUID, false)},
+		{Name: "k_text", Schema: changes.Plain(schemas.String, false)},
 		modes.Decimal(6, 2, false), modes.Date(false), modes.ZonedTimestamp(6, false),
-		{Name: "k_bool", Schema: changes.Plain(schemas.Boolean, false)}, {Name: "k_enum", Schema: changes.EnumSchema([]string{"zen"}, false)},
+		{Name: "k_bool", Schema: changes.Plain(schemas.Boolean, false)},
+		{Name: "k_enum", Schema: changes.EnumSchema([]string{"zen"}, false)},
 	}
 	key[2].Name, key[3].Name, key[4].Name = "k_num", "k_date", "k_ts"
 	return changes.NewStream(changes.StreamSpec{

@@ -187,7 +187,7 @@ func (r *rig) quiet(d time.Duration) {
 	defer cancel()
 	for {
 		err := r.poll(ctx, true)
-		if errors.Is(err, context.DeadlineExceeded) || err == io.EOF {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

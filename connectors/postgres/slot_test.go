@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -156,7 +157,7 @@ func TestReconnectsAfterServerRestart(t *testing.T) {
 func TestSnapshotModes(t *testing.T) {
 	t.Parallel()
 	r := oneRow(t, connectors.Config{"snapshot.mode": "initial_only"})
-	if err := r.pollError(); err != io.EOF {
+	if err := r.pollError(); !errors.Is(err, io.EOF) {
 		t.Fatalf("after the snapshot: %v", err)
 	}
 	if s, _ := readSlot(t.Context(), r.sql, r.config["slot.name"]); s != nil {
@@ -164,7 +165,7 @@ func TestSnapshotModes(t *testing.T) {
 	}
 	r.stop()
 	r.start()
-	if err := r.pollError(); err != io.EOF {
+	if err := r.pollError(); !errors.Is(err, io.EOF) {
 		t.Fatalf("after a restart: %v", err)
 	}
 	always := oneRow(t, connectors.Config{"snapshot.mode": "always"})

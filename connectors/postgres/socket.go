@@ -109,7 +109,7 @@ func (s *socket) readMarked(p []byte) (int, error) {
 	}
 	s.marked = false
 	setLowWater(s.raw, 1)
-	if err == errWouldBlock {
+	if errors.Is(err, errWouldBlock) {
 		return s.Conn.Read(p)
 	}
 	return n, err

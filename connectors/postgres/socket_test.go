@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -85,7 +86,7 @@ func TestSocketReadNow(t *testing.T) {
 	s, far := pair(t)
 	buf := make([]byte, 10)
 	s.nowait = true
-	if n, err := s.Read(buf); n != 0 || err != errWouldBlock {
+	if n, err := s.Read(buf); n != 0 || !errors.Is(err, errWouldBlock) {
 		t.Fatalf("read from an empty socket: %d, %v", n, err)
 	}
 	if _, err := far.Write([]byte("abc")); err != nil {
@@ -93,7 +94,7 @@ func TestSocketReadNow(t *testing.T) {
 	}
 	for {
 		n, err := s.Read(buf)
-		if err == errWouldBlock {
+		if errors.Is(err, errWouldBlock) {
 			continue
 		}
 		if n != 3 || err != nil {
@@ -104,10 +105,10 @@ func TestSocketReadNow(t *testing.T) {
 	_ = far.Close()
 	for {
 		_, err := s.Read(buf)
-		if err == errWouldBlock {
+		if errors.Is(err, errWouldBlock) {
 			continue
 		}
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			t.Fatalf("read from a closed socket: %v", err)
 		}
 		break

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -109,7 +110,7 @@ func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 		if !s.pending {
 			wait := s.empty() || s.tx.open // the rest of the transaction is on its way
 			f, err := s.wal.next(wait)
-			if err == errWouldBlock {
+			if errors.Is(err, errWouldBlock) {
 				return s.finish(), nil
 			}
 			if err != nil {

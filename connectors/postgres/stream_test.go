@@ -19,7 +19,9 @@ func TestReplicaIdentities(t *testing.T) {
 		"CREATE TABLE i (id int, u int NOT NULL UNIQUE, v text)", "ALTER TABLE i REPLICA IDENTITY USING INDEX i_u_key",
 		"CREATE TABLE n (id int PRIMARY KEY, v text)", "ALTER TABLE n REPLICA IDENTITY NOTHING")
 	r.start()
-	r.poll(t.Context(), true)
+	if err := r.poll(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
 	big := strings.Repeat("0123456789", 1000)
 	for _, table := range []string{"d", "f"} {
 		r.exec("INSERT INTO "+table+" VALUES (1,'x','"+big+"')", "UPDATE "+table+" SET v = 'y'", "UPDATE "+table+" SET v = 'y'", "DELETE FROM "+table)
@@ -250,8 +252,11 @@ func TestOffsetMismatch(t *testing.T) {
 	r.stop()
 	newest := r.store[plain]
 	for _, c := range []struct{ strategy, sinks, problem string }{
-		{"no_validation", "", ""}, {"trust_slot", "", ""}, {"trust_greater_lsn", "", ""},
-		{"trust_offset", "", "no longer in the server's log"}, {"no_validation", "x", "no longer in the server's log"},
+		{"no_validation", "", ""},
+		{"trust_slot", "", ""},
+		{"trust_greater_lsn", "", ""},
+		{"trust_offset", "", "no longer in the server's log"},
+		{"no_validation", "x", "no longer in the server's log"},
 	} {
 		r.store[plain] = early
 		r.config["offset.mismatch.strategy"] = c.strategy

@@ -41,8 +41,10 @@ func words(s string) []string { return strings.Fields(s) }
 
 func connectionKeys() []connectors.Key {
 	return []connectors.Key{
-		{Name: keyURL, Type: connectors.TypeString, Required: true, Importance: "HIGH", Group: "Connection", Order: 1, Check: checkURL,
-			Doc: "jdbc:postgresql://host:port/database?parameter=value, or postgresql://…. Parameters: user, password, ssl, sslmode, sslrootcert, sslcert, sslkey, connectTimeout, ApplicationName, currentSchema, options."},
+		{
+			Name: keyURL, Type: connectors.TypeString, Required: true, Importance: "HIGH", Group: "Connection", Order: 1, Check: checkURL,
+			Doc: "jdbc:postgresql://host:port/database?parameter=value, or postgresql://…. Parameters: user, password, ssl, sslmode, sslrootcert, sslcert, sslkey, connectTimeout, ApplicationName, currentSchema, options.",
+		},
 		{Name: keyUser, Type: connectors.TypeString, Importance: "HIGH", Group: "Connection", Order: 2, Doc: "Role to connect as; the URL's user when not given."},
 		{Name: keyPassword, Type: connectors.TypePassword, Importance: "HIGH", Group: "Connection", Order: 3, Doc: "Password of connection.username."},
 		{Name: "connection.provider", Type: connectors.TypeClass, Importance: "LOW", Group: "Connection", Order: 4, Unsupported: "classes of the JVM", Doc: "Class that makes connections."},
@@ -59,22 +61,30 @@ func connectionKeys() []connectors.Key {
 
 func writeKeys() []connectors.Key {
 	return []connectors.Key{
-		{Name: keyMode, Type: connectors.TypeString, Default: "mirror", HasDefault: true, Importance: "HIGH", Group: "Writes", Order: 1, Recommended: words("mirror reference append"), Closed: true, Check: checkMode,
-			Doc: "Which defaults apply: mirror keeps the target equal to the source's rows (upsert, deletes, tables made and extended); reference has those of Debezium's JDBC sink."},
-		{Name: keyInsert, Type: connectors.TypeString, Importance: "HIGH", Group: "Writes", Order: 2, Recommended: words("insert upsert update"), Closed: true,
-			Doc: "insert: INSERT; upsert: INSERT or UPDATE by key; update: UPDATE by key, rows that are not there are left out. Default upsert, insert in mode reference."},
+		{
+			Name: keyMode, Type: connectors.TypeString, Default: "mirror", HasDefault: true, Importance: "HIGH", Group: "Writes", Order: 1, Recommended: words("mirror reference append"), Closed: true, Check: checkMode,
+			Doc: "Which defaults apply: mirror keeps the target equal to the source's rows (upsert, deletes, tables made and extended); reference has those of Debezium's JDBC sink.",
+		},
+		{
+			Name: keyInsert, Type: connectors.TypeString, Importance: "HIGH", Group: "Writes", Order: 2, Recommended: words("insert upsert update"), Closed: true,
+			Doc: "insert: INSERT; upsert: INSERT or UPDATE by key; update: UPDATE by key, rows that are not there are left out. Default upsert, insert in mode reference.",
+		},
 		{Name: keyDelete, Type: connectors.TypeBoolean, Importance: "HIGH", Group: "Writes", Order: 3, Doc: "Delete rows that the source deletes; needs primary.key.mode=record_key. Default true, false in mode reference."},
 		{Name: keyTruncate, Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Writes", Order: 4, Doc: "Truncate the table when the source truncates its table (the source leaves truncates out by default: skipped.operations)."},
-		{Name: keyKeyMode, Type: connectors.TypeString, Importance: "HIGH", Group: "Writes", Order: 5, Recommended: words("none kafka record_key record_header record_value"), Closed: true, Check: checkKeyMode,
-			Doc: "Where the columns of the primary key come from: none, record_key or record_value. Default record_key, none in mode reference."},
+		{
+			Name: keyKeyMode, Type: connectors.TypeString, Importance: "HIGH", Group: "Writes", Order: 5, Recommended: words("none kafka record_key record_header record_value"), Closed: true, Check: checkKeyMode,
+			Doc: "Where the columns of the primary key come from: none, record_key or record_value. Default record_key, none in mode reference.",
+		},
 		{Name: keyKeyFields, Type: connectors.TypeList, Importance: "LOW", Group: "Writes", Order: 6, Doc: "Which fields of the record key (or value) are the primary key; all when not given."},
 		{Name: keyBatch, Type: connectors.TypeInt, Importance: "LOW", Group: "Writes", Order: 7, Check: checkPositive, Doc: "Most rows in one transaction. Not given: what has piled up while the one before was written, up to batch.max.bytes."},
 		{Name: keyBytes, Type: connectors.TypeInt, Default: "8388608", HasDefault: true, Importance: "LOW", Group: "Writes", Order: 8, Check: checkPositive, Doc: "Most encoded bytes in one transaction; one batch above it passes alone."},
 		{Name: "use.reduction.buffer", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW", Group: "Writes", Order: 9, Doc: "Has no effect here: changes of one key within a transaction are always reduced to the last."},
 		{Name: "flush.max.retries", Type: connectors.TypeInt, Default: "5", HasDefault: true, Importance: "LOW", Group: "Writes", Order: 10, Doc: "Has no effect here: a transaction that can succeed later is tried again for ever."},
 		{Name: "flush.retry.delay.ms", Type: connectors.TypeLong, Default: "1000", HasDefault: true, Importance: "LOW", Group: "Writes", Order: 11, Check: checkPositive, Doc: "Longest pause between two attempts."},
-		{Name: keyOffsets, Type: connectors.TypeString, Default: "freshet_offsets", HasDefault: true, Importance: "LOW", Group: "Writes", Order: 12, Check: checkTableName,
-			Doc: "Table in the target database that holds the connector's positions, written in the data's transactions."},
+		{
+			Name: keyOffsets, Type: connectors.TypeString, Default: "freshet_offsets", HasDefault: true, Importance: "LOW", Group: "Writes", Order: 12, Check: checkTableName,
+			Doc: "Table in the target database that holds the connector's positions, written in the data's transactions.",
+		},
 	}
 }
 

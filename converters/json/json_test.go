@@ -25,8 +25,11 @@ func betsStream(t testing.TB) *connectors.Stream {
 	id.WhenNull = changes.Zero(id.Schema)
 	return changes.NewStream(changes.StreamSpec{
 		Table: &schemas.Table{Catalog: "pmu", Schema: "public", Name: "bets", Key: []int{0}, Columns: []schemas.Column{
-			{Name: "id", Type: schemas.TypeInt32}, {Name: "stake", Type: schemas.TypeDecimal}, {Name: "odds", Type: schemas.TypeFloat64},
-			{Name: "at", Type: schemas.TypeTimestampTZ}, {Name: "tag", Type: schemas.TypeBytes},
+			{Name: "id", Type: schemas.TypeInt32},
+			{Name: "stake", Type: schemas.TypeDecimal},
+			{Name: "odds", Type: schemas.TypeFloat64},
+			{Name: "at", Type: schemas.TypeTimestampTZ},
+			{Name: "tag", Type: schemas.TypeBytes},
 		}},
 		Fields: []connectors.Field{
 			id, modes.Decimal(10, 2, true), {Schema: changes.Plain(schemas.Float64, true)}, modes.ZonedTimestamp(6, true), modes.Binary(true),
@@ -243,8 +246,14 @@ func benchmarkRow(b *testing.B) (*connectors.Stream, *connectors.Batch) {
 	s := changes.NewStream(changes.StreamSpec{
 		Table: table, Key: []connectors.Field{id}, Source: pgSource("bench", "public", "bets"), Naming: naming,
 		Fields: []connectors.Field{
-			id, {Schema: changes.Plain(schemas.Int32, false)}, {Schema: changes.Plain(schemas.Int32, true)}, modes.Decimal(12, 2, false),
-			{Schema: changes.Plain(schemas.Float64, true)}, text, modes.Timestamp(6, false), {Schema: changes.Plain(schemas.Boolean, false)}, text, text,
+			id,
+			{Schema: changes.Plain(schemas.Int32, false)},
+			{Schema: changes.Plain(schemas.Int32, true)},
+			modes.Decimal(12, 2, false),
+			{Schema: changes.Plain(schemas.Float64, true)},
+			text, modes.Timestamp(6, false),
+			{Schema: changes.Plain(schemas.Boolean, false)},
+			text, text,
 		},
 	})
 	w := connectors.NewBuilder("{}", nil, nil)

@@ -10,8 +10,10 @@ import (
 
 func TestToString(t *testing.T) {
 	row := &schemas.Schema{Kind: schemas.Struct, Fields: []schemas.Field{
-		{Name: "Id_Nr", Schema: changes.Plain(schemas.Int32, false)}, {Name: "t", Schema: changes.Plain(schemas.String, true)},
-		{Name: "n", Schema: changes.DecimalSchema(6, 2, true)}, {Name: "d", Schema: changes.Logical(schemas.Int32, changes.NameConnectDate, true)},
+		{Name: "Id_Nr", Schema: changes.Plain(schemas.Int32, false)},
+		{Name: "t", Schema: changes.Plain(schemas.String, true)},
+		{Name: "n", Schema: changes.DecimalSchema(6, 2, true)},
+		{Name: "d", Schema: changes.Logical(schemas.Int32, changes.NameConnectDate, true)},
 	}}
 	for _, test := range []struct {
 		schema *schemas.Schema

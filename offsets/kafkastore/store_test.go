@@ -28,7 +28,7 @@ func open(t *testing.T, cluster *kfake.Cluster, topic string) (*Store, error) {
 	t.Cleanup(session.Close)
 	s, err := Open(limit(t), Options{Session: session, Config: cfg, Topic: topic, Partitions: 3, Replication: 1})
 	if err == nil {
-		t.Cleanup(func() { s.Close() })
+		t.Cleanup(func() { _ = s.Close() })
 	}
 	return s, err
 }
