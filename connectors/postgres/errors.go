@@ -35,6 +35,8 @@ func remedy(state string, cfg *config) (hint string, permanent bool) {
 		return fmt.Sprintf("check that user %s may log in and has the REPLICATION attribute, and that pg_hba.conf allows it", cfg.user), true
 	case "28P01":
 		return fmt.Sprintf("check database.password of user %s", cfg.user), true
+	case "25006":
+		return "the server is a standby, where nothing can be created: make the publication on the primary and set publication.autocreate.mode=disabled", true
 	case "3D000":
 		return fmt.Sprintf("check database.dbname: %s", cfg.database), true
 	case "42501":

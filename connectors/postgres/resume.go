@@ -74,6 +74,7 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 		p, r = position{lsn: slot.confirmed, txID: p.txID, micros: p.micros}, resume{}
 	}
 	t.beginStream(p, r)
+	t.confirm(p.confirmable()) // it is durable: it was stored
 	return nil
 }
 

@@ -146,6 +146,9 @@ func (t *source) stored(ctx context.Context) (*position, identity, error) {
 				return nil, identity{}, connectors.AsPermanent(err)
 			}
 			p, plain = &parsed, e.Offset
+			if strings.Contains(string(e.Offset), `"incremental_snapshot_collections"`) {
+				t.log.Warn("the stored offset tells of an incremental snapshot that was under way; it is not continued", "offset", string(e.Offset))
+			}
 		case e.Partition == t.state:
 			if id, err = parseIdentity(e.Offset); err != nil {
 				return nil, identity{}, connectors.AsPermanent(err)
@@ -241,13 +244,12 @@ func (t *source) beginStream(p position, r resume) {
 	}
 	s.begin(p, r)
 	t.stream = s
-	t.confirm(p.confirmable())
 }
 
 // Poll implements connectors.SourceTask.
 func (t *source) Poll(ctx context.Context) (*connectors.Batch, error) {
 	b, err := t.poll(ctx)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -389,6 +391,7 @@ func (t *source) openStream(ctx context.Context) error {
 	s.attach(w)
 	t.mu.Lock()
 	t.wal = w
+	t.confirmed = max(t.confirmed, slot.confirmed) // some servers let a slot be moved back
 	w.confirm(t.confirmed)
 	t.mu.Unlock()
 	t.log.Info("streaming", "slot", t.cfg.slot, "publication", t.cfg.publication, "from", pglogrepl.LSN(s.startLSN()).String(), "pid", w.pid)

@@ -17,6 +17,7 @@ import (
 const (
 	readBuffer    = 256 << 10
 	maxIdleBuffer = 1 << 20
+	maxMessage    = 1<<30 + 1<<16 // the server's own bound is 1 GiB
 )
 
 // errWouldBlock is returned by reads that were asked not to wait.
@@ -85,7 +86,7 @@ func (s *wire) message(wait bool) (byte, []byte, error) {
 		need := 5
 		if have >= 5 {
 			size := int(binary.BigEndian.Uint32(s.buf[s.r+1:]))
-			if size < 4 {
+			if size < 4 || size > maxMessage {
 				return 0, nil, fmt.Errorf("read from the server: message with length %d", size)
 			}
 			need = 1 + size
