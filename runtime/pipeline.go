@@ -109,13 +109,14 @@ func (p *pipeline) findSinks(w *Worker, c connectors.Config, values []connectors
 }
 
 // sinkConfig is what a sink sees: the keys of its own definition and those of the framework that sinks read. The default
-// sink also takes its own keys from the worker, as Connect's producers do (bootstrap.servers, security.protocol, …).
+// sink also takes its own keys from the worker, as Connect's producers do (bootstrap.servers, security.protocol, …). What
+// belongs to a family, such as a converter with its settings, is whole in one of the two: the sink chooses.
 func (w *Worker) sinkConfig(f connectors.SinkFactory, c connectors.Config) connectors.Config {
 	d := f.Describe()
 	out := connectors.Config{}
 	if answers(d, defaultSink) {
 		for name, v := range w.options.Config {
-			if k := d.Config.Find(name); k != nil && !k.Prefix {
+			if k := d.Config.Find(name); k != nil && !k.Prefix && !passed(name) {
 				out[name] = v
 			}
 		}
