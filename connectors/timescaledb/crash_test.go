@@ -98,7 +98,10 @@ func (c *cutter) requests(client, server net.Conn, hold *atomic.Bool, answered <
 }
 
 func (c *cutter) answers(client, server net.Conn, hold *atomic.Bool, answered chan<- struct{}) {
-	defer func() { answered <- struct{}{} }()
+	defer func() {
+		answered <- struct{}{}
+		_, _ = client.Close(), server.Close()
+	}()
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := server.Read(buf)
