@@ -135,17 +135,21 @@ func slotCreationError(name string, err error) error {
 	return fmt.Errorf("create replication slot %s%s: %w", name, hint, err)
 }
 
-// dropSlot drops the slot; one that is gone is no error.
+// dropSlot drops the slot; one that is gone is no error. A walsender that was just disconnected may hold it for a moment more.
 func dropSlot(ctx context.Context, db querier, name string) error {
-	rows, err := db.Query(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", name)
-	if err == nil {
-		rows.Close()
-		err = rows.Err()
+	for left := stopPatience; ; left -= firstPause {
+		rows, err := db.Query(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", name)
+		if err == nil {
+			rows.Close()
+			err = rows.Err()
+		}
+		if err == nil {
+			return nil
+		}
+		if sqlState(err) != "55006" || left <= 0 || wait(ctx, firstPause) != nil {
+			return fmt.Errorf("drop replication slot %s: %w", name, err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("drop replication slot %s: %w", name, err)
-	}
-	return nil
 }
 
 // server is what IDENTIFY_SYSTEM and TIMELINE_HISTORY tell.

@@ -128,6 +128,7 @@ func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 		}
 		s.pending = false
 		if err := s.handle(ctx); err != nil {
+			s.pending = s.msg.kind == msgRelation // the catalog could not be asked: the message is needed again
 			return nil, err
 		}
 		if !s.tx.open && s.due() {
