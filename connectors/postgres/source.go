@@ -466,10 +466,20 @@ func (t *source) Stop(ctx context.Context) error {
 	}
 	var err error
 	if t.cfg.slotDrop && t.meta != nil {
-		err = dropSlot(ctx, t.meta, t.cfg.slot)
+		err = t.dropSlot(ctx)
 	}
 	t.closeMeta()
 	return err
+}
+
+// dropSlot is slot.drop.on.stop. The connection may have been lost with the call that the stop interrupted.
+func (t *source) dropSlot(ctx context.Context) error {
+	if t.meta.IsClosed() {
+		if err := t.connectMeta(ctx); err != nil {
+			return fmt.Errorf("drop replication slot %s: %w", t.cfg.slot, err)
+		}
+	}
+	return dropSlot(ctx, t.meta, t.cfg.slot)
 }
 
 // startHeartbeat starts the heartbeat's query, when there is one.
