@@ -205,3 +205,19 @@ func TestUnfinishedSnapshotStartsAgain(t *testing.T) {
 	r.exec("INSERT INTO a VALUES (20002, 'stream')")
 	r.until(20001)
 }
+
+// TestAnotherServer points a connector with an offset at a server on which its positions mean something else.
+func TestAnotherServer(t *testing.T) {
+	t.Parallel()
+	r := oneRow(t, nil)
+	r.stop()
+	pg := testbed.StartPostgres(t)
+	other := rigOn(t, pg, pg.NewDatabase(t), nil)
+	other.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a VALUES (1,'x')", "SELECT pg_create_logical_replication_slot('"+other.config["slot.name"]+"', 'pgoutput')")
+	other.store = r.store
+	permanent(t, other.tryStart(), "belongs to the database system", "take a new snapshot")
+	other.stop()
+	other.config["snapshot.mode"] = "when_needed"
+	other.start()
+	other.until(1)
+}
