@@ -1,6 +1,6 @@
 // Package timescaledb writes changes to tables of PostgreSQL and TimescaleDB, exactly once: rows and position are in the same
 // transaction. A batch is encoded into PostgreSQL's binary COPY format as it is taken; one goroutine per task, "writer", writes
-// what has piled up: COPY into a temporary table, DELETE, INSERT … ON CONFLICT, position, COMMIT.
+// what has piled up: position, COPY into a temporary table, DELETE, INSERT … ON CONFLICT, COMMIT.
 package timescaledb
 
 import (

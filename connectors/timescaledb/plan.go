@@ -28,6 +28,7 @@ type plan struct {
 	remove   string
 	insert   string
 	truncate string
+	empty    string
 	copy     string
 }
 
@@ -49,6 +50,10 @@ const (
 	opRewrite  = 2 // remove other rows of this key first
 	opPatterns = 3
 )
+
+// ownRows are the staged rows of this transaction. Those of earlier ones stay for a while: emptying a table that has a TOAST table
+// costs more than writing some rows, and ON COMMIT DELETE ROWS would empty every table at each commit.
+const ownRows = "s.xmin = (SELECT pg_current_xact_id()::xid)"
 
 // newPlan resolves each column of w against the target as it is.
 func newPlan(cfg *config, w *wanted, t *target, staging string) (*plan, error) {
@@ -126,11 +131,12 @@ func (p *plan) writeSQL(conflict []string, t *target) {
 			updates = append(updates, c.quoted+" = EXCLUDED."+c.quoted)
 		}
 	}
-	p.create = "CREATE TEMP TABLE " + strings.TrimPrefix(p.staging, "pg_temp.") + " (" + strings.Join(staged, ", ") + ") ON COMMIT DELETE ROWS"
+	p.create = "CREATE TEMP TABLE " + strings.TrimPrefix(p.staging, "pg_temp.") + " (" + strings.Join(staged, ", ") + ")"
+	p.empty = "TRUNCATE TABLE " + p.staging
 	p.copy = "COPY " + p.staging + " FROM STDIN (FORMAT binary)"
 	p.truncate = "TRUNCATE TABLE " + p.target
 	p.insert = "INSERT INTO " + p.target + " (" + strings.Join(names, ", ") + ") OVERRIDING SYSTEM VALUE SELECT " + strings.Join(values, ", ") +
-		" FROM " + p.staging + " s WHERE s.op IN (1, 2)"
+		" FROM " + p.staging + " s WHERE s.op IN (1, 2) AND " + ownRows
 	if p.mode == "upsert" {
 		p.insert += " ON CONFLICT (" + quoteList(conflict) + ") DO "
 		if len(updates) == 0 {
@@ -139,7 +145,7 @@ func (p *plan) writeSQL(conflict []string, t *target) {
 			p.insert += "UPDATE SET " + strings.Join(updates, ", ")
 		}
 	}
-	p.remove = "DELETE FROM " + p.target + " t USING " + p.staging + " s WHERE s.op IN (0, 2) AND " + p.match()
+	p.remove = "DELETE FROM " + p.target + " t USING " + p.staging + " s WHERE s.op IN (0, 2) AND " + ownRows + " AND " + p.match()
 	if p.moving {
 		var moved []string
 		for _, c := range p.columns[p.keys:] {
@@ -171,7 +177,7 @@ func (p *plan) update(op int, missing []bool) string {
 	if len(sets) == 0 { // it still has to be there
 		sets = append(sets, p.columns[0].quoted+" = t."+p.columns[0].quoted)
 	}
-	return fmt.Sprintf("UPDATE %s t SET %s FROM %s s WHERE s.op = %d AND %s", p.target, strings.Join(sets, ", "), p.staging, op, p.match())
+	return fmt.Sprintf("UPDATE %s t SET %s FROM %s s WHERE s.op = %d AND %s AND %s", p.target, strings.Join(sets, ", "), p.staging, op, ownRows, p.match())
 }
 
 // fits tells whether the plan is also right for this stream: same table, same key.

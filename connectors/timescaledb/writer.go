@@ -24,8 +24,8 @@ type writer struct {
 	sink   *sink
 	ctx    context.Context // of the goroutine
 	cancel context.CancelFunc
-	conn   *pgx.Conn // nil: lost
-	staged map[*plan]bool
+	conn   *pgx.Conn     // nil: lost
+	staged map[*plan]int // bytes in the staging tables that the session has
 	spare  *block
 	flush  int64 // number of the newest transaction
 
@@ -44,11 +44,12 @@ type call struct {
 const (
 	chunkSize  = 64 << 10 // of a CopyData message
 	maxStaging = 200      // temporary tables of a session
+	maxStaged  = 1 << 20  // bytes that are left in one of them
 )
 
 func newWriter(s *sink, conn *pgx.Conn) *writer {
 	w := &writer{
-		sink: s, conn: conn, staged: map[*plan]bool{}, spare: &block{},
+		sink: s, conn: conn, staged: map[*plan]int{}, spare: &block{},
 		work: make(chan struct{}, 1), moved: make(chan struct{}, 1), calls: make(chan call), ended: make(chan struct{}),
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -274,7 +275,7 @@ func (w *writer) transact(blk *block, unknown *bool) error {
 func (w *writer) stageTables(blk *block) error {
 	var ddl []string
 	for _, s := range blk.sections {
-		if s.live > 0 && !w.staged[s.plan] {
+		if _, there := w.staged[s.plan]; s.live > 0 && !there {
 			ddl = append(ddl, s.plan.create)
 		}
 	}
@@ -297,7 +298,7 @@ func (w *writer) stageTables(blk *block) error {
 	}
 	for _, s := range blk.sections {
 		if s.live > 0 {
-			w.staged[s.plan] = true
+			w.staged[s.plan] += 0
 		}
 	}
 	return nil
@@ -326,6 +327,11 @@ func (w *writer) statements(blk *block) (string, []step) {
 		if s.live == 0 {
 			continue
 		}
+		if w.staged[s.plan] > maxStaged {
+			add(s.plan.empty, free)
+			w.staged[s.plan] = 0
+		}
+		w.staged[s.plan] += len(s.data)
 		add(s.plan.copy, step{rows: s.live, section: s})
 		if s.counts[opDelete]+s.counts[opRewrite] > 0 {
 			add(s.plan.remove, free)
