@@ -365,6 +365,9 @@ func (t *instance) deliver(b *connectors.Batch) error {
 			b.Release()
 			return connectors.AsPermanent(err)
 		}
+		if _, all := s.skips(b); all {
+			e.Offset = "" // it is further: its position stays
+		}
 		s.tracker.Add(uint64(b.ID), e, 1)
 	}
 	t.tracker.Add(uint64(b.ID), offsets.Entry{Partition: b.Source, Offset: b.Offset}, len(t.sinks), b.Extra...)

@@ -117,9 +117,11 @@ func (t *instance) resumeLowest(ctx context.Context, p []offsets.Partition) ([]o
 	}
 	var out []offsets.Entry
 	for _, x := range partitions {
-		o, err := t.lowest(x, plain, kept)
-		if err != nil {
-			return nil, err
+		o := plain[x]
+		if !connectors.OwnPartition(x) { // those are stored together with the plain position
+			if o, err = t.lowest(x, plain, kept); err != nil {
+				return nil, err
+			}
 		}
 		if o != "" {
 			out = append(out, offsets.Entry{Partition: x, Offset: o})
@@ -167,6 +169,7 @@ func appendNew(list []offsets.Partition, p offsets.Partition) []offsets.Partitio
 func (t *instance) lowest(p offsets.Partition, plain map[offsets.Partition]offsets.Offset, kept []map[offsets.Partition]connectors.Progress) (offsets.Offset, error) {
 	var lowest *connectors.Progress
 	var missing *sinkRun
+	tied := false
 	for i, s := range t.sinks {
 		at, ok := connectors.Progress{}, false
 		if s.keeper != nil {
@@ -190,13 +193,17 @@ func (t *instance) lowest(p offsets.Partition, plain map[offsets.Partition]offse
 		s.mu.Lock()
 		s.has[p] = at.Through
 		s.mu.Unlock()
-		if lowest == nil || at.Through.Compare(lowest.Through) < 0 {
-			lowest = &at
+		switch {
+		case lowest == nil || at.Through.Compare(lowest.Through) < 0:
+			lowest, tied = &at, false
+		case at.Through == lowest.Through && at.Offset != lowest.Offset:
+			tied = true
 		}
 	}
 	switch {
-	case missing == nil && lowest.Through == (connectors.Order{}) && plain[p] != "":
-		return plain[p], nil // a source without orders: only the plain record tells which is the lowest
+	case missing == nil && tied:
+		// A snapshot, or a source without orders: only the plain record tells which is the lowest. None: begin again.
+		return plain[p], nil
 	case missing == nil:
 		return lowest.Offset, nil
 	case plain[p] == "":
