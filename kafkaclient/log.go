@@ -62,16 +62,30 @@ func OpenLog(ctx context.Context, s *Session, cfg *Config, o LogOptions) (*Log, 
 			return nil, err
 		}
 	}
-	pc := cfg.Producer
-	pc.TransactionalID = ""
-	if l.producer, err = NewProducer(ctx, s, pc, ProducerOptions{}); err != nil {
-		return nil, err
-	}
-	if l.handle, err = l.producer.Topic(ctx, o.Topic); err != nil {
-		l.producer.Close()
+	if err := l.connect(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+// connect makes the producer, or another one in the place of one that has given up.
+func (l *Log) connect(ctx context.Context) error {
+	pc := l.cfg.Producer
+	pc.TransactionalID = ""
+	p, err := NewProducer(ctx, l.session, pc, ProducerOptions{})
+	if err != nil {
+		return err
+	}
+	handle, err := p.Topic(ctx, l.topic)
+	if err != nil {
+		p.Close()
+		return err
+	}
+	if l.producer != nil {
+		l.producer.Close()
+	}
+	l.producer, l.handle = p, handle
+	return nil
 }
 
 // checkCompacted refuses a topic whose old records would be deleted by age (as Connect's TopicAdmin does).
@@ -103,6 +117,11 @@ func (l *Log) Append(ctx context.Context, key, value []byte) error {
 // AppendAll writes records together and returns when all are acknowledged. One caller at a time. After an error some of
 // them may be written.
 func (l *Log) AppendAll(ctx context.Context, ms []Message) error {
+	if err := l.producer.Err(); err != nil && !errors.Is(err, ErrClosed) {
+		if err := l.connect(ctx); err != nil {
+			return fmt.Errorf("append to topic %s: %w", l.topic, err)
+		}
+	}
 	now := time.Now().UnixMilli()
 	for _, m := range ms {
 		r := Record{Key: m.Key, Value: m.Value, Headers: m.Headers, Timestamp: now}

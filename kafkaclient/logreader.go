@@ -1,9 +1,11 @@
 package kafkaclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -115,7 +117,9 @@ func (r *logReader) fetch(ctx context.Context, id int32, at, end int64) (int64, 
 func (r *logReader) records(id int32, at, end int64, block *sarama.FetchResponseBlock) (next int64, partial bool, err error) {
 	next = at
 	aborted := map[int64]bool{} // producer ids whose records are of an aborted transaction
-	pending := block.AbortedTransactions
+	pending := slices.SortedFunc(slices.Values(block.AbortedTransactions), func(a, b *sarama.AbortedTransaction) int {
+		return cmp.Compare(a.FirstOffset, b.FirstOffset) // brokers list them by their ends
+	})
 	for _, set := range block.RecordsSet {
 		b := set.RecordBatch
 		if b == nil {
