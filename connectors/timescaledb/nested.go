@@ -70,7 +70,7 @@ func (e *encoder) items(dst []byte, b *connectors.Batch, c connectors.Cell, dims
 		case item.Kind == connectors.KindNull:
 			dst = append(dst, 0xff, 0xff, 0xff, 0xff)
 		case item.Missing():
-			p = problemMissing
+			p = problemKind
 		default:
 			dst, p = e.elem.append(dst, b, item)
 		}

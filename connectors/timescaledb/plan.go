@@ -246,5 +246,8 @@ func (p *plan) append(dst []byte, b *connectors.Batch, r *changes.Row, missing [
 // explain makes an operator's error of a failure (I10).
 func (p *plan) explain(f failure) error {
 	c := &p.columns[f.column]
+	if f.problem == problemMissing {
+		return fmt.Errorf("write to table %s: the source did not send key column %s, by which the row is found; run on the source: ALTER TABLE %s REPLICA IDENTITY FULL", p.target, c.name, p.id)
+	}
 	return fmt.Errorf("write to table %s: column %s (%s): %s; alter the column, or leave it out with %s", p.target, c.name, c.spelled, f.problem, keyExclude)
 }

@@ -36,8 +36,8 @@ func newTask(t testing.TB, c connectors.Config) connectors.SinkTask {
 	return task
 }
 
+// Not parallel: it looks for goroutines that are left behind.
 func TestConformance(t *testing.T) {
-	t.Parallel()
 	server := bed.Postgres(t)
 	for name, more := range map[string][]string{
 		"upsert":   nil,
