@@ -3,6 +3,7 @@ package postgres
 import (
 	"net"
 	"testing"
+	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2/client"
 
@@ -42,7 +43,7 @@ func TestNetworkFaults(t *testing.T) {
 	r.exec("INSERT INTO a VALUES (4,'silent')")
 	first := r.task.wal
 	r.eventually("the silent connection is given up", func() bool {
-		r.quiet(firstPause)
+		r.quiet(time.Second)
 		return r.task.wal != first
 	})
 	if err := proxy.RemoveToxic(silence.Name); err != nil {
