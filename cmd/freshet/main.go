@@ -58,7 +58,7 @@ func run(args []string) int {
 
 func watchSignals(signals <-chan os.Signal, stop func()) {
 	s := <-signals
-	slog.Debug("stopping, a second signal ends at once", "signal", s)
+	slog.Info("stopping gracefully; a second signal ends the program at once", "signal", s.String())
 	stop()
 	<-signals
 	os.Exit(exitFailed)

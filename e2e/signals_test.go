@@ -1,0 +1,54 @@
+package e2e
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/freshet-io/freshet/testbed"
+)
+
+// With a dead broker a graceful stop cannot make durable what is on its way: the first signal gives up after the grace
+// period, the second one ends the program at once. Neither loses anything.
+func TestSignals(t *testing.T) {
+	t.Parallel()
+	pg, kafka := bed.Postgres(t), testbed.StartKafka(t)
+	database := pg.NewDatabase(t)
+	pg.Exec(t, database, betsTable)
+	dir := t.TempDir()
+	c := source(t, pg, database, "bets", nil)
+	topic := c["topic.prefix"] + ".public.bets"
+	args := []string{
+		"run", writeConnector(t, dir, c), "-c",
+		write(t, dir, "w.properties", "bootstrap.servers="+kafka.Bootstrap()+"\ntask.shutdown.graceful.timeout.ms=3000\n"),
+	}
+	p := start(t, dir, args...)
+	kafka.WaitRecords(t, 2, deadline, topic)
+	p.says("msg=streaming")
+	kafka.Kill(t)
+	pg.Exec(t, database, "INSERT INTO bets VALUES (3, 'Late', 1)")
+	p.says("level=WARN", kafka.Bootstrap())
+
+	began := time.Now()
+	signal := func() {
+		if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal()
+	p.says("stopping")
+	signal()
+	if code := p.ends(); code != 1 {
+		t.Errorf("exit code %d after the second signal, want 1", code)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("the second signal took %s", took)
+	}
+
+	kafka.Restart(t)
+	p = start(t, dir, args...)
+	kafka.WaitRecords(t, 3, deadline, topic)
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM, want 0", code)
+	}
+}
