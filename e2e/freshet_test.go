@@ -16,32 +16,39 @@ import (
 	"time"
 )
 
-// binary builds freshet once for all tests of the package.
-func binary(t testing.TB) string {
-	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+// builder builds freshet once for all tests of the package.
+type builder struct {
+	once sync.Once
+	dir  string
+	err  error
 }
 
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "freshet-e2e-")
-	if err != nil {
-		return "", fmt.Errorf("make a directory for the binary: %w", err)
-	}
-	path := filepath.Join(dir, "freshet")
-	if out, err := exec.Command("go", "build", "-o", path, "../cmd/freshet").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build freshet: %w\n%s", err, out)
-	}
-	return path, nil
-})
+var freshet builder
 
-// removeBinary removes what build made.
-func removeBinary() {
-	if path, err := build(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path)) // a leftover in the temporary directory harms nobody
+func binary(t testing.TB) string {
+	t.Helper()
+	freshet.once.Do(freshet.build)
+	if freshet.err != nil {
+		t.Fatal(freshet.err)
+	}
+	return freshet.path()
+}
+
+func (b *builder) path() string { return filepath.Join(b.dir, "freshet") }
+
+func (b *builder) build() {
+	if b.dir, b.err = os.MkdirTemp("", "freshet-e2e-"); b.err != nil {
+		return
+	}
+	if out, err := exec.Command("go", "build", "-o", b.path(), "../cmd/freshet").CombinedOutput(); err != nil {
+		b.err = fmt.Errorf("build freshet: %w\n%s", err, out)
+	}
+}
+
+// remove removes what was built.
+func (b *builder) remove() {
+	if b.dir != "" {
+		_ = os.RemoveAll(b.dir) // a leftover in the temporary directory harms nobody
 	}
 }
 

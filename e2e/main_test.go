@@ -12,6 +12,6 @@ var bed testbed.Bed
 
 func TestMain(m *testing.M) {
 	code := bed.Main(m)
-	removeBinary()
+	freshet.remove()
 	os.Exit(code)
 }
