@@ -46,7 +46,10 @@ type demo struct {
 	steady   []span // when the worker was up and had caught up
 }
 
-type span struct{ from, to time.Time }
+type span struct {
+	from, to time.Time
+	killed   bool // the worker was killed at its end
+}
 
 // Run runs the demo. ctx ends it early; every child has ended and every file is gone when it returns.
 func Run(ctx context.Context, o Options) (err error) {
@@ -165,7 +168,7 @@ func (d *demo) play(ctx context.Context) error {
 	if err := until(ctx, began.Add(d.Duration/2)); err != nil {
 		return causeOf(ctx, err)
 	}
-	d.steady = append(d.steady, span{up, time.Now()})
+	d.steady = append(d.steady, span{up, time.Now(), true})
 
 	d.worker.kill()
 	d.progress.say("killed the worker (SIGKILL) under load after %d changes, starting it again", d.load.changes())
@@ -184,7 +187,7 @@ func (d *demo) play(ctx context.Context) error {
 		return causeOf(ctx, err)
 	}
 	d.load.stop()
-	d.steady = append(d.steady, span{up, time.Now()})
+	d.steady = append(d.steady, span{up, time.Now(), false})
 	d.progress.phase("load has ended, waiting for the last change")
 	return causeOf(ctx, d.settle(ctx))
 }
