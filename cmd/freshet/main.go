@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -57,8 +56,7 @@ func run(args []string) int {
 }
 
 func watchSignals(signals <-chan os.Signal, stop func()) {
-	s := <-signals
-	slog.Info("stopping gracefully; a second signal ends the program at once", "signal", s.String())
+	<-signals
 	stop()
 	<-signals
 	os.Exit(exitFailed)

@@ -34,6 +34,7 @@ the last stored offset and nothing is lost.
 			o.Connectors = args
 			complete(&o)
 			slog.Info("freshet starts", "version", o.Version)
+			defer context.AfterFunc(c.Context(), func() { slog.Info("stopping gracefully; a second signal ends the program at once") })()
 			// A second signal ends the process, so that the graceful stop needs no other limit.
 			return standalone.Run(c.Context(), context.WithoutCancel(c.Context()), o)
 		},
