@@ -202,8 +202,12 @@ func TestUnfinishedSnapshotStartsAgain(t *testing.T) {
 	if !strings.HasSuffix(r.events[19999], "last last.") || slices.Contains(r.events, "public.a r (7) after (7,v) true") {
 		t.Errorf("last row %s", r.events[19999])
 	}
+	// What changed since the slot was made comes too: the delete of a row that the first attempt had delivered, above all.
 	r.exec("INSERT INTO a VALUES (20002, 'stream')")
-	r.until(20001)
+	r.until(20004)
+	if gone := r.events[20000]; !strings.HasPrefix(gone, "public.a d (7)") {
+		t.Errorf("after the snapshot comes %s, want the delete of row 7", gone)
+	}
 }
 
 // TestAnotherServer points a connector with an offset at a server on which its positions mean something else.

@@ -292,9 +292,12 @@ func (s *snapshot) open(ctx context.Context) error {
 	return nil
 }
 
-// position creates a slot: the connector's, or a temporary one when the connector's is there already.
+// position creates a slot: the connector's, or a temporary one when the connector's is there already. Then the rows are those of
+// now, but the position stays where the connector's slot is: what an earlier attempt delivered may have been deleted since,
+// and only the stream from there tells. Changes that the rows already have come again.
 func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot, error) {
 	t := s.t
+	var kept uint64 // where the connector's slot is
 	if s.streaming {
 		slot, err := readSlot(ctx, t.meta, t.cfg.slot)
 		if err != nil {
@@ -315,9 +318,14 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 		if slot == nil {
 			return t.createSlot(ctx, pc, t.cfg.slot, false, true)
 		}
+		kept = slot.confirmed
 	}
 	name := fmt.Sprintf("%.40s_snapshot_%d", t.cfg.slot, pc.PID())
-	return t.createSlot(ctx, pc, strings.ToLower(name), true, true)
+	created, err := t.createSlot(ctx, pc, strings.ToLower(name), true, true)
+	if kept != 0 {
+		created.consistent = min(created.consistent, kept)
+	}
+	return created, err
 }
 
 // openTransaction imports the exported snapshot into a connection for the catalog and one for COPY.
