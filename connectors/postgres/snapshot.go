@@ -23,10 +23,11 @@ import (
 // the goroutine of Poll.
 //
 // The position and the rows fit exactly: both come from the creation of a slot, of the connector's own when it is new, else of a
-// temporary one. Streaming from the connector's slot then starts at that position.
+// temporary one. Streaming from the connector's slot then starts at that position, or earlier (see position).
 type snapshot struct {
 	t         *source
 	streaming bool // streaming follows
+	again     bool // an earlier attempt may have delivered rows: no snapshot was ever completed
 
 	opened bool
 	tx     *pgx.Conn // the catalog as of the snapshot
@@ -292,9 +293,9 @@ func (s *snapshot) open(ctx context.Context) error {
 	return nil
 }
 
-// position creates a slot: the connector's, or a temporary one when the connector's is there already. Then the rows are those of
-// now, but the position stays where the connector's slot is: what an earlier attempt delivered may have been deleted since,
-// and only the stream from there tells. Changes that the rows already have come again.
+// position creates a slot: the connector's, or a temporary one when the connector's is there already. After an attempt that was
+// not completed the rows are those of now, but the position stays where the connector's slot is: what that attempt delivered
+// may have been deleted since, and only the stream from there tells. Changes that the rows already have come again.
 func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot, error) {
 	t := s.t
 	var kept uint64 // where the connector's slot is
@@ -318,7 +319,9 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 		if slot == nil {
 			return t.createSlot(ctx, pc, t.cfg.slot, false, true)
 		}
-		kept = slot.confirmed
+		if s.again {
+			kept = slot.confirmed
+		}
 	}
 	name := fmt.Sprintf("%.40s_snapshot_%d", t.cfg.slot, pc.PID())
 	created, err := t.createSlot(ctx, pc, strings.ToLower(name), true, true)

@@ -116,6 +116,7 @@ func (t *source) start(ctx context.Context) error {
 		return nil
 	case mode == "always", fresh && mode != "no_data":
 		t.snapshot = newSnapshot(t, true)
+		t.snapshot.again = fresh
 		return t.startHeartbeat(ctx)
 	case stored == nil:
 		err = t.startWithoutOffset(ctx)
