@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/IBM/sarama"
 )
@@ -28,11 +29,11 @@ func (p *Producer) verdict(ctx context.Context, err error) error {
 		defer p.mu.Unlock()
 		return p.judged
 	}
-	begun := p.txnBegun
+	old := p.txnBegun && time.Since(p.txnSince) >= p.cfg.TransactionTimeout // a younger one did not time out
 	p.mu.Unlock()
 
 	timedOut := false
-	if begun {
+	if old {
 		if timedOut, err = p.endedByCoordinator(ctx); err != nil {
 			return fmt.Errorf("find out who owns transactional id %s: %w: %w", p.cfg.TransactionalID, ErrUnknownOutcome, err)
 		}
@@ -53,8 +54,8 @@ func (p *Producer) verdict(ctx context.Context, err error) error {
 }
 
 // endedByCoordinator tells whether the coordinator itself aborted the open transaction: it then raised the epoch by one. A
-// producer that takes over raises it once more, and is not disturbed: Abort asks for the epoch after the one seen here, which
-// the coordinator refuses when it has moved on. Brokers before 3.0 cannot tell; there it counts as a take-over.
+// producer that takes over raises it once more, but shows the same in between, so only a transaction that was open for the whole
+// time limit is asked for. Brokers before 3.0 cannot tell; there it counts as a take-over.
 func (p *Producer) endedByCoordinator(ctx context.Context) (bool, error) {
 	var state sarama.TransactionState
 	code, err := p.insist(ctx, func(b *sarama.Broker) (sarama.KError, error) {

@@ -204,6 +204,8 @@ func (p *Producer) refused(c *chunk, cause error) {
 	case behind && (code == sarama.ErrOutOfOrderSequenceNumber || code == sarama.ErrUnknownProducerID):
 	case fencing(code) && p.transactional():
 		p.fail(&epochError{code})
+	case p.transactional() && (code == sarama.ErrInvalidTxnState || code == errTransactionAbortable):
+		p.fail(fmt.Errorf("%w: %w", ErrTransactionAborted, cause))
 	case fencing(code), code == sarama.ErrOutOfOrderSequenceNumber, code == sarama.ErrUnknownProducerID:
 		if p.transactional() {
 			p.fail(fmt.Errorf("%w: %w", ErrTransactionAborted, refusal(c, cause)))

@@ -56,8 +56,9 @@ type Producer struct {
 	identity  identity
 	txnOpen   uint64 // transaction whose chunks may be sent
 	txnBegun  bool   // the coordinator may know of it
-	aborting  bool   // nothing is sent, and errors are not looked at
-	enlisting bool   // a request to add partitions is on its way
+	txnSince  time.Time
+	aborting  bool // nothing is sent, and errors are not looked at
+	enlisting bool // a request to add partitions is on its way
 	judging   sync.Mutex
 	judged    error  // what an epochError turned out to be
 	timedOut  bool   // the coordinator aborted and raised the epoch

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -151,7 +152,9 @@ func (p *Producer) enlist(parts []*partition) {
 	}
 	p.mu.Lock()
 	txn := p.txnOpen
-	p.txnBegun = true
+	if !p.txnBegun {
+		p.txnBegun, p.txnSince = true, time.Now()
+	}
 	p.mu.Unlock()
 	for _, pt := range parts {
 		req.TopicPartitions[pt.topic.name] = append(req.TopicPartitions[pt.topic.name], pt.id)
@@ -246,17 +249,17 @@ func (p *Producer) endTxn(ctx context.Context, commit bool) error {
 		Version: 3, TransactionalID: p.cfg.TransactionalID, ProducerID: p.identity.id, ProducerEpoch: p.identity.epoch,
 		TransactionResult: commit,
 	}
-	lost := false
+	var lost atomic.Bool // a call that ctx cut short may still set it
 	code, err := p.insist(ctx, func(b *sarama.Broker) (sarama.KError, error) {
 		resp, err := b.EndTxn(req)
 		if err != nil {
-			lost = true
+			lost.Store(true)
 			return 0, err
 		}
 		return resp.Err, nil
 	})
 	switch {
-	case err != nil && (lost || ctx.Err() != nil):
+	case err != nil && (lost.Load() || ctx.Err() != nil):
 		return fmt.Errorf("%s: %w: %w", verb, ErrUnknownOutcome, err)
 	case err != nil:
 		return fmt.Errorf("%s: %w", verb, err)
@@ -264,7 +267,7 @@ func (p *Producer) endTxn(ctx context.Context, commit bool) error {
 		return nil
 	case fencing(code):
 		return fmt.Errorf("%s: %w", verb, p.verdict(ctx, &epochError{code}))
-	case code == sarama.ErrInvalidTxnState && lost:
+	case code == sarama.ErrInvalidTxnState && lost.Load():
 		return fmt.Errorf("%s: %w: %w", verb, ErrUnknownOutcome, code)
 	case code == sarama.ErrInvalidTxnState, code == errTransactionAbortable:
 		return fmt.Errorf("%s: %w: %w", verb, ErrTransactionAborted, code)
