@@ -83,7 +83,7 @@ func (l *messageStream) body(m *pgMessage, nanos int64, cells [sourceCells]schem
 // message handles a logical message. One outside of a transaction comes at once and counts as a commit of its own.
 func (s *stream) message(m *pgMessage, lsn uint64) error {
 	t := &s.tx
-	order := connectors.Order{Epoch: s.server.epoch(lsn), Major: lsn, Minor: 1}
+	order := s.before(lsn) // lsn is behind the message: the next commit record may begin there
 	p := position{proc: lsn, kind: typeMessage, lsn: lsn, micros: s.pos.micros}
 	if t.open && m.transactional {
 		var delivered bool

@@ -359,6 +359,9 @@ func (t *source) openStream(ctx context.Context) error {
 		}
 	}
 	slot, err := readSlot(ctx, t.meta, t.cfg.slot)
+	t.mu.Lock()
+	confirmed := t.confirmed
+	t.mu.Unlock()
 	switch {
 	case err != nil:
 		return err
@@ -367,6 +370,9 @@ func (t *source) openStream(ctx context.Context) error {
 			"take a new snapshot (snapshot.mode=when_needed, or reset the connector's offsets)", t.cfg.slot, pglogrepl.LSN(t.stream.startLSN())))
 	case slot.lost() != "":
 		return t.lostSlot(slot.lost())
+	case t.stream.server.system != "" && confirmed > 0 && slot.confirmed > max(confirmed, t.stream.startLSN()):
+		return connectors.AsPermanent(fmt.Errorf("replication slot %s was created anew or moved while this connector was using it: the changes between %s and %s are gone from the server's log; "+
+			"take a new snapshot (snapshot.mode=when_needed, or reset the connector's offsets)", t.cfg.slot, pglogrepl.LSN(t.stream.startLSN()), pglogrepl.LSN(slot.confirmed)))
 	}
 	config, err := t.cfg.connConfig(true)
 	if err != nil {

@@ -108,7 +108,7 @@ func (s *stream) startLSN() uint64 {
 func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 	for {
 		if !s.pending {
-			wait := s.empty() || s.tx.open // the rest of the transaction is on its way
+			wait := s.empty() || s.tx.open || s.torn() // the rest of the transaction is on its way
 			f, err := s.wal.next(wait)
 			if errors.Is(err, errWouldBlock) {
 				return s.finish(), nil
@@ -160,8 +160,16 @@ func (s *stream) full() bool {
 	return s.b != nil && s.b.Len() > 0 && (s.b.Len() >= s.records || s.b.Size() >= batchBytes)
 }
 
+// torn tells that the connection was lost inside a group of which the batch holds a part, and the rest has not come again (I3).
+func (s *stream) torn() bool {
+	return s.resume.count > 0 && !s.empty() && (!s.tx.open || s.tx.skipping)
+}
+
 // boundary tells that the message read last begins a new group: a batch may end before it (I3).
 func (s *stream) boundary() bool {
+	if s.torn() {
+		return false
+	}
 	if s.frame.kind != 'w' || len(s.frame.data) == 0 {
 		return !s.tx.open
 	}
