@@ -86,9 +86,12 @@ func (w *Builder) start(r *Row) {
 }
 
 // Commit appends the record to the batch.
-func (w *Builder) Commit() { w.b.Records = append(w.b.Records, w.rec) }
+func (w *Builder) Commit() {
+	w.b.Records = append(w.b.Records, w.rec)
+	w.cells0, w.data0, w.nest0 = len(w.b.cells), len(w.b.data), len(w.b.nested)
+}
 
-// Discard forgets the record begun last and its cells.
+// Discard forgets the record begun last and its cells; after Commit there is nothing to forget.
 func (w *Builder) Discard() {
 	w.b.cells, w.b.data, w.b.nested = w.b.cells[:w.cells0], w.b.data[:w.data0], w.b.nested[:w.nest0]
 	w.stack, w.marks, w.row = w.stack[:0], w.marks[:0], nil

@@ -92,7 +92,7 @@ func (t *source) slotAhead(p *position, r *resume, id identity, confirmed uint64
 		return nil
 	}
 	_, direct := t.cfg.raw["sinks"]
-	recreated := id.System != "" && confirmed > reached
+	recreated := id.own && confirmed > reached
 	if strategy == "trust_offset" || direct || recreated {
 		if recreated {
 			gap += ": somebody else created the slot anew or moved it"

@@ -319,8 +319,13 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 		if slot == nil {
 			return t.createSlot(ctx, pc, t.cfg.slot, false, true)
 		}
+		if slot.active { // before a row is written: that reader's sink may be ours, too
+			return createdSlot{}, t.slotInUse(ctx, errors.New("no snapshot is taken before it is free"))
+		}
 		if s.again {
 			kept = slot.confirmed
+			t.log.Warn("the replication slot exists, but no completed snapshot is stored: taking a full one; if there should be one, look at offset.storage.*",
+				"slot", t.cfg.slot)
 		}
 	}
 	name := fmt.Sprintf("%.40s_snapshot_%d", t.cfg.slot, pc.PID())

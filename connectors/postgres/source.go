@@ -320,7 +320,7 @@ func (t *source) connectStream(ctx context.Context) error {
 		limit := longPause
 		if sqlState(err) == "55006" { // the slot is in use
 			if taken >= time.Duration(t.cfg.slotRetries)*t.cfg.slotRetryDelay {
-				return t.slotInUse(ctx, err)
+				return connectors.AsPermanent(t.slotInUse(ctx, err))
 			}
 			limit = max(t.cfg.slotRetryDelay, firstPause)
 			taken += pause
@@ -343,8 +343,8 @@ func (t *source) slotInUse(ctx context.Context, cause error) error {
 			who += fmt.Sprintf(" (application_name %q)", slot.application)
 		}
 	}
-	return connectors.AsPermanent(fmt.Errorf("replication slot %s is in use by %s; stop that reader, end it (pg_terminate_backend), or give this connector a slot.name of its own: %w",
-		t.cfg.slot, who, cause))
+	return fmt.Errorf("replication slot %s is in use by %s; stop that reader, end it (pg_terminate_backend), or give this connector a slot.name of its own: %w",
+		t.cfg.slot, who, cause)
 }
 
 func (t *source) openStream(ctx context.Context) error {
