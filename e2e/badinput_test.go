@@ -228,6 +228,9 @@ func TestSlotInUse(t *testing.T) {
 	if code != 1 || len(missing(text, []string{"replication slot " + c["slot.name"] + " is in use by", "pid", "slot.name of its own"})) > 0 {
 		t.Errorf("exit code %d, message:\n%s", code, text)
 	}
+	if n := lines(second); n != 0 {
+		t.Errorf("the second reader wrote %d rows of a snapshot that it cannot follow", n)
+	}
 	pg.Exec(t, database, "INSERT INTO bets VALUES (3, 'Late', 1)")
 	owner.until("the change of the owner", func() bool { return lines(first) == 3 })
 	if code := owner.stop(); code != 0 {

@@ -300,7 +300,7 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 	t := s.t
 	var kept uint64 // where the connector's slot is
 	if s.streaming {
-		slot, err := readSlot(ctx, t.meta, t.cfg.slot)
+		slot, err := t.freeSlot(ctx) // before a row is written: its reader's sink may be ours, too
 		if err != nil {
 			return createdSlot{}, err
 		}
@@ -318,9 +318,6 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 		}
 		if slot == nil {
 			return t.createSlot(ctx, pc, t.cfg.slot, false, true)
-		}
-		if slot.active { // before a row is written: that reader's sink may be ours, too
-			return createdSlot{}, t.slotInUse(ctx, errors.New("no snapshot is taken before it is free"))
 		}
 		if s.again {
 			kept = slot.confirmed

@@ -335,6 +335,27 @@ func (t *source) connectStream(ctx context.Context) error {
 	}
 }
 
+// freeSlot reads the slot, nil for none, when nobody else reads it: it waits no longer than slot.max.retries times
+// slot.retry.delay.ms.
+func (t *source) freeSlot(ctx context.Context) (*slotInfo, error) {
+	pause, taken := firstPause, time.Duration(0)
+	for {
+		slot, err := readSlot(ctx, t.meta, t.cfg.slot)
+		if err != nil || slot == nil || !slot.active {
+			return slot, err
+		}
+		if taken >= time.Duration(t.cfg.slotRetries)*t.cfg.slotRetryDelay {
+			return nil, connectors.AsPermanent(t.slotInUse(ctx, errors.New("no snapshot is taken before it is free")))
+		}
+		t.log.Warn("the replication slot is in use, trying again", "slot", t.cfg.slot, "pid", slot.pid, "pause", pause)
+		if err := wait(ctx, pause); err != nil {
+			return nil, err
+		}
+		taken += pause
+		pause = min(pause*2, max(t.cfg.slotRetryDelay, firstPause))
+	}
+}
+
 func (t *source) slotInUse(ctx context.Context, cause error) error {
 	who := "another session"
 	if slot, err := readSlot(ctx, t.meta, t.cfg.slot); err == nil && slot != nil && slot.active {
