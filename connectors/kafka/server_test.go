@@ -103,8 +103,18 @@ func run(t *testing.T, ctx context.Context, s connectors.Settings, topic string,
 // history checks that every key has every number once, in order.
 func history(t *testing.T, servers, topic string, total int) {
 	t.Helper()
+	records := read(t, servers, topic)
+	// A commit is answered before its markers are written, and readers of committed records stop before them.
+	deadline := limit(t)
+	for tick := time.NewTicker(50 * time.Millisecond); len(records) < 3*total; records = read(t, servers, topic) {
+		select {
+		case <-tick.C:
+		case <-deadline.Done():
+			t.Fatalf("%d of %d records", len(records), 3*total)
+		}
+	}
 	seen := map[string]int{}
-	for _, r := range read(t, servers, topic) {
+	for _, r := range records {
 		seen[string(r.Key)]++
 		if want := fmt.Sprint(seen[string(r.Key)]); want != string(r.Value) {
 			t.Fatalf("key %s: %s in place of %s (offset %d)", r.Key, r.Value, want, r.Offset)

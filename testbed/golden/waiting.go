@@ -13,8 +13,8 @@ import (
 
 // How long topics must not grow, unless the step says otherwise.
 const (
-	quietAfterSQL   = 2 * time.Second
-	quietAfterStart = 3 * time.Second
+	quietAfterSQL   = 5 * time.Second
+	quietAfterStart = 5 * time.Second
 )
 
 func sleep(ctx context.Context, d time.Duration) error {
