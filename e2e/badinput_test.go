@@ -19,50 +19,6 @@ const (
 	deadline = time.Minute
 )
 
-// source is a connector configuration that reads table public.bets of a database.
-func source(t testing.TB, pg *testbed.Postgres, database, name string, more map[string]string) map[string]string {
-	t.Helper()
-	host, port, err := net.SplitHostPort(pg.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	slot := strings.ReplaceAll(name, "-", "_") + "_" + database
-	c := map[string]string{
-		"name":                        name,
-		"connector.class":             "io.debezium.connector.postgresql.PostgresConnector",
-		"database.hostname":           host,
-		"database.port":               port,
-		"database.user":               testbed.PostgresUser,
-		"database.password":           testbed.PostgresPassword,
-		"database.dbname":             database,
-		"topic.prefix":                "t" + database,
-		"slot.name":                   slot,
-		"publication.name":            slot,
-		"publication.autocreate.mode": "filtered",
-		"table.include.list":          "public.bets",
-	}
-	maps.Copy(c, more)
-	return c
-}
-
-// toFile are the keys of a direct file sink.
-func toFile(path string) map[string]string {
-	return map[string]string{"sinks": "out", "sinks.out.connector.class": "FileStreamSinkConnector", "sinks.out.file": path}
-}
-
-// toTable are the keys of a direct table sink.
-func toTable(target *testbed.Postgres, database string, more map[string]string) map[string]string {
-	c := map[string]string{
-		"sinks":                        "db",
-		"sinks.db.connector.class":     "TimescaleDbSinkConnector",
-		"sinks.db.connection.url":      "jdbc:postgresql://" + target.Address() + "/" + database,
-		"sinks.db.connection.username": testbed.PostgresUser,
-		"sinks.db.connection.password": testbed.PostgresPassword,
-	}
-	maps.Copy(c, more)
-	return c
-}
-
 const betsTable = "CREATE TABLE bets (id int PRIMARY KEY, horse text, stake numeric(10,2)); INSERT INTO bets VALUES (1, 'Comet', 5), (2, 'Moonlight', 12.5)"
 
 // refused runs a configuration that cannot work: validate lists the problem, run ends with it, and no secret is shown.
@@ -109,9 +65,9 @@ func TestBadConfiguration(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			keys := toFile(filepath.Join(dir, "out"))
+			keys := testbed.ToFile(filepath.Join(dir, "out"))
 			maps.Copy(keys, c.keys)
-			refused(t, dir, writeConnector(t, dir, source(t, pg, database, "bad", keys)), c.texts...)
+			refused(t, dir, testbed.WriteConnector(t, dir, pg.Connector(database, "bad", keys)), c.texts...)
 		})
 	}
 }
@@ -119,7 +75,7 @@ func TestBadConfiguration(t *testing.T) {
 func TestEveryProblemIsListed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	file := write(t, dir, "bad.json", `{"name": "bad", "connector.class": "PostgresConnector", "database.port": "many", "slot.nam": "x",
+	file := testbed.WriteFile(t, dir, "bad.json", `{"name": "bad", "connector.class": "PostgresConnector", "database.port": "many", "slot.nam": "x",
 		"publication.autocreate.mode": "sometimes", "sinks": "out", "sinks.out.connector.class": "FileStreamSinkConnector", "sinks.out.fil": "x"}`)
 	out, code := once(t, dir, "validate", "--offline", file)
 	if code != 1 {
@@ -145,7 +101,7 @@ func TestBrokenFiles(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			refused(t, dir, write(t, dir, c.file, c.text), c.wanted...)
+			refused(t, dir, testbed.WriteFile(t, dir, c.file, c.text), c.wanted...)
 		})
 	}
 	t.Run("no file", func(t *testing.T) {
@@ -169,7 +125,7 @@ func TestServerThatCannotReplicate(t *testing.T) {
 	database := pg.NewDatabase(t)
 	pg.Exec(t, database, betsTable)
 	dir := t.TempDir()
-	refused(t, dir, writeConnector(t, dir, source(t, pg, database, "bad", toFile(filepath.Join(dir, "out")))), "wal_level", "replica", "logical")
+	refused(t, dir, testbed.WriteConnector(t, dir, pg.Connector(database, "bad", testbed.ToFile(filepath.Join(dir, "out")))), "wal_level", "replica", "logical")
 }
 
 func TestMissingRights(t *testing.T) {
@@ -183,9 +139,9 @@ func TestMissingRights(t *testing.T) {
 			user := name + "_" + database
 			pg.Exec(t, database, fmt.Sprintf("CREATE ROLE %s %s PASSWORD '%s'; GRANT SELECT ON bets TO %s", user, role, secret, user))
 			dir := t.TempDir()
-			keys := toFile(filepath.Join(dir, "out"))
+			keys := testbed.ToFile(filepath.Join(dir, "out"))
 			keys["database.user"], keys["database.password"] = user, secret
-			file := writeConnector(t, dir, source(t, pg, database, "bad-"+name, keys))
+			file := testbed.WriteConnector(t, dir, pg.Connector(database, "bad-"+name, keys))
 			out, code := once(t, dir, "run", file)
 			if code != 1 {
 				t.Errorf("exit code %d, want 1", code)
@@ -216,15 +172,15 @@ func TestSlotInUse(t *testing.T) {
 	pg.Exec(t, database, betsTable)
 	dir, other := t.TempDir(), t.TempDir()
 	first := filepath.Join(dir, "out")
-	c := source(t, pg, database, "bets", toFile(first))
-	owner := start(t, dir, "run", writeConnector(t, dir, c))
-	owner.until("no rows", func() bool { return lines(first) == 2 })
-	owner.says("streaming")
+	c := pg.Connector(database, "bets", testbed.ToFile(first))
+	owner := start(t, dir, "run", testbed.WriteConnector(t, dir, c))
+	owner.Until("no rows", func() bool { return lines(first) == 2 })
+	owner.Says("streaming")
 
 	second := filepath.Join(other, "out")
 	c["sinks.out.file"] = second
 	c["slot.max.retries"], c["slot.retry.delay.ms"] = "1", "300"
-	text, code := once(t, other, "run", writeConnector(t, other, c))
+	text, code := once(t, other, "run", testbed.WriteConnector(t, other, c))
 	if code != 1 || len(missing(text, []string{"replication slot " + c["slot.name"] + " is in use by", "pid", "slot.name of its own"})) > 0 {
 		t.Errorf("exit code %d, message:\n%s", code, text)
 	}
@@ -232,8 +188,8 @@ func TestSlotInUse(t *testing.T) {
 		t.Errorf("the second reader wrote %d rows of a snapshot that it cannot follow", n)
 	}
 	pg.Exec(t, database, "INSERT INTO bets VALUES (3, 'Late', 1)")
-	owner.until("the change of the owner", func() bool { return lines(first) == 3 })
-	if code := owner.stop(); code != 0 {
+	owner.Until("the change of the owner", func() bool { return lines(first) == 3 })
+	if code := owner.Stop(); code != 0 {
 		t.Errorf("the owner's exit code is %d", code)
 	}
 }
@@ -245,12 +201,12 @@ func TestSlotDroppedWhileAway(t *testing.T) {
 	pg.Exec(t, database, betsTable)
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
-	c := source(t, pg, database, "bets", toFile(out))
-	file := writeConnector(t, dir, c)
+	c := pg.Connector(database, "bets", testbed.ToFile(out))
+	file := testbed.WriteConnector(t, dir, c)
 	p := start(t, dir, "run", file)
-	p.until("no rows", func() bool { return lines(out) == 2 })
-	p.says("streaming")
-	if code := p.stop(); code != 0 {
+	p.Until("no rows", func() bool { return lines(out) == 2 })
+	p.Says("streaming")
+	if code := p.Stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
 	pg.Exec(t, database, "SELECT pg_drop_replication_slot('"+c["slot.name"]+"')", "INSERT INTO bets VALUES (3, 'Late', 1)")
@@ -274,9 +230,9 @@ func TestOffsetFile(t *testing.T) {
 	t.Run("not writable", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
-		write(t, dir, "plain", "a file, not a directory")
-		worker := write(t, dir, "w.properties", "offset.storage.file.filename="+filepath.Join(dir, "plain", "offsets.db")+"\n")
-		text, code := once(t, dir, "run", writeConnector(t, dir, source(t, pg, database, "a", toFile(filepath.Join(dir, "out")))), "-c", worker)
+		testbed.WriteFile(t, dir, "plain", "a file, not a directory")
+		worker := testbed.WriteFile(t, dir, "w.properties", "offset.storage.file.filename="+filepath.Join(dir, "plain", "offsets.db")+"\n")
+		text, code := once(t, dir, "run", testbed.WriteConnector(t, dir, pg.Connector(database, "a", testbed.ToFile(filepath.Join(dir, "out")))), "-c", worker)
 		if code != 1 || len(missing(text, []string{filepath.Join("plain", "offsets.db")})) > 0 {
 			t.Errorf("exit code %d, message:\n%s", code, text)
 		}
@@ -287,8 +243,8 @@ func TestOffsetFile(t *testing.T) {
 	t.Run("not an offset file", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
-		worker := write(t, dir, "w.properties", "offset.storage.file.filename="+write(t, dir, "text", strings.Repeat("no offsets in here\n", 1000))+"\n")
-		text, code := once(t, dir, "run", writeConnector(t, dir, source(t, pg, database, "b", toFile(filepath.Join(dir, "out")))), "-c", worker)
+		worker := testbed.WriteFile(t, dir, "w.properties", "offset.storage.file.filename="+testbed.WriteFile(t, dir, "text", strings.Repeat("no offsets in here\n", 1000))+"\n")
+		text, code := once(t, dir, "run", testbed.WriteConnector(t, dir, pg.Connector(database, "b", testbed.ToFile(filepath.Join(dir, "out")))), "-c", worker)
 		if code != 1 || len(missing(text, []string{"text", "offset"})) > 0 {
 			t.Errorf("exit code %d, message:\n%s", code, text)
 		}
@@ -297,13 +253,13 @@ func TestOffsetFile(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
 		out := filepath.Join(dir, "out")
-		owner := start(t, dir, "run", writeConnector(t, dir, source(t, pg, database, "c", toFile(out))))
-		owner.until("no rows", func() bool { return lines(out) == 2 })
-		text, code := once(t, dir, "run", writeConnector(t, dir, source(t, pg, database, "d", toFile(filepath.Join(dir, "out2")))))
+		owner := start(t, dir, "run", testbed.WriteConnector(t, dir, pg.Connector(database, "c", testbed.ToFile(out))))
+		owner.Until("no rows", func() bool { return lines(out) == 2 })
+		text, code := once(t, dir, "run", testbed.WriteConnector(t, dir, pg.Connector(database, "d", testbed.ToFile(filepath.Join(dir, "out2")))))
 		if code != 1 || len(missing(text, []string{"freshet-offsets.db", "another"})) > 0 {
 			t.Errorf("exit code %d, message:\n%s", code, text)
 		}
-		if code := owner.stop(); code != 0 {
+		if code := owner.Stop(); code != 0 {
 			t.Errorf("the owner's exit code is %d", code)
 		}
 	})
@@ -315,8 +271,8 @@ func TestTableWithoutKeyIntoUpsert(t *testing.T) {
 	database, target := pg.NewDatabase(t), pg.NewDatabase(t)
 	pg.Exec(t, database, "CREATE TABLE bets (horse text); INSERT INTO bets VALUES ('Comet')")
 	dir := t.TempDir()
-	c := source(t, pg, database, "bets", toTable(pg, target, nil))
-	text, code := once(t, dir, "run", writeConnector(t, dir, c))
+	c := pg.Connector(database, "bets", pg.ToTable(target, nil))
+	text, code := once(t, dir, "run", testbed.WriteConnector(t, dir, c))
 	if code != 1 || len(missing(text, []string{"public.bets", "key"})) > 0 {
 		t.Errorf("exit code %d, message:\n%s", code, text)
 	}
@@ -329,7 +285,7 @@ func TestValueThatDoesNotFit(t *testing.T) {
 	pg.Exec(t, database, betsTable)
 	pg.Exec(t, target, "CREATE TABLE bets (id int PRIMARY KEY, horse varchar(5), stake numeric(10,2))")
 	dir := t.TempDir()
-	file := writeConnector(t, dir, source(t, pg, database, "bets", toTable(pg, target, map[string]string{"sinks.db.schema.evolution": "none"})))
+	file := testbed.WriteConnector(t, dir, pg.Connector(database, "bets", pg.ToTable(target, map[string]string{"sinks.db.schema.evolution": "none"})))
 	text, code := once(t, dir, "run", file)
 	if code != 1 || len(missing(text, []string{"bets", "horse"})) > 0 {
 		t.Errorf("exit code %d, message:\n%s", code, text)
@@ -339,7 +295,7 @@ func TestValueThatDoesNotFit(t *testing.T) {
 	}
 	pg.Exec(t, target, "ALTER TABLE bets ALTER horse TYPE text")
 	p := start(t, dir, "run", file)
-	p.until("not all rows", func() bool { return count(t, pg, target, "bets") == 2 })
+	p.Until("not all rows", func() bool { return count(t, pg, target, "bets") == 2 })
 }
 
 func count(t testing.TB, pg *testbed.Postgres, database, table string) int {
@@ -360,8 +316,8 @@ func TestBrokerDown(t *testing.T) {
 	t.Run("at start", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
-		worker := write(t, dir, "w.properties", "bootstrap.servers=127.0.0.1:1\n")
-		file := writeConnector(t, dir, source(t, pg, database, "a", nil))
+		worker := testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers=127.0.0.1:1\n")
+		file := testbed.WriteConnector(t, dir, pg.Connector(database, "a", nil))
 		for _, command := range []string{"validate", "run"} {
 			text, code := once(t, dir, command, file, "-c", worker)
 			if code != 1 || len(missing(text, []string{"127.0.0.1:1", "connection refused", "check bootstrap.servers"})) > 0 {
@@ -387,13 +343,13 @@ func brokerDies(t *testing.T, pg *testbed.Postgres, exactly bool) {
 	if exactly {
 		settings += "exactly.once.source.support=enabled\n"
 	}
-	c := source(t, pg, database, "bets", nil)
-	p := start(t, dir, "run", writeConnector(t, dir, c), "-c", write(t, dir, "w.properties", settings))
+	c := pg.Connector(database, "bets", nil)
+	p := start(t, dir, "run", testbed.WriteConnector(t, dir, c), "-c", testbed.WriteFile(t, dir, "w.properties", settings))
 	topic := c["topic.prefix"] + ".public.bets"
 	kafka.WaitRecords(t, 2, deadline, topic)
 	kafka.Kill(t)
 	pg.Exec(t, database, "INSERT INTO bets VALUES (3, 'Late', 1)")
-	p.says("level=WARN", kafka.Bootstrap())
+	p.Says("level=WARN", kafka.Bootstrap())
 	kafka.Restart(t)
 	records := kafka.WaitRecords(t, 3, deadline, topic)
 	ids := map[string]int{}
@@ -406,7 +362,7 @@ func brokerDies(t *testing.T, pg *testbed.Postgres, exactly bool) {
 	if exactly && len(records) != 3 {
 		t.Errorf("%d records for 3 changes", len(records))
 	}
-	if code := p.stop(); code != 0 {
+	if code := p.Stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/offsets/boltstore"
 	"github.com/freshet-io/freshet/testbed"
+	"github.com/freshet-io/freshet/testbed/history"
 )
 
 // crash is freshet copying a history while it, or a server, is killed.
@@ -26,8 +27,8 @@ type crash struct {
 	args     []string
 	config   map[string]string
 	random   *rand.Rand
-	h        *history
-	p        *program
+	h        *history.History
+	p        *testbed.Program
 	written  chan error // ends the history's goroutine
 	kafka    *testbed.Kafka
 	offsets  string // topic of offsets; "": a file
@@ -50,8 +51,8 @@ func newCrash(t *testing.T, pg *testbed.Postgres, kafka *testbed.Kafka, worker s
 	}
 	t.Logf("FRESHET_SEED=%d", seed)
 	c := &crash{T: t, pg: pg, kafka: kafka, database: pg.NewDatabase(t), dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 2)), written: make(chan error, 1)}
-	c.h = newHistory(t, pg, c.database, seed, crashRows)
-	c.config = source(t, pg, c.database, "crash-"+c.database, map[string]string{
+	c.h = history.New(t, pg, c.database, seed, crashRows)
+	c.config = pg.Connector(c.database, "crash-"+c.database, map[string]string{
 		"table.include.list":                        "public.a,public.b",
 		"topic.creation.default.partitions":         "3",
 		"topic.creation.default.replication.factor": "1",
@@ -67,7 +68,7 @@ func newCrash(t *testing.T, pg *testbed.Postgres, kafka *testbed.Kafka, worker s
 		c.offsets = "offsets-" + c.database
 		worker += "\noffset.storage.topic=" + c.offsets + "\noffset.storage.replication.factor=1\noffset.storage.partitions=1"
 	}
-	c.args = []string{"run", writeConnector(t, c.dir, c.config), "-c", write(t, c.dir, "w.properties", worker+"\n")}
+	c.args = []string{"run", testbed.WriteConnector(t, c.dir, c.config), "-c", testbed.WriteFile(t, c.dir, "w.properties", worker+"\n")}
 	return c
 }
 
@@ -76,43 +77,43 @@ func (c *crash) start() { c.p = start(c, c.dir, c.args...) }
 // kill kills freshet; what the server may forget by then is stored.
 func (c *crash) kill() {
 	c.Helper()
-	c.p.kill()
+	c.p.Kill()
 	c.slotIsBehind()
 }
 
 // load begins to write the history.
 func (c *crash) load() {
-	go func() { c.written <- c.h.write(c.Context(), c.pg.DSN(c.database), crashTransactions) }()
+	go func() { c.written <- c.h.Write(c.Context(), c.pg.DSN(c.database), crashTransactions) }()
 }
 
 // progress lets some more transactions come and waits for a random moment among them.
 func (c *crash) progress() {
 	c.Helper()
 	const more = crashTransactions / 8
-	allowed := min(c.h.allowed.Load()+more, crashTransactions)
-	c.h.allowed.Store(allowed)
-	to := allowed - 1 - int64(c.random.IntN(more))
-	c.p.until("the load does not move", func() bool { return c.h.done.Load() >= to })
+	allowed := min(c.h.Allowed()+more, crashTransactions)
+	c.h.Allow(allowed)
+	to := allowed - 1 - c.random.IntN(more)
+	c.p.Until("the load does not move", func() bool { return c.h.Done() >= to })
 }
 
 // interruptSnapshot kills freshet in its snapshot, while rows are inserted, updated and deleted.
 func (c *crash) interruptSnapshot(times int) {
 	c.Helper()
 	for range times {
-		c.h.allowed.Add(crashTransactions / 16)
+		c.h.Allow(c.h.Allowed() + crashTransactions/16)
 		c.start()
-		c.p.says(`msg="reading table"`)
+		c.p.Says(`msg="reading table"`)
 		c.kill()
 	}
-	c.h.allowed.Add(crashTransactions / 16)
+	c.h.Allow(c.h.Allowed() + crashTransactions/16)
 	c.start()
-	c.p.says("msg=streaming")
+	c.p.Says("msg=streaming")
 }
 
 // finish waits until everything was delivered, stops freshet and looks at what is stored.
 func (c *crash) finish() {
 	c.Helper()
-	c.h.allowed.Store(crashTransactions)
+	c.h.Allow(crashTransactions)
 	if err := <-c.written; err != nil {
 		c.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func (c *crash) finish() {
 	if err := conn.QueryRow(c.Context(), "SELECT pg_current_wal_lsn()::text").Scan(&end); err != nil {
 		c.Fatal(err)
 	}
-	c.p.until("the slot is not confirmed up to "+end, func() bool {
+	c.p.Until("the slot is not confirmed up to "+end, func() bool {
 		var reached bool
 		err := conn.QueryRow(c.Context(), "SELECT confirmed_flush_lsn >= $1::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $2", end, c.config["slot.name"]).Scan(&reached)
 		if err != nil {
@@ -129,12 +130,12 @@ func (c *crash) finish() {
 		}
 		return reached
 	})
-	if code := c.p.stop(); code != 0 {
+	if code := c.p.Stop(); code != 0 {
 		c.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
 	c.slotIsBehind()
 	if c.Failed() {
-		c.Logf("freshet said:\n%s", c.p.output())
+		c.Logf("freshet said:\n%s", c.p.Output())
 	}
 }
 
@@ -199,42 +200,16 @@ func (c *crash) stored() offsets.Offset {
 	return ""
 }
 
-// understand takes an event from its key and value as JSON without schemas.
-func (c *crash) understand(topic string, key, value []byte) seen {
-	c.Helper()
-	var k struct{ ID int }
-	if err := json.Unmarshal(key, &k); err != nil {
-		c.Fatalf("key %q: %v", key, err)
-	}
-	s := seen{key: topic[strings.LastIndexByte(topic, '.')+1:] + strconv.Itoa(k.ID), text: "t"}
-	if len(value) == 0 || string(value) == "null" {
-		return s
-	}
-	var v struct {
-		Op            string
-		Before, After *struct{ Seq int }
-		Source        struct{ LSN int64 }
-	}
-	if err := json.Unmarshal(value, &v); err != nil {
-		c.Fatalf("value %q: %v", value, err)
-	}
-	row := v.After
-	if v.Op == "d" {
-		row = v.Before
-	}
-	if row == nil {
-		c.Fatalf("value %q has no row", value)
-	}
-	s.text, s.lsn = v.Op+strconv.Itoa(row.Seq), v.Source.LSN
-	return s
-}
-
 // topics reads the committed records.
-func (c *crash) topics() []seen {
+func (c *crash) topics() []history.Seen {
 	c.Helper()
-	var out []seen
+	var out []history.Seen
 	for _, r := range c.kafka.Read(c, c.config["topic.prefix"]+".public.a", c.config["topic.prefix"]+".public.b") {
-		out = append(out, c.understand(r.Topic, r.Key, r.Value))
+		event, err := history.Understand(r.Topic, r.Key, r.Value)
+		if err != nil {
+			c.Fatal(err)
+		}
+		out = append(out, event)
 	}
 	return out
 }
@@ -253,7 +228,7 @@ func TestCrashExactlyOnce(t *testing.T) {
 		c.start()
 	}
 	c.finish()
-	c.h.check(t, c.topics(), true, false)
+	c.h.Check(c.topics(), true, false).Report(t)
 }
 
 // The same without transactions: nothing is lost, a window may come again.
@@ -268,14 +243,14 @@ func TestCrashAtLeastOnce(t *testing.T) {
 		c.start()
 	}
 	c.finish()
-	c.h.check(t, c.topics(), true, true)
+	c.h.Check(c.topics(), true, true).Report(t)
 }
 
 // The same into a file: every change is one line.
 func TestCrashFile(t *testing.T) {
 	t.Parallel()
 	out := filepath.Join(t.TempDir(), "out.jsonl")
-	c := newCrash(t, bed.Postgres(t), nil, "", toFile(out))
+	c := newCrash(t, bed.Postgres(t), nil, "", testbed.ToFile(out))
 	c.load()
 	c.interruptSnapshot(2)
 	for range 4 {
@@ -289,22 +264,19 @@ func TestCrashFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	var got []seen
+	var got []history.Seen
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		var line struct {
-			Topic      string
-			Key, Value json.RawMessage
+		event, err := history.UnderstandLine(lines.Bytes())
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			t.Fatalf("line %q: %v", lines.Text(), err)
-		}
-		got = append(got, c.understand(line.Topic, line.Key, line.Value))
+		got = append(got, event)
 	}
 	if err := lines.Err(); err != nil {
 		t.Fatal(err)
 	}
-	c.h.check(t, got, true, false)
+	c.h.Check(got, true, false).Report(t)
 }
 
 // The servers are killed under load, the worker goes on by itself.
@@ -323,7 +295,7 @@ func TestCrashServers(t *testing.T) {
 	c.kafka.Restart(t)
 	c.progress()
 	c.finish()
-	c.h.check(t, c.topics(), false, false)
+	c.h.Check(c.topics(), false, false).Report(t)
 }
 
 // Tables that are kept equal are equal after kills of the worker and of the target.
@@ -331,7 +303,7 @@ func TestCrashTables(t *testing.T) {
 	t.Parallel()
 	pg, target := bed.Postgres(t), testbed.StartTimescale(t)
 	to := target.NewDatabase(t)
-	c := newCrash(t, pg, nil, "", toTable(target, to, nil))
+	c := newCrash(t, pg, nil, "", target.ToTable(to, nil))
 	c.load()
 	c.interruptSnapshot(2)
 	for round := range 4 {
@@ -353,8 +325,8 @@ func TestCrashTables(t *testing.T) {
 				t.Errorf("%s.%s: %s", table, column, text)
 			}
 		}
-		if n := len(contents(t, from, table, "id", "seq")); n != len(c.h.rows[table]) {
-			t.Errorf("table %s has %d rows, want %d", table, n, len(c.h.rows[table]))
+		if n := len(contents(t, from, table, "id", "seq")); n != len(c.h.Rows(table)) {
+			t.Errorf("table %s has %d rows, want %d", table, n, len(c.h.Rows(table)))
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/freshet-io/freshet/testbed"
 )
 
 // smallDisk mounts a file system of a size in a new directory.
@@ -28,14 +30,14 @@ func TestTargetDiskFull(t *testing.T) {
 	database := pg.NewDatabase(t)
 	pg.Exec(t, database, "CREATE TABLE bets (id int PRIMARY KEY, horse text); INSERT INTO bets SELECT n, repeat('x', 200) FROM generate_series(1, 2000) n")
 	dir, out := t.TempDir(), filepath.Join(disk, "out")
-	p := start(t, dir, "run", writeConnector(t, dir, source(t, pg, database, "bets", toFile(out))))
-	p.says(out, "the disk is full", "make room")
+	p := start(t, dir, "run", testbed.WriteConnector(t, dir, pg.Connector(database, "bets", testbed.ToFile(out))))
+	p.Says(out, "the disk is full", "make room")
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, "size=16m"); err != nil {
 		t.Fatalf("make room: %v", err)
 	}
-	p.until("not all rows arrive", func() bool { return lines(out) >= 2000 })
-	p.says("streaming")
-	if code := p.stop(); code != 0 {
+	p.Until("not all rows arrive", func() bool { return lines(out) >= 2000 })
+	p.Says("streaming")
+	if code := p.Stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
 	if n := lines(out); n != 2000 {
@@ -51,8 +53,8 @@ func TestOffsetDiskFull(t *testing.T) {
 	pg.Exec(t, database, betsTable)
 	dir := t.TempDir()
 	offsets, out := filepath.Join(disk, "offsets.db"), filepath.Join(dir, "out")
-	worker := write(t, dir, "w.properties", "offset.storage.file.filename="+offsets+"\n")
-	file := writeConnector(t, dir, source(t, pg, database, "bets", toFile(out)))
+	worker := testbed.WriteFile(t, dir, "w.properties", "offset.storage.file.filename="+offsets+"\n")
+	file := testbed.WriteConnector(t, dir, pg.Connector(database, "bets", testbed.ToFile(out)))
 	text, code := once(t, dir, "run", file, "-c", worker)
 	if code != 1 || len(missing(text, []string{offsets, "no space left on device"})) > 0 {
 		t.Errorf("exit code %d, message:\n%s", code, text)
@@ -64,5 +66,5 @@ func TestOffsetDiskFull(t *testing.T) {
 		t.Fatalf("make room: %v", err)
 	}
 	p := start(t, dir, "run", file, "-c", worker)
-	p.until("not all rows arrive", func() bool { return lines(out) == 2 })
+	p.Until("not all rows arrive", func() bool { return lines(out) == 2 })
 }

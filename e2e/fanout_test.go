@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/freshet-io/freshet/testbed"
 )
 
 // One connector feeds a file and, exactly once, a topic; the program is killed again and again while rows arrive. Both have
@@ -17,15 +19,15 @@ func TestFanOutSurvivesKills(t *testing.T) {
 	pg.Exec(t, database, betsTable)
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
-	keys := toFile(out)
+	keys := testbed.ToFile(out)
 	maps.Copy(keys, map[string]string{
 		"sinks":                        "out,events",
 		"sinks.events.connector.class": "kafka",
 	})
-	c := source(t, pg, database, "fan-"+database, keys)
-	worker := write(t, dir, "w.properties", "bootstrap.servers="+kafka.Bootstrap()+"\nexactly.once.source.support=enabled\ngroup.id="+database+
+	c := pg.Connector(database, "fan-"+database, keys)
+	worker := testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+kafka.Bootstrap()+"\nexactly.once.source.support=enabled\ngroup.id="+database+
 		"\noffset.storage.topic=offsets-"+database+"\noffset.storage.replication.factor=1\noffset.storage.partitions=1\n")
-	file := writeConnector(t, dir, c)
+	file := testbed.WriteConnector(t, dir, c)
 	topic := c["topic.prefix"] + ".public.bets"
 
 	conn := pg.Connect(t, database)
@@ -33,25 +35,25 @@ func TestFanOutSurvivesKills(t *testing.T) {
 	rows := 2
 	for round := range rounds {
 		p := start(t, dir, "run", file, "-c", worker)
-		p.says("msg=streaming")
+		p.Says("msg=streaming")
 		if round == 0 { // the snapshot: one that did not reach every sink begins again
 			kafka.WaitRecords(t, rows, deadline, topic)
-			p.until("not all rows are in the file", func() bool { return lines(out) >= rows })
+			p.Until("not all rows are in the file", func() bool { return lines(out) >= rows })
 		}
 		for i := range perRound {
 			if _, err := conn.Exec(t.Context(), "INSERT INTO bets VALUES ($1, 'Comet', 1)", 10+round*perRound+i); err != nil {
 				t.Fatal(err)
 			}
 			if i == perRound/2 {
-				p.kill() // half of the rows of a round come while nobody reads
+				p.Kill() // half of the rows of a round come while nobody reads
 			}
 		}
 		rows += perRound
 	}
 	p := start(t, dir, "run", file, "-c", worker)
-	p.until("not all rows are in the file", func() bool { return lines(out) >= rows })
+	p.Until("not all rows are in the file", func() bool { return lines(out) >= rows })
 	kafka.WaitRecords(t, rows, deadline, topic)
-	if code := p.stop(); code != 0 {
+	if code := p.Stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
 	records := kafka.Read(t, topic)

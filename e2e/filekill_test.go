@@ -46,8 +46,8 @@ func TestFileToFileSurvivesKill(t *testing.T) {
 		grow(3000)
 		before := size()
 		p := start(t, dir, "run", "copy.json")
-		p.until("the file does not grow", func() bool { return size() > before+int64(round*1500) })
-		p.kill()
+		p.Until("the file does not grow", func() bool { return size() > before+int64(round*1500) })
+		p.Kill()
 	}
 	grow(10)
 	if err := f.Close(); err != nil {
@@ -59,9 +59,9 @@ func TestFileToFileSurvivesKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(30 * time.Second)
-	p.until("the copy is shorter than the file", func() bool { return size() >= int64(len(want)) || time.Now().After(deadline) })
-	if code := p.stop(); code != 0 {
-		t.Errorf("freshet ended with %d:\n%s", code, p.output())
+	p.Until("the copy is shorter than the file", func() bool { return size() >= int64(len(want)) || time.Now().After(deadline) })
+	if code := p.Stop(); code != 0 {
+		t.Errorf("freshet ended with %d:\n%s", code, p.Output())
 	}
 	got, err := os.ReadFile(out)
 	if err != nil {

@@ -16,22 +16,22 @@ func TestKafkaExactlyOnceSurvivesKills(t *testing.T) {
 	database := pg.NewDatabase(t)
 	pg.Exec(t, database, betsTable, "TRUNCATE bets")
 	dir := t.TempDir()
-	c := source(t, pg, database, "once", map[string]string{
+	c := pg.Connector(database, "once", map[string]string{
 		"value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
 		"key.converter": "org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable": "false",
 		"decimal.handling.mode":             "double",
 		"topic.creation.default.partitions": "3", "topic.creation.default.replication.factor": "1",
 	})
-	worker := write(t, dir, "w.properties", "bootstrap.servers="+kafka.Bootstrap()+
+	worker := testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+kafka.Bootstrap()+
 		"\nexactly.once.source.support=enabled\noffset.storage.replication.factor=1\noffset.storage.partitions=1\n")
-	file := writeConnector(t, dir, c)
+	file := testbed.WriteConnector(t, dir, c)
 	topic := c["topic.prefix"] + ".public.bets"
 
 	const ids, rounds, perRound = 5, 4, 300
 	conn := pg.Connect(t, database)
 	changes := ids
 	p := start(t, dir, "run", file, "-c", worker)
-	p.says("msg=streaming")
+	p.Says("msg=streaming")
 	pg.Exec(t, database, "INSERT INTO bets VALUES (0, 'Comet', 5)") // nothing is committed before the first record
 	kafka.WaitRecords(t, 1, deadline, topic)
 	for round := range rounds {
@@ -45,9 +45,9 @@ func TestKafkaExactlyOnceSurvivesKills(t *testing.T) {
 				continue
 			}
 			if round%2 == 0 {
-				p.kill()
+				p.Kill()
 				p = start(t, dir, "run", file, "-c", worker)
-				p.says("msg=streaming")
+				p.Says("msg=streaming")
 			} else {
 				kafka.Kill(t)
 				kafka.Restart(t)
@@ -56,12 +56,12 @@ func TestKafkaExactlyOnceSurvivesKills(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(p.output())
+			t.Log(p.Output())
 		}
 	})
 	kafka.WaitRecords(t, changes-ids+1, deadline, topic)
-	if code := p.stop(); code != 0 {
-		t.Errorf("exit code %d after SIGTERM, want 0:\n%s", code, p.output())
+	if code := p.Stop(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM, want 0:\n%s", code, p.Output())
 	}
 	last := map[string]float64{}
 	records := kafka.Read(t, topic)

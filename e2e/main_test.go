@@ -10,8 +10,4 @@ import (
 
 var bed testbed.Bed
 
-func TestMain(m *testing.M) {
-	code := bed.Main(m)
-	freshet.remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(bed.Main(m)) }

@@ -16,29 +16,24 @@ func TestSignals(t *testing.T) {
 	database := pg.NewDatabase(t)
 	pg.Exec(t, database, betsTable)
 	dir := t.TempDir()
-	c := source(t, pg, database, "bets", nil)
+	c := pg.Connector(database, "bets", nil)
 	topic := c["topic.prefix"] + ".public.bets"
 	args := []string{
-		"run", writeConnector(t, dir, c), "-c",
-		write(t, dir, "w.properties", "bootstrap.servers="+kafka.Bootstrap()+"\ntask.shutdown.graceful.timeout.ms=3000\n"),
+		"run", testbed.WriteConnector(t, dir, c), "-c",
+		testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+kafka.Bootstrap()+"\ntask.shutdown.graceful.timeout.ms=3000\n"),
 	}
 	p := start(t, dir, args...)
 	kafka.WaitRecords(t, 2, deadline, topic)
-	p.says("msg=streaming")
+	p.Says("msg=streaming")
 	kafka.Kill(t)
 	pg.Exec(t, database, "INSERT INTO bets VALUES (3, 'Late', 1)")
-	p.says("level=WARN", kafka.Bootstrap())
+	p.Says("level=WARN", kafka.Bootstrap())
 
 	began := time.Now()
-	signal := func() {
-		if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
-			t.Fatal(err)
-		}
-	}
-	signal()
-	p.says("stopping")
-	signal()
-	if code := p.ends(); code != 1 {
+	p.Signal(syscall.SIGINT)
+	p.Says("stopping")
+	p.Signal(syscall.SIGINT)
+	if code := p.Ends(); code != 1 {
 		t.Errorf("exit code %d after the second signal, want 1", code)
 	}
 	if took := time.Since(began); took > 3*time.Second {
@@ -48,7 +43,7 @@ func TestSignals(t *testing.T) {
 	kafka.Restart(t)
 	p = start(t, dir, args...)
 	kafka.WaitRecords(t, 3, deadline, topic)
-	if code := p.stop(); code != 0 {
+	if code := p.Stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
 }

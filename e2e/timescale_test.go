@@ -106,15 +106,15 @@ func TestTypesIntoBarePostgres(t *testing.T) {
 func runTypes(t *testing.T, pg *testbed.Postgres, from, to string, mapped ...string) {
 	t.Helper()
 	dir := t.TempDir()
-	keys := toTable(pg, to, map[string]string{"table.include.list": "public.t_.*", "sinks.db.connection.url": "jdbc:postgresql://" + pg.Address() + "/" + to + "?sslmode=disable"})
-	c := source(t, pg, from, "types-"+from, nil)
+	keys := pg.ToTable(to, map[string]string{"table.include.list": "public.t_.*", "sinks.db.connection.url": "jdbc:postgresql://" + pg.Address() + "/" + to + "?sslmode=disable"})
+	c := pg.Connector(from, "types-"+from, nil)
 	maps.Copy(c, keys)
-	p := start(t, dir, "run", writeConnector(t, dir, c))
+	p := start(t, dir, "run", testbed.WriteConnector(t, dir, c))
 	a, b := pg.Connect(t, from), pg.Connect(t, to)
 	equal := func() {
 		t.Helper()
 		var difference string
-		eventually(t, func() string { return "source and target differ:\n" + difference + "freshet said:\n" + p.output() }, func() bool {
+		testbed.Eventually(t, func() string { return "source and target differ:\n" + difference + "freshet said:\n" + p.Output() }, func() bool {
 			difference = differs(t, a, b, typeTables(), mapped)
 			return difference == ""
 		})
@@ -123,7 +123,7 @@ func runTypes(t *testing.T, pg *testbed.Postgres, from, to string, mapped ...str
 	pg.Exec(t, from, corpus(t, "stream1.sql"))
 	pg.Exec(t, from, "INSERT INTO t_key VALUES (false,'2024-03-01','2024-02-29 12:34:56+00',1,'','a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12','zen',2)")
 	equal()
-	if code := p.stop(); code != 0 {
-		t.Errorf("exit code %d after SIGTERM, want 0; freshet said:\n%s", code, p.output())
+	if code := p.Stop(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM, want 0; freshet said:\n%s", code, p.Output())
 	}
 }

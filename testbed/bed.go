@@ -1,5 +1,6 @@
 // Package testbed starts the real servers that tests need as containers, and cuts them up so that tests can run in parallel:
-// a database of its own for each test in a shared PostgreSQL, topics of its own in a shared broker. Imported by tests only.
+// a database of its own for each test in a shared PostgreSQL, topics of its own in a shared broker. It also runs the freshet
+// program itself. Imported by tests only.
 //
 // A package that shares servers between its tests has
 //
@@ -28,6 +29,7 @@ type Bed struct {
 	engine  *engine
 	failed  error // why there is no engine
 	servers map[string]*shared
+	binary  builder
 }
 
 type shared struct {
@@ -36,12 +38,13 @@ type shared struct {
 	err    error
 }
 
-// Main runs the tests, removes the shared servers and returns the exit code.
+// Main runs the tests, removes the shared servers and what was built, and returns the exit code.
 func (b *Bed) Main(m *testing.M) int {
 	b.mu.Lock()
 	b.managed = true
 	b.mu.Unlock()
 	code := m.Run()
+	b.binary.remove()
 	if err := b.close(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -157,4 +159,43 @@ func (p *Postgres) Restart(t testing.TB) {
 	if err := p.restart(t.Context(), postgresReady); err != nil {
 		t.Fatalf("restart PostgreSQL: %v", err)
 	}
+}
+
+// Connector is the configuration of a connector that reads tables of a database: by default public.bets. More keys come on top.
+func (p *Postgres) Connector(database, name string, more map[string]string) map[string]string {
+	slot := strings.ReplaceAll(name, "-", "_") + "_" + database
+	c := map[string]string{
+		"name":                        name,
+		"connector.class":             "io.debezium.connector.postgresql.PostgresConnector",
+		"database.hostname":           p.Host(),
+		"database.port":               strconv.Itoa(p.Port()),
+		"database.user":               PostgresUser,
+		"database.password":           PostgresPassword,
+		"database.dbname":             database,
+		"topic.prefix":                "t" + database,
+		"slot.name":                   slot,
+		"publication.name":            slot,
+		"publication.autocreate.mode": "filtered",
+		"table.include.list":          "public.bets",
+	}
+	maps.Copy(c, more)
+	return c
+}
+
+// ToFile are the keys of a direct file sink.
+func ToFile(path string) map[string]string {
+	return map[string]string{"sinks": "out", "sinks.out.connector.class": "FileStreamSinkConnector", "sinks.out.file": path}
+}
+
+// ToTable are the keys of a direct table sink into a database of this server. More keys come on top.
+func (p *Postgres) ToTable(database string, more map[string]string) map[string]string {
+	c := map[string]string{
+		"sinks":                        "db",
+		"sinks.db.connector.class":     "TimescaleDbSinkConnector",
+		"sinks.db.connection.url":      "jdbc:postgresql://" + p.Address() + "/" + database,
+		"sinks.db.connection.username": PostgresUser,
+		"sinks.db.connection.password": PostgresPassword,
+	}
+	maps.Copy(c, more)
+	return c
 }

@@ -1,14 +1,17 @@
-package e2e
+// Package history writes seeded random transactions to a database and knows which events each of them must give. Imported by
+// tests only.
+package history
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,9 +21,9 @@ import (
 	"github.com/freshet-io/freshet/testbed"
 )
 
-// history writes seeded random transactions to two tables and knows which events each of them must give. Table a has REPLICA
+// History writes seeded random transactions to two tables and knows which events each of them must give. Table a has REPLICA
 // IDENTITY FULL, table b its key alone. Every transaction ends by updating row 0 of table a.
-type history struct {
+type History struct {
 	random *rand.Rand
 	rows   map[string]map[int]int // table, id: seq
 	ids    map[string][]int       // the ids of rows, to choose from
@@ -32,6 +35,10 @@ type history struct {
 	allowed atomic.Int64 // transactions that may be committed
 	done    atomic.Int64 // transactions that were committed
 	total   int
+
+	mu   sync.Mutex
+	ends []uint64 // of each transaction that was committed: an LSN behind its last record
+	seqs []int    // and its last seq
 }
 
 // event is an operation and the row's seq, "u17"; a tombstone is "t".
@@ -43,10 +50,10 @@ type event struct {
 const historyTables = `CREATE TABLE a (id int PRIMARY KEY, seq int NOT NULL, pad text); ALTER TABLE a REPLICA IDENTITY FULL;
 CREATE TABLE b (id int PRIMARY KEY, seq int NOT NULL, pad text);`
 
-// newHistory creates the tables with n rows each.
-func newHistory(t testing.TB, pg *testbed.Postgres, database string, seed uint64, n int) *history {
+// New creates the tables with n rows each.
+func New(t testing.TB, pg *testbed.Postgres, database string, seed uint64, n int) *History {
 	t.Helper()
-	h := &history{
+	h := &History{
 		random: rand.New(rand.NewPCG(seed, 1)), rows: map[string]map[int]int{"a": {}, "b": {}}, ids: map[string][]int{},
 		want: map[string][]event{}, txOf: map[int]int{}, nextID: n,
 	}
@@ -61,8 +68,34 @@ func newHistory(t testing.TB, pg *testbed.Postgres, database string, seed uint64
 	return h
 }
 
+// Allow lets n transactions be committed, in all.
+func (h *History) Allow(n int) { h.allowed.Store(int64(n)) }
+
+// Allowed is how many transactions may be committed.
+func (h *History) Allowed() int { return int(h.allowed.Load()) }
+
+// Done is how many transactions were committed.
+func (h *History) Done() int { return int(h.done.Load()) }
+
+// Rows is what a table holds at the end: id, seq.
+func (h *History) Rows(table string) map[int]int { return h.rows[table] }
+
+// Through is the number of the last transaction that ends at or before an LSN; 0 for none. From any goroutine.
+func (h *History) Through(lsn uint64) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return sort.Search(len(h.ends), func(i int) bool { return h.ends[i] > lsn })
+}
+
+// Seq is the seq that row 0 of table a has after a transaction. From any goroutine, for one that was committed.
+func (h *History) Seq(transaction int) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.seqs[transaction-1]
+}
+
 // put notes an insert or an update and returns the row's new seq.
-func (h *history) put(table string, id int, op string) int {
+func (h *History) put(table string, id int, op string) int {
 	h.seq++
 	if op == "c" {
 		h.ids[table] = append(h.ids[table], id)
@@ -73,7 +106,7 @@ func (h *history) put(table string, id int, op string) int {
 }
 
 // take notes the end of a row.
-func (h *history) take(table string, at int) {
+func (h *History) take(table string, at int) {
 	id := h.ids[table][at]
 	h.ids[table] = slices.Delete(h.ids[table], at, at+1)
 	before := 0 // not in the identity
@@ -85,13 +118,13 @@ func (h *history) take(table string, at int) {
 	delete(h.rows[table], id)
 }
 
-func (h *history) note(table string, id int, text string) {
+func (h *History) note(table string, id int, text string) {
 	key := table + strconv.Itoa(id)
 	h.want[key] = append(h.want[key], event{h.total, text})
 }
 
 // transaction makes up the next transaction.
-func (h *history) transaction() string {
+func (h *History) transaction() string {
 	h.total++
 	var sql strings.Builder
 	sql.WriteString("BEGIN;")
@@ -106,7 +139,7 @@ func (h *history) transaction() string {
 	return sql.String()
 }
 
-func (h *history) statement(sql *strings.Builder) {
+func (h *History) statement(sql *strings.Builder) {
 	table := []string{"a", "b"}[h.random.IntN(2)]
 	ids := h.ids[table]
 	at := 1 + h.random.IntN(len(ids)-1) // row 0 stays
@@ -144,9 +177,9 @@ func (h *history) statement(sql *strings.Builder) {
 	}
 }
 
-// write commits n transactions, as they are allowed. When the server goes away it connects again and goes on, asking the server whether the
-// transaction in between was committed.
-func (h *history) write(ctx context.Context, dsn string, n int) error {
+// Write commits n transactions, as they are allowed. When the server goes away it connects again and goes on, asking the server
+// whether the transaction in between was committed.
+func (h *History) Write(ctx context.Context, dsn string, n int) error {
 	var conn *pgx.Conn
 	defer func() {
 		if conn != nil {
@@ -160,116 +193,49 @@ func (h *history) write(ctx context.Context, dsn string, n int) error {
 			<-tick.C
 		}
 		sql := h.transaction()
-		for {
+		var end uint64
+		for end == 0 {
 			var err error
 			if conn == nil || conn.IsClosed() {
 				if conn, err = pgx.Connect(ctx, dsn); err == nil {
-					var reached int
-					if err = conn.QueryRow(ctx, "SELECT seq FROM a WHERE id = 0").Scan(&reached); err == nil && reached == h.seq {
-						break
-					}
+					end, err = h.committed(ctx, conn)
 				}
 			}
+			if err == nil && end == 0 {
+				end, err = commit(ctx, conn, sql)
+			}
 			if err == nil {
-				if _, err = conn.PgConn().Exec(ctx, sql).ReadAll(); err == nil {
-					break
-				}
+				continue
 			}
 			if ctx.Err() != nil || conn != nil && !conn.IsClosed() {
 				return errors.Join(ctx.Err(), fmt.Errorf("write %.300q: %w", sql, err))
 			}
 			<-tick.C
 		}
+		h.mu.Lock()
+		h.ends, h.seqs = append(h.ends, end), append(h.seqs, h.seq)
+		h.mu.Unlock()
 		h.done.Add(1)
 	}
 	return nil
 }
 
-// seen is an event that a reader got.
-type seen struct {
-	key, text string
-	lsn       int64 // 0 for a tombstone
+// commit runs a transaction and returns an LSN behind it.
+func commit(ctx context.Context, conn *pgx.Conn, sql string) (uint64, error) {
+	results, err := conn.PgConn().Exec(ctx, sql+"; SELECT pg_current_wal_insert_lsn() - '0/0'").ReadAll()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(string(results[len(results)-1].Rows[0][0]), 10, 64)
 }
 
-// check compares what was read with what was written, key by key. A snapshot that was interrupted may have shown rows before.
-// With repeats, a window of events may come again.
-func (h *history) check(t testing.TB, got []seen, interrupted, repeats bool) {
-	t.Helper()
-	byKey, first := map[string][]seen{}, h.total+1
-	for _, s := range got {
-		byKey[s.key] = append(byKey[s.key], s)
-		if seq, err := strconv.Atoi(s.text[1:]); err == nil && (s.text[0] == 'c' || s.text[0] == 'u') {
-			first = min(first, h.txOf[seq])
-		}
+// committed asks whether the last transaction that was made up is there, and returns an LSN behind it, 0 when it is not.
+func (h *History) committed(ctx context.Context, conn *pgx.Conn) (uint64, error) {
+	var reached int
+	var end uint64
+	err := conn.QueryRow(ctx, "SELECT seq, (pg_current_wal_insert_lsn() - '0/0')::int8 FROM a WHERE id = 0").Scan(&reached, &end)
+	if err != nil || reached != h.seq {
+		return 0, err
 	}
-	for key := range byKey {
-		if h.want[key] == nil {
-			t.Errorf("%s was never written, but read: %v", key, byKey[key])
-		}
-	}
-	complaints := 0
-	for _, key := range slices.Sorted(maps.Keys(h.want)) {
-		list := byKey[key]
-		if repeats {
-			list = firstOnes(list)
-		}
-		if problem := compare(h.want[key], list, first, interrupted); problem != "" {
-			if complaints++; complaints <= 10 {
-				t.Errorf("%s: %s", key, problem)
-			}
-		}
-	}
-	if complaints > 10 {
-		t.Errorf("%d keys are wrong in total", complaints)
-	}
-	t.Logf("%d events of %d keys for %d transactions, of which the snapshot has %d", len(got), len(h.want), h.total, first-1)
-}
-
-// firstOnes leaves out what was there before, with its tombstone.
-func firstOnes(list []seen) []seen {
-	var out []seen
-	have, again := map[seen]bool{}, false
-	for _, s := range list {
-		if s.text != "t" {
-			again = have[s]
-			have[s] = true
-		}
-		if !again && (s.text != "t" || len(out) > 0 && out[len(out)-1].text[0] == 'd') {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-// compare checks one key: the state before transaction first comes from the snapshot, all the rest from the stream. With an
-// interrupted snapshot every attempt shows rows as they were then, and the stream still has every change since the first.
-func compare(want []event, got []seen, first int, interrupted bool) string {
-	split := 0
-	for split < len(want) && want[split].tx < first {
-		split++
-	}
-	var expected, texts []string
-	read := split > 0 && (want[split-1].text[0] == 'c' || want[split-1].text[0] == 'u')
-	if read && !(interrupted && split < len(want)) {
-		expected = append(expected, "r"+want[split-1].text[1:])
-	}
-	for _, e := range want[split:] {
-		expected = append(expected, e.text)
-	}
-	for _, s := range got {
-		if interrupted && s.text[0] == 'r' {
-			known := func(e event) bool { return (e.text[0] == 'c' || e.text[0] == 'u') && e.text[1:] == s.text[1:] }
-			if !slices.ContainsFunc(want, known) {
-				return fmt.Sprintf("the snapshot shows %s, which the row never was", s.text)
-			}
-			if split < len(want) || slices.Contains(texts, s.text) {
-				continue
-			}
-		}
-		texts = append(texts, s.text)
-	}
-	if slices.Equal(expected, texts) {
-		return ""
-	}
-	return fmt.Sprintf("want %v\n got %v", expected, texts)
+	return end, nil
 }
