@@ -2,7 +2,9 @@ package kafkaclient
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -298,13 +300,25 @@ func (p *Producer) backoff(failures int) time.Duration {
 	return d*4/5 + time.Duration(rand.Int64N(int64(d)*2/5+1))
 }
 
-// warn reports that writes are being retried, at most every ten seconds.
+// patience is how long a partition is retried before that is worth a warning: a new topic's leaders and a moved one are known
+// sooner.
+const patience = time.Second
+
+// warn reports that writes are being retried, at most every ten seconds, once that goes on for longer than patience.
 func (p *Producer) warn(pt *partition, cause error) {
-	if now := time.Now(); now.Sub(p.warned) > 10*time.Second {
-		p.warned = now
-		p.log.Warn("writes to Kafka are being retried", "topic", pt.topic.name, "partition", pt.id,
-			"attempt", pt.failures, "buffered", p.used, "error", explain(cause))
+	now := time.Now()
+	if pt.failures <= 1 {
+		pt.failing = now
 	}
+	level := slog.LevelDebug
+	if now.Sub(pt.failing) > patience {
+		if now.Sub(p.warned) <= 10*time.Second {
+			return
+		}
+		p.warned, level = now, slog.LevelWarn
+	}
+	p.log.Log(context.Background(), level, "writes to Kafka are being retried", "topic", pt.topic.name, "partition", pt.id,
+		"attempt", pt.failures, "buffered", p.used, "error", explain(cause))
 }
 
 func refusal(c *chunk, err error) *RecordError {

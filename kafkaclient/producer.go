@@ -129,6 +129,7 @@ type partition struct {
 	stale     bool  // the leader that we knew refused
 	repeated  int   // chunks at the head that were sent before: one at a time
 	failures  int
+	failing   time.Time // since when
 	notBefore time.Time
 	identity  identity
 	bump      bool // the broker lost the producer's state: begin a new epoch

@@ -47,8 +47,8 @@ func frameworkKeys() []connectors.Key {
 		{Name: "errors.log.enable", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Doc: "Errors are always logged."},
 		{Name: "errors.log.include.messages", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Unsupported: "records are not written to the log"},
 		{Name: "exactly.once.support", Type: connectors.TypeString, Default: "requested", HasDefault: true, Importance: "MEDIUM", Closed: true, Recommended: []string{"requested", "required"}, Group: "Exactly Once Support"},
-		{Name: "transaction.boundary", Type: connectors.TypeString, Default: "poll", HasDefault: true, Importance: "MEDIUM", Group: "Exactly Once Support", Unsupported: "transactions are cut at batches (poll)"},
-		{Name: "transaction.boundary.interval.ms", Type: connectors.TypeLong, Importance: "LOW", Group: "Exactly Once Support", Unsupported: "transactions are cut at batches"},
+		{Name: "transaction.boundary", Type: connectors.TypeString, Default: "poll", HasDefault: true, Importance: "MEDIUM", Group: "Exactly Once Support", Doc: "Where an exactly-once Kafka sink ends its transactions: poll (after every batch, or as soon as the transaction before is committed) or interval."},
+		{Name: "transaction.boundary.interval.ms", Type: connectors.TypeLong, Importance: "LOW", Group: "Exactly Once Support", Doc: "With transaction.boundary=interval: how long a transaction stays open, in milliseconds; the worker's offset.flush.interval.ms (60000) when not given."},
 		{Name: "topic.creation.", Type: connectors.TypeString, Prefix: true, Group: "Topic Creation"},
 		{Name: "offsets.storage.topic", Type: connectors.TypeString, Importance: "LOW", Group: "offsets.topic", Doc: "Kafka topic for the offsets of this connector."},
 		{Name: "producer.override.", Type: connectors.TypeString, Prefix: true},
@@ -61,7 +61,7 @@ func frameworkKeys() []connectors.Key {
 
 // passed lists the framework keys that sinks read for themselves.
 func passed(name string) bool {
-	for _, family := range []string{"key.converter", "value.converter", "header.converter", "topic.creation.", "producer.override.", "consumer.override.", "admin.override.", "errors."} {
+	for _, family := range []string{"key.converter", "value.converter", "header.converter", "topic.creation.", "producer.override.", "consumer.override.", "admin.override.", "errors.", "transaction.boundary"} {
 		if strings.HasPrefix(name, family) {
 			return true
 		}

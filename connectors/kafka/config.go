@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/kafkaclient"
@@ -18,6 +19,9 @@ const Class = "io.freshet.connector.kafka.KafkaSinkConnector"
 const (
 	keyServers    = "bootstrap.servers"
 	keyOffsets    = "offsets.storage.topic"
+	keyBoundary   = "transaction.boundary"
+	keyInterval   = "transaction.boundary.interval.ms"
+	keyFlush      = "offset.flush.interval.ms" // of the worker
 	keyCreate     = "topic.creation.enable"
 	prefixCreate  = "topic.creation."
 	prefixOver    = "producer.override."
@@ -111,6 +115,35 @@ func transactionalID(s connectors.Settings) string {
 		id += "-" + s.Sink
 	}
 	return id
+}
+
+// defaultFlush is the worker's offset.flush.interval.ms when it is not given.
+const defaultFlush = time.Minute
+
+// readBoundary returns how long transactions stay open (transaction.boundary=interval); 0 is the boundary "poll".
+func readBoundary(c, worker connectors.Config) (time.Duration, error) {
+	switch v := strings.ToLower(strings.TrimSpace(c[keyBoundary])); v {
+	case "", "poll":
+		return 0, nil
+	case "interval":
+	case "connector":
+		return 0, fmt.Errorf("%s: connector is not supported, as the source does not define boundaries: use poll or interval", keyBoundary)
+	default:
+		return 0, fmt.Errorf("%s: %q is not known: use poll or interval", keyBoundary, v)
+	}
+	for _, from := range []struct {
+		name, value string
+	}{{keyInterval, c[keyInterval]}, {keyFlush, worker[keyFlush]}} {
+		if strings.TrimSpace(from.value) == "" {
+			continue
+		}
+		ms, err := strconv.ParseInt(strings.TrimSpace(from.value), 10, 64)
+		if err != nil || ms < 0 {
+			return 0, fmt.Errorf("%s: %q is not a number of milliseconds", from.name, from.value)
+		}
+		return time.Duration(ms) * time.Millisecond, nil
+	}
+	return defaultFlush, nil
 }
 
 // creation is topic.creation.* of a connector (KIP-158).

@@ -21,6 +21,7 @@ import (
 type exactSink struct {
 	*writer
 	storeOptions kafkastore.Options
+	interval     time.Duration // a transaction stays open for so long (transaction.boundary=interval); 0: poll
 	store        *kafkastore.Store
 	offsets      *kafkaclient.Topic
 
@@ -31,6 +32,7 @@ type exactSink struct {
 	mu      sync.Mutex // held while a batch is appended, so that a cut falls between batches
 	pending []taken    // appended, not yet cut
 	records int        // in pending
+	since   time.Time  // pending began
 	cutting bool       // a transaction is being committed
 	hurry   bool       // somebody waits in Flush
 	settled chan struct{}
@@ -60,7 +62,18 @@ func newExactSink(w *writer, c, worker connectors.Config) (*exactSink, error) {
 		o.Topic = defaultOffsetsTopic
 	}
 	o.Config, o.Logger = w.config, w.log
-	return &exactSink{writer: w, storeOptions: o, wake: make(chan struct{}, 1)}, nil
+	interval, err := readBoundary(c, worker)
+	if err != nil {
+		return nil, connectors.AsPermanent(err)
+	}
+	if most := w.config.Producer.TransactionTimeout * 2 / 3; interval > most {
+		interval = most
+		if w.log != nil {
+			w.log.Warn("a transaction may not stay open for the whole interval: raise transaction.timeout.ms, or lower the interval",
+				"interval", interval, "transaction.timeout.ms", w.config.Producer.TransactionTimeout.Milliseconds())
+		}
+	}
+	return &exactSink{writer: w, storeOptions: o, interval: interval, wake: make(chan struct{}, 1)}, nil
 }
 
 // Start implements connectors.SinkTask. The producer comes first: it fences the earlier owner before offsets are read.
@@ -102,6 +115,9 @@ func (s *exactSink) Put(ctx context.Context, b *connectors.Batch) error {
 	}
 	s.producer.Mark(uint64(b.ID))
 	s.task.Charge(n)
+	if len(s.pending) == 0 {
+		s.since = time.Now()
+	}
 	s.pending = append(s.pending, taken{
 		id: b.ID, bytes: n, partial: connectors.Progress{Partition: b.Source, Offset: b.Offset, Through: b.Through}, extra: b.Extra,
 	})
@@ -152,25 +168,38 @@ func (s *exactSink) commitLoop(ctx context.Context) {
 	}
 }
 
-// due waits while there are only positions, for records, a flush or the end of the pause.
+// due waits until the transaction may end: at once when it holds records, after the interval when one is set, after a pause
+// when it holds only positions, or when somebody waits in Flush.
 func (s *exactSink) due(ctx context.Context) bool {
-	timer := time.NewTimer(positionPause)
-	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		none, now := len(s.pending) == 0 || s.err != nil, s.records > 0 || s.hurry
+		none, hurry := len(s.pending) == 0 || s.err != nil, s.hurry
+		open := s.interval
+		if s.records == 0 {
+			open = max(open, positionPause)
+		}
+		left := time.Until(s.since.Add(open))
 		s.mu.Unlock()
-		if none || now {
+		if none || hurry || left <= 0 {
 			return !none
 		}
-		select {
-		case <-timer.C:
-			return true
-		case <-s.wake:
-		case <-ctx.Done():
+		if !s.rest(ctx, left) {
 			return false
 		}
 	}
+}
+
+// rest waits for something new, at most for d; false: ctx has ended.
+func (s *exactSink) rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.wake:
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // commit cuts and commits everything that is pending.

@@ -36,6 +36,9 @@ func (f *Factory) Validate(ctx context.Context, c connectors.Config) []connector
 	if _, err := readCreation(c, nil); err != nil {
 		return withError(values, prefixCreate+"groups", err)
 	}
+	if _, err := readBoundary(c, nil); err != nil {
+		return withError(values, keyBoundary, err)
+	}
 	if strings.TrimSpace(c[keyServers]) == "" {
 		return withError(values, keyServers, errors.New("bootstrap.servers is not set: name at least one broker as host:port in the worker's properties"))
 	}
