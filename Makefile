@@ -17,12 +17,14 @@ VERSION = $$(git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Packages with benchmarks.
 BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -r dirname | sort -u)
 BENCH ?= .
+# Flags of `make bench`.
+ARGS ?=
 
 # Tests that kill, cut or slow what they run against, and how often `make faults` runs them.
 FAULTS ?= Kill|Chaos|Fault|Cut|Crash
 ROUNDS ?= 3
 
-.PHONY: help build lint fmt test test-short images demo bench faults clean
+.PHONY: help build lint fmt test test-short images demo bench microbench faults clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,7 +59,11 @@ test-short: ## only tests that need no server
 demo: ## two databases, a broker and a worker that is killed half-way; needs no Docker
 	$(GO) run ./cmd/freshet demo
 
-bench: ## the hot paths' benchmarks; BENCH=regexp chooses
+bench: images ## throughput, freshness and memory as ratios, beside their budgets; ARGS="-quick" and others: ARGS=-help
+	@$(GO) build -o bin/bench ./testbed/bench
+	@bin/bench $(ARGS)
+
+microbench: ## the hot paths' benchmarks; BENCH=regexp chooses
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(BENCHED)
 
 faults: images ## the tests that kill workers and servers and cut connections, ROUNDS times

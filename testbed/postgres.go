@@ -42,6 +42,25 @@ func StartTimescale(t testing.TB, settings ...string) *Postgres {
 }
 
 func startPostgres(ctx context.Context, e *engine, image string, settings []string) (*Postgres, error) {
+	s, err := e.start(ctx, spec{
+		server:      image,
+		inside:      "5432/tcp",
+		environment: postgresEnvironment,
+		command:     func(int) []string { return postgresCommand(settings) },
+		ready:       postgresReady,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Postgres{s}, nil
+}
+
+func postgresEnvironment(string, int) map[string]string {
+	return map[string]string{"POSTGRES_PASSWORD": PostgresPassword}
+}
+
+// postgresCommand is the server's command line; of two settings of one name the later one counts.
+func postgresCommand(settings []string) []string {
 	defaults := []string{
 		"wal_level=logical", "fsync=off", "max_replication_slots=40", "max_wal_senders=40", "max_connections=200", "timezone=UTC", "log_timezone=UTC",
 	}
@@ -49,17 +68,7 @@ func startPostgres(ctx context.Context, e *engine, image string, settings []stri
 	for _, s := range append(defaults, settings...) {
 		command = append(command, "-c", s)
 	}
-	s, err := e.start(ctx, spec{
-		server:      image,
-		inside:      "5432/tcp",
-		environment: func(string, int) map[string]string { return map[string]string{"POSTGRES_PASSWORD": PostgresPassword} },
-		command:     func(int) []string { return command },
-		ready:       postgresReady,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &Postgres{s}, nil
+	return command
 }
 
 // postgresReady succeeds when the server accepts connections; while it is being created it listens on no TCP port.

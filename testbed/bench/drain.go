@@ -1,0 +1,278 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	postgresClass = "io.debezium.connector.postgresql.PostgresConnector"
+	jsonConverter = "org.apache.kafka.connect.json.JsonConverter"
+	askEvery      = 5 * time.Millisecond // how often a target is asked whether it has the marker
+)
+
+// source is the configuration of a Postgres source, which every kind of worker understands.
+func (b *bench) sourceConfig(name, slot string, more ...map[string]string) map[string]string {
+	password, _ := b.source.dsn.User.Password()
+	c := map[string]string{
+		"name": name, "connector.class": postgresClass, "tasks.max": "1", "plugin.name": "pgoutput",
+		"database.hostname": b.source.dsn.Hostname(), "database.port": b.source.port(),
+		"database.user": b.source.dsn.User.Username(), "database.password": password, "database.dbname": database,
+		"topic.prefix": name, "slot.name": slot, "snapshot.mode": "no_data",
+		"publication.name": publication, "publication.autocreate.mode": "disabled",
+		"table.include.list":                        "bench.rows,bench.marker",
+		"topic.creation.default.partitions":         "1",
+		"topic.creation.default.replication.factor": "1",
+	}
+	for _, m := range more {
+		maps.Copy(c, m)
+	}
+	return c
+}
+
+func jsonConverters(schemas bool) map[string]string {
+	return map[string]string{
+		"key.converter": jsonConverter, "key.converter.schemas.enable": fmt.Sprint(schemas),
+		"value.converter": jsonConverter, "value.converter.schemas.enable": fmt.Sprint(schemas),
+	}
+}
+
+// exactlyOnce are worker properties that keep offsets in the transactions of the records.
+func (b *bench) exactlyOnce() map[string]string {
+	name := b.name("group")
+	return map[string]string{
+		"exactly.once.source.support": "enabled", "group.id": name, "offset.storage.topic": name + "_offsets", "offset.storage.replication.factor": "1",
+	}
+}
+
+func (b *bench) kafkaProperties(more ...map[string]string) map[string]string {
+	p := map[string]string{"bootstrap.servers": b.brokers}
+	for _, m := range more {
+		maps.Copy(p, m)
+	}
+	return p
+}
+
+// measureDrain reads one range of WAL with pg_recvlogical and with Freshet into each target.
+func measureDrain(ctx context.Context, b *bench) error {
+	if err := b.createTables(ctx); err != nil {
+		return err
+	}
+	b.say("drain: loading %s rows in transactions of %d", thousands(float64(b.rows)), b.transaction)
+	r, err := b.load(ctx, b.rows, b.transaction)
+	if err != nil {
+		return err
+	}
+	b.say("drain: %d MiB of WAL", r.size>>20)
+	all, err := b.runRounds(ctx, "drain", b.drains(r))
+	if err := errors.Join(err, b.source.dropSlot(context.WithoutCancel(ctx), r.slot)); err != nil {
+		return err
+	}
+	b.report.addRates("Streaming: one range of WAL", "pg_recvlogical", all, streamBudgets())
+	return nil
+}
+
+func (b *bench) drains(r walRange) []variant {
+	kafka := func(name string, connector, properties map[string]string) variant {
+		return variant{name: name, run: func(ctx context.Context) (sample, error) {
+			return b.drainToKafka(ctx, r, connector, properties, false)
+		}}
+	}
+	lz4 := jsonConverters(false)
+	lz4["producer.override.compression.type"] = "lz4"
+	return []variant{
+		{name: "pg_recvlogical", run: func(ctx context.Context) (sample, error) { return b.drainReference(ctx, r) }},
+		{name: toNothing, run: func(ctx context.Context) (sample, error) { return b.drainToNothing(ctx, r) }},
+		kafka(toKafka, jsonConverters(false), nil),
+		kafka(toKafkaSchemas, jsonConverters(true), nil),
+		kafka(toKafkaOnce, jsonConverters(false), b.exactlyOnce()),
+		kafka(toKafkaLZ4, lz4, nil),
+		{name: toTables, run: func(ctx context.Context) (sample, error) { return b.drainToTables(ctx, r) }},
+	}
+}
+
+// The names of what is measured; budgets are found by them.
+const (
+	toNothing      = "Freshet → nothing"
+	toKafka        = "Freshet → Kafka JSON"
+	toKafkaSchemas = "Freshet → Kafka JSON, schemas"
+	toKafkaOnce    = "Freshet → Kafka JSON, exactly once"
+	toKafkaLZ4     = "Freshet → Kafka JSON, lz4"
+	toTables       = "Freshet → TimescaleDB tables"
+	tablesByHand   = "staging COPY by hand"
+)
+
+// drainReference runs pg_recvlogical over TCP to /dev/null, up to the marker.
+func (b *bench) drainReference(ctx context.Context, r walRange) (sample, error) {
+	slot, err := b.copySlot(ctx, r)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
+	cmd, err := b.source.tool(ctx, "pg_recvlogical", "-d", b.source.connection(), "--slot", slot, "--start", "--endpos", r.end,
+		"-o", "proto_version=1", "-o", "publication_names="+publication, "--no-loop", "-f", "/dev/null")
+	if err != nil {
+		return sample{}, err
+	}
+	var said strings.Builder
+	cmd.Stderr = &said
+	m := b.meter()
+	if err := cmd.Run(); err != nil {
+		return sample{}, fmt.Errorf("%w: %s", err, said.String())
+	}
+	s := m.stop(r.rows)
+	s.worker = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		s.peak = usage.Maxrss << 10
+	}
+	return s, nil
+}
+
+// drainToNothing is the runtime with the Postgres source and a sink that forgets.
+func (b *bench) drainToNothing(ctx context.Context, r walRange) (sample, error) {
+	slot, err := b.copySlot(ctx, r)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
+	name := b.name("nothing")
+	m := b.meter()
+	p, err := b.startWorker(worker{child: true, connector: b.sourceConfig(name, slot, discarded())})
+	if err != nil {
+		return sample{}, err
+	}
+	defer p.stop()
+	if _, err := p.line(ctx); err != nil {
+		return sample{}, err
+	}
+	return m.stopWorker(r.rows, p.pid())
+}
+
+func discarded() map[string]string {
+	return map[string]string{"sinks": "out", "sinks.out.connector.class": discardClass}
+}
+
+// drainToKafka is the freshet program, or with child this one, from start until the broker has every row and the marker, which
+// a reader of committed records can see.
+func (b *bench) drainToKafka(ctx context.Context, r walRange, connector, properties map[string]string, child bool) (sample, error) {
+	slot, err := b.copySlot(ctx, r)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
+	name := b.name("kafka")
+	m := b.meter()
+	p, err := b.startWorker(worker{child: child, connector: b.sourceConfig(name, slot, connector), properties: b.kafkaProperties(properties)})
+	if err != nil {
+		return sample{}, err
+	}
+	defer p.stop()
+	if err := p.until(ctx, askEvery, b.arrived(ctx, name, r.rows)); err != nil {
+		return sample{}, err
+	}
+	s, err := m.stopWorker(r.rows, p.pid())
+	if err != nil {
+		return s, err
+	}
+	p.stop()
+	return s, b.checkTopic(ctx, name, r.rows)
+}
+
+// arrived asks whether the topics of a connector have the rows and the marker.
+func (b *bench) arrived(ctx context.Context, name string, rows int) func() (bool, error) {
+	data, marker := name+".bench.rows", name+".bench.marker"
+	return func() (bool, error) {
+		ends, err := b.ends(ctx, data, marker)
+		// Markers of transactions are counted, too: with them the row in the marker's topic alone decides.
+		return ends[marker] > 0 && ends[data] >= int64(rows), err
+	}
+}
+
+// checkTopic counts what arrived, and deletes the connector's topics.
+func (b *bench) checkTopic(ctx context.Context, name string, rows int) error {
+	n, _, err := b.count(ctx, name+".bench.rows")
+	if err != nil {
+		return err
+	}
+	if n != int64(rows) {
+		return fmt.Errorf("the topic has %d rows, not %d", n, rows)
+	}
+	return b.deleteTopics(ctx, name)
+}
+
+// tablesConfig lets a source write into the target's tables.
+func (b *bench) tablesConfig() map[string]string {
+	password, _ := b.target.dsn.User.Password()
+	return map[string]string{
+		"sinks": "db", "sinks.db.connector.class": "TimescaleDbSinkConnector",
+		"sinks.db.connection.url":      "jdbc:postgresql://" + b.target.dsn.Host + "/" + database,
+		"sinks.db.connection.username": b.target.dsn.User.Username(), "sinks.db.connection.password": password,
+	}
+}
+
+// drainToTables is the freshet program from start until the marker's row can be seen in the target.
+func (b *bench) drainToTables(ctx context.Context, r walRange) (sample, error) {
+	if err := b.clearTarget(ctx); err != nil {
+		return sample{}, err
+	}
+	slot, err := b.copySlot(ctx, r)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
+	var s sample
+	err = b.target.session(ctx, func(conn *pgx.Conn) error {
+		m := b.meter()
+		p, err := b.startWorker(worker{connector: b.sourceConfig(b.name("tables"), slot, b.tablesConfig())})
+		if err != nil {
+			return err
+		}
+		defer p.stop()
+		if err := p.until(ctx, askEvery, func() (bool, error) { return hasRow(ctx, conn, "bench.marker") }); err != nil {
+			return err
+		}
+		if s, err = m.stopWorker(r.rows, p.pid()); err != nil {
+			return err
+		}
+		p.stop()
+		return expectRows(ctx, conn, "bench.rows", r.rows)
+	})
+	return s, err
+}
+
+// clearTarget removes what an earlier run wrote.
+func (b *bench) clearTarget(ctx context.Context) error {
+	return b.target.exec(ctx, "DROP SCHEMA IF EXISTS bench CASCADE", "DROP TABLE IF EXISTS freshet_offsets", "CHECKPOINT")
+}
+
+// hasRow tells whether a table, which may not be there yet, has a row.
+func hasRow(ctx context.Context, conn *pgx.Conn, table string) (bool, error) {
+	var there bool
+	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+table+")", pgx.QueryExecModeSimpleProtocol).Scan(&there)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && (refused.Code == "42P01" || refused.Code == "3F000") { // undefined table, schema
+		return false, nil
+	}
+	return there, err
+}
+
+func expectRows(ctx context.Context, conn *pgx.Conn, table string, rows int) error {
+	var n int
+	if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		return fmt.Errorf("count rows of %s: %w", table, err)
+	}
+	if n != rows {
+		return fmt.Errorf("table %s has %d rows, not %d", table, n, rows)
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/freshet-io/freshet/testbed"
+)
+
+// topicsOfRun is how every topic of this run begins, but for those of offsets.
+func topicsOfRun() string { return "bench_" }
+
+// ends sums, per topic, the offsets after the last committed record. Without transactions that is the number of records.
+func (s *servers) ends(ctx context.Context, topics ...string) (map[string]int64, error) {
+	ends, err := testbed.EndOffsets(ctx, s.kafka, topics)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int64{}
+	for at, end := range ends {
+		out[at.Topic] += end
+	}
+	return out, nil
+}
+
+// deleteTopics deletes the topics of this process whose names begin so.
+func (s *servers) deleteTopics(ctx context.Context, prefix string) error {
+	there, err := testbed.Partitions(ctx, s.kafka)
+	if err != nil {
+		return err
+	}
+	var topics []string
+	for topic := range there {
+		if strings.HasPrefix(topic, prefix) && strings.Contains(topic, fmt.Sprintf("_%d_", os.Getpid())) {
+			topics = append(topics, topic)
+		}
+	}
+	return testbed.DeleteTopics(ctx, s.kafka, topics)
+}
+
+func kversionOf(ctx context.Context, c *kgo.Client) (*kversion.Versions, error) {
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.ClientSoftwareName, req.ClientSoftwareVersion = "freshet-bench", "1"
+	resp, err := req.RequestWith(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the broker's version: %w", err)
+	}
+	return kversion.FromApiVersionsResponse(resp), nil
+}
+
+// count reads a topic to its end and counts records and bytes by the headers of their batches, aborted ones not left out: a run
+// without faults has none. Nothing is decompressed or parsed.
+func (s *servers) count(ctx context.Context, topic string) (records, bytes int64, err error) {
+	metadata := kmsg.NewPtrMetadataRequest()
+	wanted := kmsg.NewMetadataRequestTopic()
+	wanted.Topic = &topic
+	metadata.Topics = append(metadata.Topics, wanted)
+	there, err := metadata.RequestWith(ctx, s.kafka)
+	if err != nil {
+		return 0, 0, fmt.Errorf("ask for topic %s: %w", topic, err)
+	}
+	t := there.Topics[0]
+	if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+		return 0, 0, fmt.Errorf("ask for topic %s: %w", topic, err)
+	}
+	for _, p := range t.Partitions {
+		n, size, err := s.countPartition(ctx, topic, t.TopicID, p)
+		if err != nil {
+			return 0, 0, err
+		}
+		records, bytes = records+n, bytes+size
+	}
+	return records, bytes, nil
+}
+
+func (s *servers) countPartition(ctx context.Context, topic string, id [16]byte, p kmsg.MetadataResponseTopicPartition) (records, bytes int64, err error) {
+	for next := int64(0); ; {
+		part := kmsg.NewFetchRequestTopicPartition()
+		part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.Partition, next, 32<<20
+		wanted := kmsg.NewFetchRequestTopic()
+		wanted.Topic, wanted.TopicID, wanted.Partitions = topic, id, append(wanted.Partitions, part)
+		req := kmsg.NewPtrFetchRequest()
+		req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch, req.IsolationLevel = 10, 1, 32<<20, -1, 1
+		req.Topics = append(req.Topics, wanted)
+		answer, err := s.kafka.Broker(int(p.Leader)).Request(ctx, req)
+		if err != nil {
+			return 0, 0, fmt.Errorf("read topic %s: %w", topic, err)
+		}
+		resp := answer.(*kmsg.FetchResponse)
+		if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+			return 0, 0, fmt.Errorf("read topic %s: %w", topic, err)
+		}
+		if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+			return 0, 0, fmt.Errorf("read topic %s: the answer is not about it", topic)
+		}
+		got := resp.Topics[0].Partitions[0]
+		if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
+			return 0, 0, fmt.Errorf("read topic %s: %w", topic, err)
+		}
+		n, after, err := countBatches(got.RecordBatches)
+		if err != nil {
+			return 0, 0, fmt.Errorf("read topic %s: %w", topic, err)
+		}
+		if after <= next {
+			return records, bytes, nil
+		}
+		records, bytes, next = records+n, bytes+int64(len(got.RecordBatches)), after
+	}
+}
+
+// countBatches counts the records of whole record batches (format 2), markers of transactions left out, and returns the offset
+// after the last batch. The last batch of a fetch may be cut off; it comes again.
+func countBatches(b []byte) (records, after int64, err error) {
+	const header = 61
+	for len(b) >= header {
+		size := 12 + int(int32(binary.BigEndian.Uint32(b[8:])))
+		if b[16] != 2 || size < header {
+			return 0, 0, errors.New("count records: not a record batch of format 2")
+		}
+		if size > len(b) {
+			break
+		}
+		if control := binary.BigEndian.Uint16(b[21:])&(1<<5) != 0; !control {
+			records += int64(binary.BigEndian.Uint32(b[57:]))
+		}
+		after = int64(binary.BigEndian.Uint64(b)) + int64(binary.BigEndian.Uint32(b[23:])) + 1
+		b = b[size:]
+	}
+	return records, after, nil
+}
