@@ -34,6 +34,7 @@ type Mask struct {
 	salt    []byte
 	v1      bool // hash the Java serialisation of the text
 	digest  hash.Hash
+	remake  func() hash.Hash
 	scratch []byte
 	length  int // columns' declared length, characters; 0: none
 }
@@ -100,7 +101,7 @@ func maskMaker(name string) (func() *Mask, error) {
 	if maker == nil {
 		return nil, fmt.Errorf("read column.mask.hash key: algorithm %q is not supported; use MD5, SHA-1, SHA-224, SHA-256, SHA-384 or SHA-512", algorithm)
 	}
-	return func() *Mask { return &Mask{kind: maskHash, digest: maker(), salt: []byte(salt), v1: !v2} }, nil
+	return func() *Mask { return &Mask{kind: maskHash, digest: maker(), remake: maker, salt: []byte(salt), v1: !v2} }, nil
 }
 
 func between(name, prefix, suffix string) (string, bool) {
@@ -151,6 +152,19 @@ func (m *Masks) For(t TableID, column string, length int) *Mask {
 		}
 	}
 	return nil
+}
+
+// Clone returns the mask for another goroutine; nil of nil.
+func (m *Mask) Clone() *Mask {
+	if m == nil {
+		return nil
+	}
+	out := *m
+	out.scratch = nil
+	if m.remake != nil {
+		out.digest = m.remake()
+	}
+	return &out
 }
 
 // Schema returns the schema of a masked column: s with the parameter that tells consumers.

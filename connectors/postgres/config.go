@@ -78,6 +78,10 @@ type snapshotConfig struct {
 	include        changes.Patterns  // snapshot.include.collection.list; empty: all captured tables
 	overrides      map[string]string // table (schema.name) to SELECT statement
 	orderBySize    string            // disabled, ascending, descending
+	threads        int               // connections that read tables
+	multiplier     int               // a table has at least threads × multiplier chunks, unless it is small
+	perTable       bool              // legacy.snapshot.max.threads: no chunks inside of tables
+	chunk          int64             // bytes of a chunk, about
 }
 
 type identityRule struct {
@@ -135,6 +139,8 @@ func parseConfig(c connectors.Config) (*config, error) {
 		mode: v.Enum("snapshot.mode"), lockShared: v.Enum("snapshot.locking.mode") == "shared",
 		lockTimeout: ms("snapshot.lock.timeout.ms"), delay: ms("snapshot.delay.ms"), streamingDelay: ms("streaming.delay.ms"),
 		orderBySize: v.Enum("snapshot.tables.order.by.row.count"),
+		threads:     int(v.Int("snapshot.max.threads")), multiplier: int(v.Int("snapshot.max.threads.multiplier")),
+		perTable: v.Bool("legacy.snapshot.max.threads") || v.Bool("internal.legacy.snapshot.max.threads"), chunk: chunkBytes,
 	}
 	return cfg, cfg.parseRules(v)
 }

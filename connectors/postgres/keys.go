@@ -262,16 +262,16 @@ func keysConnectorSnapshot() []connectors.Key {
 			Doc: "Part of snapshot.mode=configuration_based.",
 		},
 		{
-			Name: "snapshot.max.threads", Type: connectors.TypeInt, Default: "1", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 10, Unsupported: "parallel snapshots",
-			Doc: "Number of tables that the snapshot reads at a time.",
+			Name: "snapshot.max.threads", Type: connectors.TypeInt, Default: "1", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 10, Check: checkPositive,
+			Doc: "How many connections the snapshot reads tables with; more than one read tables at the same time, and large tables in parts.",
 		},
 		{
-			Name: "snapshot.max.threads.multiplier", Type: connectors.TypeInt, Default: "1", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 11,
-			Doc: "Has no effect here: tables are read whole.",
+			Name: "snapshot.max.threads.multiplier", Type: connectors.TypeInt, Default: "1", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 11, Check: checkPositive,
+			Doc: "With several threads, a table is read in at least threads times this many parts, unless it is small.",
 		},
 		{
 			Name: "legacy.snapshot.max.threads", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_SNAPSHOT", Order: 12,
-			Doc: "Has no effect here: tables are read whole, one per thread.",
+			Doc: "Reads every table whole, whatever the number of threads.",
 		},
 		{
 			Name: "streaming.delay.ms", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_SNAPSHOT", Order: 13, Check: checkNotNegative,
@@ -655,7 +655,7 @@ func keysUnlisted() []connectors.Key {
 		},
 		{
 			Name: "internal.legacy.snapshot.max.threads", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW",
-			Doc: "Has no effect here: tables are read whole.",
+			Doc: "Older name of legacy.snapshot.max.threads.",
 		},
 		{
 			Name: "signal.file", Type: connectors.TypeString, Default: "file-signals.txt", HasDefault: true, Importance: "LOW", Unsupported: "signals",

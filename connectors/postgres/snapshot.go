@@ -2,25 +2,25 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math"
-	"slices"
-	"strconv"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/offsets"
 )
 
-// snapshot reads the captured tables as they were at one position of the log, by COPY over one connection. It belongs to
-// the goroutine of Poll.
+// progressPause is how often the log tells how far a snapshot is.
+const progressPause = 10 * time.Second
+
+// snapshot reads the captured tables as they were at one position of the log, by COPY. Readers, goroutines of its own
+// (snapshotReader), fill batches from the chunks that the plan gives them; the goroutine of Poll, to which all else here
+// belongs, hands the batches out in the order in which they come.
 //
 // The position and the rows fit exactly: both come from the creation of a slot, of the connector's own when it is new, else of a
 // temporary one. Streaming from the connector's slot then starts at that position, or earlier (see position).
@@ -31,25 +31,37 @@ type snapshot struct {
 
 	opened bool
 	tx     *pgx.Conn // the catalog as of the snapshot
-	copy   wire
 	server server
 	pos    position
 	order  connectors.Order
 	seq    string
-	tables []changes.TableID
-	at     int // table being read
+	plan   *plan
 
-	rel     *relation
-	reading bool   // a COPY is under way
-	row     []byte // read and not yet handled, a view
-	rows    int64  // of this table
-	total   int64
-	b       *connectors.Builder
-	stream  uint32
-	fresh   bool // b does not know the table's stream yet
+	pieces  chan piece // of the readers; closed when the last of them ends
+	cancel  context.CancelFunc
+	readers sync.WaitGroup
+	running atomic.Int32
+
+	out   []piece // to be handed out
+	final *piece  // rows after which none may come; no chunk has begun rows that are still to come
+	live  int     // chunks that have rows still to come
+	total int64
+	since time.Time // when reading began
+	told  time.Time // when progress was logged
 }
 
 func newSnapshot(t *source, streaming bool) *snapshot { return &snapshot{t: t, streaming: streaming} }
+
+// piece is what a reader tells of its chunk: that it has rows (no builder, more), some of them, the last of them or none
+// (more is false), or why it cannot be read.
+type piece struct {
+	chunk *chunk
+	b     *connectors.Builder
+	more  bool // rows of the chunk are still to come
+	err   error
+
+	lastOfTable, last bool // the last row is
+}
 
 // next returns the next batch. The batch that ends the snapshot says so in its offset, and hands over to the stream.
 func (s *snapshot) next(ctx context.Context) (*connectors.Batch, error) {
@@ -57,183 +69,166 @@ func (s *snapshot) next(ctx context.Context) (*connectors.Batch, error) {
 		if err := s.open(ctx); err != nil {
 			return nil, err
 		}
+		s.read(ctx)
 	}
-	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		s.copy.interrupt()
-		close(interrupted)
-	})
-	b, err := s.read(ctx)
-	if !stop() {
-		<-interrupted
-		s.copy.proceed()
-	}
-	return b, err
-}
-
-// read fills batches. A batch is handed out only when another row is there, so that the last row can still be marked.
-func (s *snapshot) read(ctx context.Context) (*connectors.Batch, error) {
 	for {
-		if !s.reading {
-			if s.at == len(s.tables) {
+		if len(s.out) > 0 {
+			p := s.out[0]
+			s.out = s.out[1:]
+			return s.handOut(&p), nil
+		}
+		select {
+		case p, ok := <-s.pieces:
+			if !ok {
 				return s.end(ctx)
 			}
-			if err := s.beginTable(ctx); err != nil {
-				return nil, err
+			if p.err != nil {
+				return nil, p.err
 			}
-			continue
+			s.take(p)
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
-		if s.row == nil {
-			kind, body, err := s.copy.message(true)
-			if err != nil {
-				return nil, fmt.Errorf("read table %s: %w", s.rel.id, err)
-			}
-			switch kind {
-			case 'd':
-				s.row = body
-			case 'E':
-				return nil, fmt.Errorf("read table %s: %w", s.rel.id, serverError(body))
-			case 'Z':
-				s.endTable()
-				continue
-			default:
-				continue
-			}
-		}
-		if s.b != nil && s.b.Len() > 0 && (s.b.Len() >= maxRecords || s.b.Size() >= batchBytes) {
-			return s.finish(), nil
-		}
-		if s.b == nil {
-			b, err := s.t.session.NewBatch(ctx, s.t.partition)
-			if err != nil {
-				return nil, err
-			}
-			s.b, s.fresh = b, true
-		}
-		if err := s.appendRow(); err != nil {
-			s.b.Discard()
-			return nil, err
-		}
-		s.row = nil
 	}
 }
 
-func (s *snapshot) beginTable(ctx context.Context) error {
-	id := s.tables[s.at]
-	rel, err := s.t.catalog.snapshotRelation(ctx, id)
-	if err != nil {
-		return err
+// read starts the readers. They live until close, beyond this call of Poll.
+func (s *snapshot) read(ctx context.Context) {
+	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	n := s.t.cfg.snapshot.threads
+	s.pieces, s.since = make(chan piece, n), time.Now()
+	s.told = s.since
+	s.running.Store(int32(n))
+	for range n {
+		r := &snapshotReader{
+			cfg: s.t.cfg, session: s.t.session, partition: s.t.partition, plan: s.plan, exported: s.plan.exported,
+			pos: s.pos, order: s.order, seq: s.seq, pieces: s.pieces,
+		}
+		s.readers.Go(func() {
+			r.run(ctx)
+			if s.running.Add(-1) == 0 {
+				close(s.pieces)
+			}
+		})
 	}
-	if rel == nil {
-		s.at++
-		return nil
-	}
-	from := rel.quotedName()
-	if statement := s.override(id); statement != "" {
-		from = "(" + statement + ") AS snapshot_select"
-	}
-	s.t.log.Info("reading table", "table", id.String(), "number", s.at+1, "of", len(s.tables))
-	if err := s.copy.query("COPY (SELECT " + rel.selectList() + " FROM " + from + ") TO STDOUT"); err != nil {
-		return fmt.Errorf("read table %s: %w", id, err)
-	}
-	s.rel, s.reading, s.rows, s.fresh = rel, true, 0, true
-	return nil
 }
 
-// override is the statement of snapshot.select.statement.overrides.<table>, "" for none.
-func (s *snapshot) override(id changes.TableID) string {
-	for _, name := range []string{id.String(), id.Catalog + "." + id.String()} {
-		if statement := s.t.cfg.snapshot.overrides[name]; statement != "" {
-			return statement
+// take finds out which markers the last row of a piece gets, and queues the piece as soon as that is certain. To know it, it
+// needs to hear only whether other chunks have rows, which their readers tell before they ask for memory: nothing held back
+// here can keep them from that.
+func (s *snapshot) take(p piece) {
+	c, t := p.chunk, p.chunk.table
+	if p.more && !c.live {
+		c.live = true
+		s.live++
+		t.live++
+		s.release(&t.held)
+		s.release(&s.final)
+	}
+	if p.more {
+		if p.b != nil {
+			s.out = append(s.out, p)
 		}
+		return
 	}
-	return ""
-}
-
-func (s *snapshot) appendRow() error {
-	w := s.b
-	fields, err := s.rel.splitCopy(s.row)
-	if err != nil {
-		return err
+	if c.live {
+		s.live--
+		t.live--
 	}
-	if s.fresh {
-		s.stream, s.fresh = w.Stream(s.rel.stream), false
-	}
-	rec := w.Begin(s.stream, connectors.OpRead)
-	w.After()
-	if err := s.rel.appendTextRow(w, fields); err != nil {
-		return err
-	}
-	if !s.rel.keyless() {
-		w.Key()
-		if err := s.rel.appendTextKey(w, rec.After, fields); err != nil {
-			return err
-		}
-	}
-	marker := changes.SnapshotTrue
+	t.left--
 	switch {
-	case s.total == 0:
-		marker = changes.SnapshotFirst
-	case s.rows == 0:
-		marker = changes.SnapshotFirstTable
+	case p.b == nil:
+		s.finish(c)
+		if t.left == 0 && t.held != nil {
+			s.endTable(*t.held)
+			t.held = nil
+		}
+	case t.live > 0:
+		s.out = append(s.out, p)
+	case t.left == 0:
+		s.endTable(p)
+	default:
+		t.held = &p
 	}
-	w.Source()
-	w.Int(s.pos.micros)
-	w.String(marker)
-	w.String(s.seq)
-	if s.pos.txID != 0 {
-		w.Int(s.pos.txID)
-	} else {
-		w.Null()
-	}
-	w.Int(int64(s.pos.lsn))
-	w.Null()
-	w.Null()
-	w.Null()
-	rec.Timestamp, rec.Order = s.copy.read.Load(), s.order
-	w.Commit()
-	s.rows++
-	s.total++
-	return nil
 }
 
-// mark replaces the snapshot marker of the last row.
-func (s *snapshot) mark(marker string) {
-	w := s.b
-	records := w.Records()
-	rec := records[len(records)-1]
+// release queues a piece that was held back.
+func (s *snapshot) release(held **piece) {
+	if *held != nil {
+		s.out = append(s.out, **held)
+		*held = nil
+	}
+}
+
+// endTable takes the piece with the last row of a table.
+func (s *snapshot) endTable(p piece) {
+	p.lastOfTable = true
+	s.release(&s.final)
+	if s.final = &p; s.live > 0 {
+		s.release(&s.final)
+	}
+}
+
+// handOut marks the rows of a piece and makes its batch. A chunk is finished when its last row is handed out.
+func (s *snapshot) handOut(p *piece) *connectors.Batch {
+	t, n := p.chunk.table, p.b.Len()
+	first := s.total == 0
+	switch {
+	case first:
+		mark(p.b, 0, changes.SnapshotFirst)
+	case t.rows == 0:
+		mark(p.b, 0, changes.SnapshotFirstTable)
+	}
+	switch {
+	case p.last:
+		mark(p.b, n-1, changes.SnapshotLast)
+		p.b.Records()[n-1].Last = true
+	case p.lastOfTable && (n > 1 || !first):
+		mark(p.b, n-1, changes.SnapshotLastTable)
+	}
+	t.rows += int64(n)
+	s.total += int64(n)
+	if !p.more {
+		s.finish(p.chunk)
+	}
+	s.tell()
+	return s.batch(p.b)
+}
+
+// mark replaces the snapshot marker of row i.
+func mark(w *connectors.Builder, i int, marker string) {
+	rec := w.Records()[i]
 	w.Headers() // a cell of its own for the text
 	w.String(marker)
 	w.SetCell(rec.Source, changes.SourceSnapshot, w.Row(w.Record().Headers)[0])
 }
 
-func (s *snapshot) endTable() {
-	if s.rows > 0 && s.total > 1 {
-		s.mark(changes.SnapshotLastTable)
+// finish notes that every row of a chunk was handed out.
+func (s *snapshot) finish(c *chunk) {
+	if t := c.table; s.plan.finish(c) {
+		s.t.log.Info("table was read", "table", t.id.String(), "rows", t.rows)
 	}
-	s.t.log.Info("table was read", "table", s.rel.id.String(), "rows", s.rows)
-	s.reading = false
-	s.at++
 }
 
-// end finishes the last batch and hands over to the stream.
+// end makes the last batch and hands over to the stream.
 func (s *snapshot) end(ctx context.Context) (*connectors.Batch, error) {
-	if s.b == nil {
-		b, err := s.t.session.NewBatch(ctx, s.t.partition)
+	s.pos.last, s.pos.completed = true, true
+	var b *connectors.Batch
+	if s.final != nil {
+		s.final.last = true
+		p := s.final
+		s.final = nil
+		b = s.handOut(p)
+	} else {
+		w, err := s.t.session.NewBatch(ctx, s.t.partition)
 		if err != nil {
 			return nil, err
 		}
-		s.b = b
+		b = s.batch(w)
 	}
-	if s.total > 0 {
-		s.mark(changes.SnapshotLast)
-		r := s.b.Records()
-		r[len(r)-1].Last = true
-	}
-	s.pos.last, s.pos.completed = true, true
-	b := s.finish()
 	t := s.t
-	t.log.Info("snapshot completed", "tables", len(s.tables), "rows", s.total, "position", pglogrepl.LSN(s.pos.lsn).String())
+	t.log.Info("snapshot completed", "tables", len(s.plan.tables), "rows", s.total, "position", pglogrepl.LSN(s.pos.lsn).String(),
+		"took", time.Since(s.since).Round(time.Millisecond))
 	s.close()
 	t.snapshot = nil
 	t.catalog.use(t.meta)
@@ -246,203 +241,60 @@ func (s *snapshot) end(ctx context.Context) (*connectors.Batch, error) {
 	return b, nil
 }
 
-func (s *snapshot) finish() *connectors.Batch {
+func (s *snapshot) batch(w *connectors.Builder) *connectors.Batch {
 	o := s.pos.offset()
-	b := s.b.Finish(o, s.order)
+	b := w.Finish(o, s.order)
 	id := identity{System: s.server.system, Timeline: s.server.timeline}
 	b.Extra = []offsets.Entry{{Partition: s.t.state, Offset: id.offset(o)}}
-	s.b = nil
 	return b
 }
 
-// open fixes the position and the rows that belong to it.
-func (s *snapshot) open(ctx context.Context) error {
-	t := s.t
-	if err := wait(ctx, t.cfg.snapshot.delay); err != nil {
-		return err
+// tell logs how far the snapshot is, by the planner's estimates of rows.
+func (s *snapshot) tell() {
+	now := time.Now()
+	if now.Sub(s.told) < progressPause {
+		return
 	}
-	if t.meta.IsClosed() {
-		if err := t.connectMeta(ctx); err != nil {
-			return err
-		}
+	s.told = now
+	rate := float64(s.total) / now.Sub(s.since).Seconds()
+	about := []any{"rows", s.total, "rows_per_second", int64(rate)}
+	if all := s.plan.estimate; all > float64(s.total) {
+		left := time.Duration((all - float64(s.total)) / rate * float64(time.Second))
+		about = append(about, "percent", math.Round(1000*float64(s.total)/all)/10, "left", left.Round(time.Second))
 	}
-	pc, err := t.connectReplication(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = pc.Close(context.WithoutCancel(ctx)) }()
-	if s.server, err = identify(ctx, pc); err != nil {
-		return err
-	}
-	created, err := s.position(ctx, pc)
-	if err != nil {
-		return err
-	}
-	if err := s.openTransaction(ctx, created.snapshot); err != nil {
-		s.close()
-		return err
-	}
-	s.pos = position{snapshot: true, lsn: created.consistent}
-	s.order = connectors.Order{Epoch: s.server.epoch(created.consistent), Major: created.consistent}
-	s.seq = `[null,"` + strconv.FormatUint(created.consistent, 10) + `"]`
-	if err := s.prepare(ctx); err != nil {
-		s.close()
-		return err
-	}
-	s.opened = true
-	return nil
+	s.t.log.Info("reading the snapshot", about...)
 }
 
-// position creates a slot: the connector's, or a temporary one when the connector's is there already. After an attempt that was
-// not completed the rows are those of now, but the position stays where the connector's slot is: what that attempt delivered
-// may have been deleted since, and only the stream from there tells. Changes that the rows already have come again.
-func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot, error) {
-	t := s.t
-	var kept uint64 // where the connector's slot is
-	if s.streaming {
-		slot, err := t.freeSlot(ctx) // before a row is written: its reader's sink may be ours, too
-		if err != nil {
-			return createdSlot{}, err
-		}
-		if slot != nil {
-			if problem := slot.usable(t.cfg.slot, t.cfg.database); problem != "" {
-				return createdSlot{}, connectors.AsPermanent(errors.New(problem))
-			}
-			if why := slot.lost(); why != "" {
-				t.log.Warn("dropping the invalidated replication slot: the snapshot starts anew", "slot", t.cfg.slot, "reason", why)
-				if err := dropSlot(ctx, t.meta, t.cfg.slot); err != nil {
-					return createdSlot{}, err
-				}
-				slot = nil
-			}
-		}
-		if slot == nil {
-			return t.createSlot(ctx, pc, t.cfg.slot, false, true)
-		}
-		if s.again {
-			kept = slot.confirmed
-			t.log.Warn("the replication slot exists, but no completed snapshot is stored: taking a full one; if there should be one, look at offset.storage.*",
-				"slot", t.cfg.slot)
-		}
-	}
-	name := fmt.Sprintf("%.40s_snapshot_%d", t.cfg.slot, pc.PID())
-	created, err := t.createSlot(ctx, pc, strings.ToLower(name), true, true)
-	if kept != 0 {
-		created.consistent = min(created.consistent, kept)
-	}
-	return created, err
-}
-
-// openTransaction imports the exported snapshot into a connection for the catalog and one for COPY.
-func (s *snapshot) openTransaction(ctx context.Context, name string) error {
-	config, err := s.t.cfg.connConfig(false)
-	if err != nil {
-		return connectors.AsPermanent(err)
-	}
-	begin := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT " + quoteLiteral(name)
-	if s.tx, err = pgx.ConnectConfig(ctx, config); err != nil {
-		return fmt.Errorf("connect for the snapshot: %w", err)
-	}
-	if _, err := s.tx.PgConn().Exec(ctx, begin).ReadAll(); err != nil {
-		return fmt.Errorf("open the snapshot: %w", err)
-	}
-	s.t.catalog.use(s.tx)
-	pc, err := s.copy.dial(ctx, &config.Config)
-	if err != nil {
-		return fmt.Errorf("connect for the snapshot: %w", err)
-	}
-	if _, err := pc.Exec(ctx, begin).ReadAll(); err != nil {
-		_ = pc.Close(ctx)
-		return fmt.Errorf("open the snapshot: %w", err)
-	}
-	return s.copy.takeOver(pc)
-}
-
-// prepare finds the tables in their order and notes the transaction and the time of the snapshot.
-func (s *snapshot) prepare(ctx context.Context) error {
-	t := s.t
-	const sql = `SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE txid_current() END, (extract(epoch FROM now()) * 1000000)::int8`
-	if err := t.catalog.row(ctx, sql, nil, &s.pos.txID, &s.pos.micros); err != nil {
-		return fmt.Errorf("read the snapshot's time: %w", err)
-	}
-	tables, err := t.catalog.tables(ctx)
-	if err != nil {
-		return err
-	}
-	if include := t.cfg.snapshot.include; len(include) > 0 {
-		tables = slices.DeleteFunc(tables, func(id changes.TableID) bool { return !include.Match(id.String()) })
-	}
-	if t.cfg.snapshot.lockShared {
-		if err := s.lock(ctx, tables); err != nil {
-			return err
-		}
-	}
-	s.tables = tables
-	return s.orderBySize(ctx)
-}
-
-// lock keeps the tables from being altered while they are read (snapshot.locking.mode=shared).
-func (s *snapshot) lock(ctx context.Context, tables []changes.TableID) error {
-	if len(tables) == 0 {
-		return nil
-	}
-	sql := fmt.Sprintf("SET LOCAL lock_timeout = %d; LOCK TABLE %s IN ACCESS SHARE MODE", s.t.cfg.snapshot.lockTimeout.Milliseconds(), tableList(tables))
-	if _, err := s.tx.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-		return fmt.Errorf("lock the tables for the snapshot (snapshot.lock.timeout.ms is %s): %w", s.t.cfg.snapshot.lockTimeout, err)
-	}
-	return nil
-}
-
-// orderBySize sorts by the planner's estimate of rows (snapshot.tables.order.by.row.count).
-func (s *snapshot) orderBySize(ctx context.Context) error {
-	how := s.t.cfg.snapshot.orderBySize
-	if how != "ascending" && how != "descending" {
-		return nil
-	}
-	sizes := map[changes.TableID]float64{}
-	for _, id := range s.tables {
-		if s.override(id) != "" { // the reference does not count what such a table gives, and takes it as the largest
-			sizes[id] = math.Inf(1)
-			continue
-		}
-		var n float64
-		err := s.t.catalog.row(ctx, "SELECT reltuples::float8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $1 AND relname = $2",
-			[]any{id.Schema, id.Name}, &n)
-		if err != nil {
-			return fmt.Errorf("read the size of table %s: %w", id, err)
-		}
-		sizes[id] = n
-	}
-	slices.SortStableFunc(s.tables, func(a, b changes.TableID) int {
-		x, y := sizes[a], sizes[b]
-		if how == "descending" {
-			x, y = y, x
-		}
-		switch {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return 0
-	})
-	return nil
-}
-
-// close ends the transactions.
+// close ends the readers and the transaction.
 func (s *snapshot) close() {
-	if s.b != nil {
-		s.b.Abandon()
-		s.b = nil
+	if s.cancel != nil {
+		s.cancel()
+		s.readers.Wait()
+		for p := range s.pieces {
+			p.abandon()
+		}
 	}
-	if s.copy.conn != nil {
-		_ = s.copy.conn.Close()
-		s.copy.conn = nil
+	for i := range s.out {
+		s.out[i].abandon()
+	}
+	s.out = nil
+	if s.final != nil {
+		s.final.abandon()
+		s.final = nil
+	}
+	if s.plan != nil {
+		s.plan.abandon()
 	}
 	if s.tx != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = s.tx.Close(ctx)
 		s.tx = nil
+	}
+}
+
+func (p *piece) abandon() {
+	if p.b != nil {
+		p.b.Abandon()
 	}
 }

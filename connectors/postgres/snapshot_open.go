@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// open fixes the position and the rows that belong to it.
+func (s *snapshot) open(ctx context.Context) error {
+	t := s.t
+	if err := wait(ctx, t.cfg.snapshot.delay); err != nil {
+		return err
+	}
+	if t.meta.IsClosed() {
+		if err := t.connectMeta(ctx); err != nil {
+			return err
+		}
+	}
+	pc, err := t.connectReplication(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pc.Close(context.WithoutCancel(ctx)) }()
+	if s.server, err = identify(ctx, pc); err != nil {
+		return err
+	}
+	created, err := s.position(ctx, pc)
+	if err != nil {
+		return err
+	}
+	exported, err := s.openTransaction(ctx, created.snapshot)
+	if err != nil {
+		s.close()
+		return err
+	}
+	s.plan = &plan{cfg: t.cfg, log: t.log, version: t.version, catalog: t.catalog, exported: exported}
+	s.pos = position{snapshot: true, lsn: created.consistent}
+	s.order = connectors.Order{Epoch: s.server.epoch(created.consistent), Major: created.consistent}
+	s.seq = `[null,"` + strconv.FormatUint(created.consistent, 10) + `"]`
+	if err := s.prepare(ctx); err != nil {
+		s.close()
+		return err
+	}
+	s.opened = true
+	return nil
+}
+
+// position creates a slot: the connector's, or a temporary one when the connector's is there already. After an attempt that was
+// not completed the rows are those of now, but the position stays where the connector's slot is: what that attempt delivered
+// may have been deleted since, and only the stream from there tells. Changes that the rows already have come again.
+func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot, error) {
+	t := s.t
+	var kept uint64 // where the connector's slot is
+	if s.streaming {
+		slot, err := t.freeSlot(ctx) // before a row is written: its reader's sink may be ours, too
+		if err != nil {
+			return createdSlot{}, err
+		}
+		if slot != nil {
+			if problem := slot.usable(t.cfg.slot, t.cfg.database); problem != "" {
+				return createdSlot{}, connectors.AsPermanent(errors.New(problem))
+			}
+			if why := slot.lost(); why != "" {
+				t.log.Warn("dropping the invalidated replication slot: the snapshot starts anew", "slot", t.cfg.slot, "reason", why)
+				if err := dropSlot(ctx, t.meta, t.cfg.slot); err != nil {
+					return createdSlot{}, err
+				}
+				slot = nil
+			}
+		}
+		if slot == nil {
+			return t.createSlot(ctx, pc, t.cfg.slot, false, true)
+		}
+		if s.again {
+			kept = slot.confirmed
+			t.log.Warn("the replication slot exists, but no completed snapshot is stored: taking a full one; if there should be one, look at offset.storage.*",
+				"slot", t.cfg.slot)
+		}
+	}
+	name := fmt.Sprintf("%.40s_snapshot_%d", t.cfg.slot, pc.PID())
+	created, err := t.createSlot(ctx, pc, strings.ToLower(name), true, true)
+	if kept != 0 {
+		created.consistent = min(created.consistent, kept)
+	}
+	return created, err
+}
+
+// openTransaction imports the exported snapshot into a connection for the catalog, which exports it again for the readers.
+func (s *snapshot) openTransaction(ctx context.Context, name string) (exported string, err error) {
+	config, err := s.t.cfg.connConfig(false)
+	if err != nil {
+		return "", connectors.AsPermanent(err)
+	}
+	if s.tx, err = pgx.ConnectConfig(ctx, config); err != nil {
+		return "", fmt.Errorf("connect for the snapshot: %w", err)
+	}
+	if _, err := s.tx.PgConn().Exec(ctx, importSnapshot(name)).ReadAll(); err != nil {
+		return "", fmt.Errorf("open the snapshot: %w", err)
+	}
+	s.t.catalog.use(s.tx)
+	if err := s.t.catalog.row(ctx, "SELECT pg_export_snapshot()", nil, &exported); err != nil {
+		return "", fmt.Errorf("export the snapshot to its readers: %w", err)
+	}
+	return exported, nil
+}
+
+// prepare finds the tables in their order and notes the transaction and the time of the snapshot.
+func (s *snapshot) prepare(ctx context.Context) error {
+	t := s.t
+	const sql = `SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE txid_current() END, (extract(epoch FROM now()) * 1000000)::int8`
+	if err := t.catalog.row(ctx, sql, nil, &s.pos.txID, &s.pos.micros); err != nil {
+		return fmt.Errorf("read the snapshot's time: %w", err)
+	}
+	tables, err := t.catalog.tables(ctx)
+	if err != nil {
+		return err
+	}
+	if include := t.cfg.snapshot.include; len(include) > 0 {
+		tables = slices.DeleteFunc(tables, func(id changes.TableID) bool { return !include.Match(id.String()) })
+	}
+	if t.cfg.snapshot.lockShared {
+		if err := s.lock(ctx, tables); err != nil {
+			return err
+		}
+	}
+	if err := s.plan.describe(ctx, tables); err != nil {
+		return err
+	}
+	s.plan.orderBySize()
+	return nil
+}
+
+// lock keeps the tables from being altered while they are read (snapshot.locking.mode=shared).
+func (s *snapshot) lock(ctx context.Context, tables []changes.TableID) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	sql := fmt.Sprintf("SET LOCAL lock_timeout = %d; LOCK TABLE %s IN ACCESS SHARE MODE", s.t.cfg.snapshot.lockTimeout.Milliseconds(), tableList(tables))
+	if _, err := s.tx.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
+		return fmt.Errorf("lock the tables for the snapshot (snapshot.lock.timeout.ms is %s): %w", s.t.cfg.snapshot.lockTimeout, err)
+	}
+	return nil
+}
+
+// orderBySize sorts by the planner's estimate of rows (snapshot.tables.order.by.row.count).
+func (p *plan) orderBySize() {
+	how := p.cfg.snapshot.orderBySize
+	if how != "ascending" && how != "descending" {
+		return
+	}
+	size := func(t *snapshotTable) float64 {
+		if p.cfg.override(t.id) != "" { // the reference does not count what such a table gives, and takes it as the largest
+			return math.Inf(1)
+		}
+		return t.rows
+	}
+	slices.SortStableFunc(p.tables, func(a, b snapshotTable) int {
+		if how == "descending" {
+			return cmp.Compare(size(&b), size(&a))
+		}
+		return cmp.Compare(size(&a), size(&b))
+	})
+}
