@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const (
@@ -73,31 +73,90 @@ func measureDrain(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.say("drain: %d MiB of WAL", r.size>>20)
-	all, err := b.runRounds(ctx, "drain", b.drains(r))
-	if err := errors.Join(err, b.source.dropSlot(context.WithoutCancel(ctx), r.slot)); err != nil {
+	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), r.slot) }() // the database goes at the end
+	b.say("drain: %d MiB of WAL; counting allocations, which warms the broker up", r.size>>20)
+	template, err := b.countAllocations(ctx, r)
+	if err != nil {
 		return err
 	}
-	b.report.addRates("Streaming: one range of WAL", "pg_recvlogical", all, streamBudgets())
+	blocks, err := b.blocks(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := b.runRounds(ctx, "drain", b.drains(r, template, blocks))
+	if err != nil {
+		return err
+	}
+	limits := streamBudgets()
+	if hand := find(all, tablesByHand); hand != nil {
+		limits[toTables] = func(s series, _ float64) []check {
+			return []check{{"≥ 0.9 × by hand", s.ratio(*hand), 0.9, true}, memoryBudget(s)}
+		}
+	}
+	b.report.addRates("Streaming: one range of WAL", "pg_recvlogical", all, limits)
 	return nil
 }
 
-func (b *bench) drains(r walRange) []variant {
+// countAllocations runs this program as the worker. It returns the first record, for the broker's own limit.
+func (b *bench) countAllocations(ctx context.Context, r walRange) (*kgo.Record, error) {
+	t := table{title: "Allocations", header: []string{"what", "allocations a row", "bytes a row", "budget", ""}}
+	add := func(name string, s childStats) {
+		perRow := float64(s.Mallocs) / float64(s.Rows)
+		budget, met := verdict([]check{{"≤ 2", perRow, 2, false}})
+		t.rows = append(t.rows, []string{name, fmt.Sprintf("%.3f", perRow), fmt.Sprintf("%.0f", float64(s.Bytes)/float64(s.Rows)), budget, met})
+	}
+	_, stats, err := b.drainToNothing(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", toNothing, err)
+	}
+	add(toNothing, stats)
+	slot, err := b.copySlot(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
+	name := b.name("allocations")
+	p, err := b.startWorker(worker{child: true, connector: b.sourceConfig(name, slot, jsonConverters(false)), properties: b.kafkaProperties()})
+	if err != nil {
+		return nil, err
+	}
+	defer p.stop()
+	if err := p.until(ctx, askEvery, b.arrived(ctx, name, r.rows)); err != nil {
+		return nil, err
+	}
+	if stats, err = p.stopChild(ctx); err != nil {
+		return nil, err
+	}
+	add(toKafka, stats)
+	b.report.tables = append(b.report.tables, t)
+	template, err := b.firstRecord(ctx, name+".bench.rows")
+	if err != nil {
+		return nil, err
+	}
+	return template, b.checkTopic(ctx, name, r.rows)
+}
+
+func (b *bench) drains(r walRange, template *kgo.Record, blocks [][]byte) []variant {
 	kafka := func(name string, connector, properties map[string]string) variant {
 		return variant{name: name, run: func(ctx context.Context) (sample, error) {
-			return b.drainToKafka(ctx, r, connector, properties, false)
+			return b.drainToKafka(ctx, r, connector, properties)
 		}}
 	}
 	lz4 := jsonConverters(false)
 	lz4["producer.override.compression.type"] = "lz4"
 	return []variant{
 		{name: "pg_recvlogical", run: func(ctx context.Context) (sample, error) { return b.drainReference(ctx, r) }},
-		{name: toNothing, run: func(ctx context.Context) (sample, error) { return b.drainToNothing(ctx, r) }},
+		{name: toNothing, run: func(ctx context.Context) (sample, error) {
+			s, _, err := b.drainToNothing(ctx, r)
+			return s, err
+		}},
 		kafka(toKafka, jsonConverters(false), nil),
 		kafka(toKafkaSchemas, jsonConverters(true), nil),
 		kafka(toKafkaOnce, jsonConverters(false), b.exactlyOnce()),
 		kafka(toKafkaLZ4, lz4, nil),
+		{name: brokerAlone, run: func(ctx context.Context) (sample, error) { return b.produceEncoded(ctx, template, r.rows) }},
 		{name: toTables, run: func(ctx context.Context) (sample, error) { return b.drainToTables(ctx, r) }},
+		{name: tablesByHand, run: func(ctx context.Context) (sample, error) { return b.tablesByHandRun(ctx, blocks) }},
 	}
 }
 
@@ -109,7 +168,8 @@ const (
 	toKafkaOnce    = "Freshet → Kafka JSON, exactly once"
 	toKafkaLZ4     = "Freshet → Kafka JSON, lz4"
 	toTables       = "Freshet → TimescaleDB tables"
-	tablesByHand   = "staging COPY by hand"
+	brokerAlone    = "encoded before → Kafka"
+	tablesByHand   = "encoded before → tables by hand"
 )
 
 // drainReference runs pg_recvlogical over TCP to /dev/null, up to the marker.
@@ -132,39 +192,44 @@ func (b *bench) drainReference(ctx context.Context, r walRange) (sample, error) 
 	}
 	s := m.stop(r.rows)
 	s.worker = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		s.peak = usage.Maxrss << 10
-	}
 	return s, nil
 }
 
 // drainToNothing is the runtime with the Postgres source and a sink that forgets.
-func (b *bench) drainToNothing(ctx context.Context, r walRange) (sample, error) {
+func (b *bench) drainToNothing(ctx context.Context, r walRange) (sample, childStats, error) {
 	slot, err := b.copySlot(ctx, r)
 	if err != nil {
-		return sample{}, err
+		return sample{}, childStats{}, err
 	}
 	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
 	name := b.name("nothing")
 	m := b.meter()
 	p, err := b.startWorker(worker{child: true, connector: b.sourceConfig(name, slot, discarded())})
 	if err != nil {
-		return sample{}, err
+		return sample{}, childStats{}, err
 	}
 	defer p.stop()
 	if _, err := p.line(ctx); err != nil {
-		return sample{}, err
+		return sample{}, childStats{}, err
 	}
-	return m.stopWorker(r.rows, p.pid())
+	s, err := m.stopWorker(r.rows, p.pid())
+	if err != nil {
+		return s, childStats{}, err
+	}
+	stats, err := p.stopChild(ctx)
+	if err == nil && stats.Rows < int64(r.rows) {
+		err = fmt.Errorf("%d rows were read, not %d", stats.Rows, r.rows)
+	}
+	return s, stats, err
 }
 
 func discarded() map[string]string {
 	return map[string]string{"sinks": "out", "sinks.out.connector.class": discardClass}
 }
 
-// drainToKafka is the freshet program, or with child this one, from start until the broker has every row and the marker, which
+// drainToKafka is the freshet program from start until the broker has every row and the marker, which
 // a reader of committed records can see.
-func (b *bench) drainToKafka(ctx context.Context, r walRange, connector, properties map[string]string, child bool) (sample, error) {
+func (b *bench) drainToKafka(ctx context.Context, r walRange, connector, properties map[string]string) (sample, error) {
 	slot, err := b.copySlot(ctx, r)
 	if err != nil {
 		return sample{}, err
@@ -172,7 +237,7 @@ func (b *bench) drainToKafka(ctx context.Context, r walRange, connector, propert
 	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
 	name := b.name("kafka")
 	m := b.meter()
-	p, err := b.startWorker(worker{child: child, connector: b.sourceConfig(name, slot, connector), properties: b.kafkaProperties(properties)})
+	p, err := b.startWorker(worker{connector: b.sourceConfig(name, slot, connector), properties: b.kafkaProperties(properties)})
 	if err != nil {
 		return sample{}, err
 	}

@@ -95,6 +95,11 @@ func (b *bench) load(ctx context.Context, rows, size int) (walRange, error) {
 	return r, err
 }
 
+// createSlot makes a slot for what is written from now on.
+func (b *bench) createSlot(ctx context.Context, name string) error {
+	return b.source.exec(ctx, fmt.Sprintf("SELECT pg_create_logical_replication_slot('%s', 'pgoutput')", name))
+}
+
 // copySlot makes a slot at the beginning of the range.
 func (b *bench) copySlot(ctx context.Context, r walRange) (string, error) {
 	name := b.name("slot")

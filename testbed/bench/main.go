@@ -134,6 +134,8 @@ type part struct {
 func parts() []part {
 	return []part{
 		{"drain", measureDrain},
+		{"snapshot", measureSnapshot},
+		{"freshness", measureFreshness},
 	}
 }
 

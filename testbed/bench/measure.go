@@ -27,6 +27,14 @@ func (s sample) perRow(cpu time.Duration) float64 {
 	return float64(cpu.Nanoseconds()) / 1000 / float64(s.rows)
 }
 
+// busy is how many cores were at work.
+func (s sample) busy() float64 {
+	return (s.worker + s.source + s.broker + s.target).Seconds() / s.elapsed.Seconds()
+}
+
+// mebibytes is the highest resident set of the worker.
+func (s sample) mebibytes() float64 { return float64(s.peak) / (1 << 20) }
+
 // meter measures from its start on.
 type meter struct {
 	servers                *servers
@@ -94,6 +102,16 @@ func (b *bench) runRounds(ctx context.Context, what string, variants []variant) 
 		}
 	}
 	return out, nil
+}
+
+// find is the series of a name; nil when it was not measured.
+func find(all []series, name string) *series {
+	for i := range all {
+		if all[i].name == name {
+			return &all[i]
+		}
+	}
+	return nil
 }
 
 // medianOf is the median of a number that each sample has.

@@ -143,6 +143,20 @@ func (p *process) until(ctx context.Context, every time.Duration, answer func() 
 	}
 }
 
+// stopChild ends a child of this program and reads what it prints last.
+func (p *process) stopChild(ctx context.Context) (childStats, error) {
+	var stats childStats
+	p.stop()
+	text, err := p.line(ctx)
+	if err != nil {
+		return stats, err
+	}
+	if err := json.Unmarshal([]byte(text), &stats); err != nil || stats.Rows == 0 {
+		return stats, fmt.Errorf("read what the worker counted: %q: %w", text, err)
+	}
+	return stats, nil
+}
+
 // stop asks the process to end; after 20 seconds it is killed.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already

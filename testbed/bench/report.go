@@ -72,7 +72,7 @@ func ratioBudget(value, limit float64) check {
 }
 
 func memoryBudget(s series) check {
-	return check{"RSS ≤ 256 MiB", s.medianOf(func(one sample) float64 { return float64(one.peak) / (1 << 20) }), 256, false}
+	return check{"RSS ≤ 256 MiB", s.medianOf(sample.mebibytes), 256, false}
 }
 
 func streamBudgets() budgets {
@@ -89,21 +89,20 @@ func streamBudgets() budgets {
 
 // addRates adds a table of throughputs. The first series is the reference.
 func (r *report) addRates(title, reference string, all []series, limits budgets) {
-	t := table{title: title, header: []string{
-		"what", "rows/s", "× " + reference, "CPU of the worker, µs a row", "source", "broker", "target", "peak RSS, MiB", "budget", "",
+	t := table{title: title + "; CPU in µs a row", header: []string{
+		"what", "rows/s", "× " + reference, "worker", "source", "broker", "target", "cores busy", "peak RSS", "budget", "",
 	}}
 	for _, s := range all {
 		ratio := s.ratio(all[0])
-		row := []string{s.name, thousands(s.medianOf(sample.rate)), fmt.Sprintf("%.2f", ratio)}
-		for _, cpu := range []func(sample) float64{
-			func(one sample) float64 { return one.perRow(one.worker) },
-			func(one sample) float64 { return one.perRow(one.source) },
-			func(one sample) float64 { return one.perRow(one.broker) },
-			func(one sample) float64 { return one.perRow(one.target) },
-		} {
-			row = append(row, fmt.Sprintf("%.2f", s.medianOf(cpu)))
+		row := []string{
+			s.name, thousands(s.medianOf(sample.rate)), fmt.Sprintf("%.2f", ratio),
+			shown("%.2f", s.medianOf(func(one sample) float64 { return one.perRow(one.worker) })),
+			shown("%.2f", s.medianOf(func(one sample) float64 { return one.perRow(one.source) })),
+			shown("%.2f", s.medianOf(func(one sample) float64 { return one.perRow(one.broker) })),
+			shown("%.2f", s.medianOf(func(one sample) float64 { return one.perRow(one.target) })),
+			shown("%.1f", s.medianOf(sample.busy)),
+			shown("%.0f MiB", s.medianOf(sample.mebibytes)),
 		}
-		row = append(row, fmt.Sprintf("%.0f", s.medianOf(func(one sample) float64 { return float64(one.peak) / (1 << 20) })))
 		var checks []check
 		if limit := limits[s.name]; limit != nil {
 			checks = limit(s, ratio)
@@ -112,6 +111,14 @@ func (r *report) addRates(title, reference string, all []series, limits budgets)
 		t.rows = append(t.rows, append(row, budget, met))
 	}
 	r.tables = append(r.tables, t)
+}
+
+// shown renders a number; what was not measured is a dash.
+func shown(format string, v float64) string {
+	if v == 0 {
+		return "–"
+	}
+	return fmt.Sprintf(format, v)
 }
 
 // terminal renders the tables in columns.

@@ -34,6 +34,22 @@ func (s *servers) ends(ctx context.Context, topics ...string) (map[string]int64,
 	return out, nil
 }
 
+// createTopic makes a topic of one partition.
+func (s *servers) createTopic(ctx context.Context, name string) error {
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, 1, 1
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(ctx, s.kafka)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("create topic %s: %w", name, err)
+	}
+	return nil
+}
+
 // deleteTopics deletes the topics of this process whose names begin so.
 func (s *servers) deleteTopics(ctx context.Context, prefix string) error {
 	there, err := testbed.Partitions(ctx, s.kafka)
