@@ -89,11 +89,35 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// versionText is the version of the Go module, which the build takes from the tag or commit.
+// version is set by the linker (make build): the tag, commits since, the commit.
+var version string
+
+// versionText is version, else the version of the Go module: of `go install`, or made from the commit by `go build`. What
+// `go run` makes knows neither.
 func versionText() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
+	info, _ := debug.ReadBuildInfo()
+	return versionOf(version, info)
+}
+
+func versionOf(linked string, info *debug.BuildInfo) string {
+	switch {
+	case linked != "":
+		return linked
+	case info == nil || info.Main.Version == "":
 		return "unknown"
+	case info.Main.Version != "(devel)":
+		return info.Main.Version
 	}
-	return info.Main.Version
+	settings := map[string]string{}
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	commit := settings["vcs.revision"]
+	if commit == "" {
+		return "devel"
+	}
+	if settings["vcs.modified"] == "true" {
+		commit += "-dirty"
+	}
+	return "devel-" + commit
 }
