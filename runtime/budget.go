@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -26,9 +27,9 @@ func newBudget(limit int64, parent *budget) *budget {
 // acquire waits until n bytes fit, ctx ends or stopped is closed.
 func (b *budget) acquire(ctx context.Context, stopped <-chan struct{}, n int64) error {
 	for {
-		own, all, ok := b.try(n)
-		if ok {
-			return nil
+		own, all, err := b.try(n)
+		if !errors.Is(err, errFull) {
+			return err
 		}
 		if err := b.wait(ctx, stopped, own, all); err != nil {
 			return err
@@ -67,23 +68,29 @@ func (b *budget) waiting() int {
 	return b.waiters
 }
 
-// try takes n bytes if they fit; otherwise it returns what to wait for.
-func (b *budget) try(n int64) (own, all <-chan struct{}, ok bool) {
+var errFull = errors.New("the window is full")
+
+// try takes n bytes if they fit; with errFull it returns what to wait for. A closed budget gives nothing: nobody would give
+// it back to the parent.
+func (b *budget) try(n int64) (own, all <-chan struct{}, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.closed {
+		return nil, nil, errStopping
+	}
 	if b.used > 0 && b.used+n > b.limit {
-		return b.changed, nil, false
+		return b.changed, nil, errFull
 	}
 	if b.parent != nil {
 		b.parent.mu.Lock()
 		defer b.parent.mu.Unlock()
 		if b.used > 0 && b.parent.used+n > b.parent.limit {
-			return b.changed, b.parent.changed, false
+			return b.changed, b.parent.changed, errFull
 		}
 		b.parent.used += n
 	}
 	b.used += n
-	return nil, nil, true
+	return nil, nil, nil
 }
 
 // charge adds n bytes without waiting; negative ones come back.

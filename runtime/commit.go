@@ -15,7 +15,7 @@ import (
 func (t *instance) commit(ctx context.Context) error {
 	t.committing.Lock()
 	defer t.committing.Unlock()
-	if t.fenced() {
+	if t.fenced() || t.abandoned.Load() {
 		return context.Cause(t.hard) // I6
 	}
 	// The plain positions first: those of the sinks are then at least as far, and are written before.

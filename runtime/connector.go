@@ -40,6 +40,7 @@ type task struct {
 	mu      sync.Mutex
 	stop    context.CancelFunc
 	done    chan struct{}
+	ending  bool // it was told to end and was not started since
 	state   State
 	trace   string
 	current *instance
@@ -59,8 +60,11 @@ func (k *task) set(s State, trace string) {
 	k.of.worker.changed(k.of.name)
 }
 
-// startTasks makes the task configurations and starts them.
+// startTasks makes the task configurations and starts them, after the end of earlier ones.
 func (c *connector) startTasks(ctx context.Context) error {
+	if err := c.stopTasks(ctx); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	plan := c.plan
 	c.mu.Unlock()
@@ -92,7 +96,7 @@ func (k *task) start(plan *pipeline, store offsets.Store) {
 	}
 	stop, cancel := context.WithCancel(k.of.worker.hard)
 	done := make(chan struct{})
-	k.stop, k.done = cancel, done
+	k.stop, k.done, k.ending = cancel, done, false
 	go func() {
 		defer close(done)
 		labels := pprof.Labels("connector", k.of.name, "goroutine", "task")
@@ -106,6 +110,7 @@ func (k *task) end() <-chan struct{} {
 	defer k.mu.Unlock()
 	if k.stop != nil {
 		k.stop()
+		k.ending = true
 	}
 	return k.done
 }
@@ -130,7 +135,7 @@ func (k *task) supervise(stop context.Context, plan *pipeline, store offsets.Sto
 	for failures := 0; ; {
 		in, err := k.newInstance(plan, store, log)
 		if err == nil {
-			err = in.run(stop)
+			err = in.supervised(stop)
 		}
 		if stop.Err() != nil {
 			if err != nil && !errors.Is(err, context.Canceled) {
@@ -212,7 +217,7 @@ func runID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// stopTasks stops gracefully and waits; after ctx it gives up waiting.
+// stopTasks stops gracefully and waits; after ctx it gives up waiting, and the tasks are neither running nor gone.
 func (c *connector) stopTasks(ctx context.Context) error {
 	c.mu.Lock()
 	tasks := c.tasks
@@ -222,10 +227,28 @@ func (c *connector) stopTasks(ctx context.Context) error {
 	}
 	for _, k := range tasks {
 		if err := k.ended(ctx); err != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.trace = err.Error() + "; restart the connector"
 			return err
 		}
 	}
 	return nil
+}
+
+// ending tells that tasks were told to end.
+func (c *connector) ending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range c.tasks {
+		k.mu.Lock()
+		ending := k.ending
+		k.mu.Unlock()
+		if ending {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *connector) status() Status {

@@ -40,8 +40,10 @@ type instance struct {
 	nudge  chan struct{} // paused has changed
 
 	next       connectors.BatchID
-	newest     offsets.Partition // of the batch before
-	moved      atomic.Uint64     // counts everything that makes room or is acknowledged
+	newest     offsets.Partition       // of the batch before
+	moved      atomic.Uint64           // counts everything that makes room or is acknowledged
+	inside     atomic.Pointer[sinkRun] // the sink that is being called
+	abandoned  atomic.Bool             // nobody waits for it any more: it writes nothing
 	progressed atomic.Bool
 	connected  atomic.Bool
 	idle       atomic.Bool
@@ -114,6 +116,35 @@ func (t *instance) spawn(name string, f func()) {
 	go pprof.Do(context.Background(), pprof.Labels("connector", t.connector, "goroutine", name), func(context.Context) { f() })
 }
 
+// supervised is run for a caller that goes on when a connector ignores that it was told to end: after several grace periods
+// the goroutine is left behind. It stores nothing more, for the next instance may do so.
+func (t *instance) supervised(stop context.Context) error {
+	ended := make(chan error, 1)
+	t.spawn("deliver", func() { ended <- t.run(stop) })
+	select {
+	case err := <-ended:
+		return err
+	case <-t.hard.Done():
+	}
+	patience := time.NewTimer(abandonAfter * t.limits.grace)
+	defer patience.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-patience.C:
+	}
+	t.abandoned.Store(true)
+	who := "the source"
+	if s := t.inside.Load(); s != nil {
+		who = "sink " + s.name()
+	}
+	return connectors.AsPermanent(fmt.Errorf("%s did not return within %s after it was told to end; it is left behind with its memory until the worker is restarted. "+
+		"What was not durable is sent again. It was told to end because: %w", who, abandonAfter*t.limits.grace, context.Cause(t.hard)))
+}
+
+// abandonAfter is how many grace periods the end of an instance may take: more than its parts together that have a limit.
+const abandonAfter = 6
+
 // run starts everything, moves batches until stop ends or something fails, and stops everything. nil: it was stopped, and all
 // that was taken is durable and committed.
 func (t *instance) run(stop context.Context) error {
@@ -140,7 +171,7 @@ func (t *instance) start(stop context.Context) error {
 	ctx, cancel := both(t.hard, stop)
 	defer cancel()
 	for _, s := range t.sinks {
-		if err := guard("start", func() error { return s.task.Start(ctx, s) }); err != nil {
+		if err := s.call("start", func() error { return s.task.Start(ctx, s) }); err != nil {
 			return fmt.Errorf("start sink %s: %w", s.name(), err)
 		}
 	}
@@ -149,6 +180,9 @@ func (t *instance) start(stop context.Context) error {
 	}
 	if err := guard("start", func() error { return t.source.Start(ctx, &sourceSession{run: t}) }); err != nil {
 		return fmt.Errorf("start source: %w", err)
+	}
+	if t.hard.Err() != nil {
+		return context.Cause(t.hard)
 	}
 	t.connected.Store(true)
 	t.changed()
@@ -162,7 +196,7 @@ func both(a, b context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { undo(); cancel() }
 }
 
-// work runs the three goroutines of an instance: this one delivers, "poll" waits for the source, "commit" writes offsets.
+// work runs the three goroutines of an instance: this one ("deliver") moves batches, "poll" waits for the source, "commit" writes offsets.
 func (t *instance) work(stop context.Context) error {
 	pollCtx, endPoll := both(t.hard, stop)
 	commitCtx, endCommit := context.WithCancel(t.hard)
@@ -228,7 +262,7 @@ func (t *instance) stop(err error) error {
 		t.log.Warn("stop source", "error", serr)
 	}
 	for _, s := range t.sinks {
-		if serr := guard("stop", func() error { return s.task.Stop(ctx) }); serr != nil {
+		if serr := s.call("stop", func() error { return s.task.Stop(ctx) }); serr != nil {
 			t.log.Warn("stop sink", "sink", s.name(), "error", serr)
 		}
 	}
@@ -338,7 +372,7 @@ func (t *instance) settle() error {
 
 func (t *instance) flush(ctx context.Context) error {
 	for _, s := range t.sinks {
-		if err := guard("flush", func() error { return s.task.Flush(ctx) }); err != nil {
+		if err := s.call("flush", func() error { return s.task.Flush(ctx) }); err != nil {
 			if cause := context.Cause(t.hard); cause != nil {
 				return cause
 			}

@@ -147,17 +147,31 @@ func (s *sinkRun) put(ctx context.Context, b *connectors.Batch) error {
 		s.acknowledge(b.ID)
 		return nil
 	}
-	if skip > 0 {
-		b = b.From(skip)
+	if skip > 0 || s.tracker != nil {
+		b = b.From(skip) // its own: a sink that releases too often takes nothing from another one
 	}
 	s.mu.Lock()
 	s.held[b.ID] = struct{}{}
 	s.mu.Unlock()
-	if err := guard("put", func() error { return s.task.Put(ctx, b) }); err != nil {
-		b.Release()
-		return fmt.Errorf("put batch into sink %s: %w", s.name(), err)
+	err := s.call("put", func() error { return s.task.Put(ctx, b) })
+	if err == nil {
+		return nil
 	}
-	return nil
+	s.mu.Lock()
+	delete(s.held, b.ID) // it was not taken: a later acknowledgement says nothing
+	s.mu.Unlock()
+	twice := guard("release", func() error { b.Release(); return nil })
+	if twice != nil && connectors.ClassOf(err) != connectors.Fenced {
+		err = connectors.AsPermanent(fmt.Errorf("it released a batch that it did not take: %w", err))
+	}
+	return fmt.Errorf("put batch into sink %s: %w", s.name(), err)
+}
+
+// call is guard for a sink; it remembers where the instance is, for when the sink does not return.
+func (s *sinkRun) call(what string, f func() error) error {
+	s.run.inside.Store(s)
+	defer s.run.inside.Store(nil)
+	return guard(what, f)
 }
 
 // skips tells how many leading records of b the sink already has, or that it has all of b.

@@ -5,12 +5,13 @@
 // Its nouns: a Worker has connectors; a connector has tasks; a task runs one instance after the other; an instance is one
 // source and its sinks between a start and the first error.
 //
-// Goroutines, all owned by their task and named by pprof labels: "task" (supervises; during a run it delivers batches to the
-// sinks), "poll" (waits in the source), "commit" (writes offsets). While a task stops, one timer watches the grace period.
+// Goroutines, all owned by their task and named by pprof labels: "task" (supervises), "deliver" (hands batches to the sinks),
+// "poll" (waits in the source), "commit" (writes offsets). While a task stops, one timer watches the grace period.
 package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -115,11 +116,15 @@ func (w *Worker) Put(ctx context.Context, name string, config connectors.Config,
 		return err
 	}
 	defer c.op.Unlock()
-	if err := c.stopTasks(ctx); err != nil {
-		return err
-	}
+	defer w.dropUnused(c)
 	store, opened, err := w.openStore(ctx, name, plan, config)
 	if err != nil {
+		return err // nothing has changed: a connector that was there runs on
+	}
+	if err := c.stopTasks(ctx); err != nil {
+		if opened {
+			err = errors.Join(err, store.Close())
+		}
 		return err
 	}
 	c.closeStore()
@@ -129,7 +134,7 @@ func (w *Worker) Put(ctx context.Context, name string, config connectors.Config,
 		c.target = target
 	}
 	run := c.target == Running
-	c.tasks = nil
+	c.tasks, c.trace = nil, ""
 	c.mu.Unlock()
 	defer w.changed(name)
 	if run {
@@ -182,6 +187,18 @@ func (w *Worker) lockOrAdd(name string) (*connector, error) {
 	}
 }
 
+// dropUnused forgets a connector that never got a configuration.
+func (w *Worker) dropUnused(c *connector) {
+	c.mu.Lock()
+	used := c.plan != nil
+	c.mu.Unlock()
+	if !used {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.connectors, c.name)
+	}
+}
+
 func (w *Worker) find(name string) *connector {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -221,7 +238,8 @@ func (w *Worker) aim(ctx context.Context, name string, target State) error {
 	was, tasks := c.target, c.tasks
 	c.target = target
 	c.mu.Unlock()
-	if was == target {
+	ending := c.ending() // an earlier stop did not wait for its end
+	if was == target && !(ending && target == Stopped) {
 		return nil
 	}
 	if target == Stopped {
@@ -236,7 +254,7 @@ func (w *Worker) aim(ctx context.Context, name string, target State) error {
 	for _, k := range tasks {
 		k.pause(target == Paused)
 	}
-	if target == Running && len(tasks) == 0 {
+	if target == Running && (len(tasks) == 0 || ending) {
 		return c.startTasks(ctx)
 	}
 	return nil
