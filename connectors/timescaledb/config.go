@@ -130,7 +130,7 @@ func parseURL(text string) (address, error) {
 	text = strings.TrimSpace(text)
 	rest, jdbc := strings.CutPrefix(text, "jdbc:")
 	if jdbc && !strings.HasPrefix(rest, "postgresql:") {
-		kind, _, _ := strings.Cut(rest, ":")
+		kind := rest[:len(rest)-len(strings.TrimLeft(rest, "abcdefghijklmnopqrstuvwxyz"))] // what follows may hold a password
 		return a, fmt.Errorf("it is a URL for %s, and this sink writes only PostgreSQL and TimescaleDB: jdbc:postgresql://host:port/database", kind)
 	}
 	if jdbc && !strings.HasPrefix(rest, "postgresql://") { // jdbc:postgresql:database, jdbc:postgresql:/
@@ -156,7 +156,11 @@ func parseURL(text string) (address, error) {
 		a.user = u.User.Username()
 		a.password, _ = u.User.Password()
 	}
-	if err := a.read(u.Query()); err != nil {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return a, errors.New("its parameters cannot be read; in a value write %25 for %, %26 for & and %3B for a semicolon")
+	}
+	if err := a.read(query); err != nil {
 		return a, err
 	}
 	if a.database == "" {

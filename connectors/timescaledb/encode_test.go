@@ -122,20 +122,6 @@ func TestNumericFits(t *testing.T) {
 	}
 }
 
-func FuzzNumeric(f *testing.F) {
-	for _, s := range []string{"0", "-1.50", "99999999999999999999.00000001", ".5", "1.", "NaN", "1..2", "-"} {
-		f.Add(s)
-	}
-	e := &encoder{form: formNumeric, limit: -1, scale: -1}
-	f.Fuzz(func(t *testing.T, text string) {
-		b, c := decimalCell(text)
-		out, p := e.append(nil, b, c)
-		if p == "" && int(binary.BigEndian.Uint32(out)) != len(out)-4 {
-			t.Errorf("%q: length %d of %d bytes", text, binary.BigEndian.Uint32(out), len(out)-4)
-		}
-	})
-}
-
 // tenColumns is a table as those that throughput is measured with.
 func tenColumns() *connectors.Stream {
 	decimal := column("price", schemas.TypeDecimal, "numeric(12,2)", true)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,24 +72,47 @@ func withError(values []connectors.ConfigValue, err error) []connectors.ConfigVa
 	return values
 }
 
-// withoutPassword hides the passwords of a URL (I12).
+const hidden = "[hidden]"
+
+// withoutPassword hides the passwords of a URL, and all of a text in which something else might be one (I12).
 func withoutPassword(text string) string {
-	rest, jdbc := strings.CutPrefix(text, "jdbc:")
-	u, err := url.Parse(rest)
+	plain, err := url.PathUnescape(text)
 	if err != nil {
-		return ""
+		return hidden
 	}
-	if q := u.Query(); q.Has("password") {
-		q.Set("password", "[hidden]")
-		u.RawQuery = q.Encode()
+	if !secretive(plain) {
+		return text
 	}
+	rest, jdbc := strings.CutPrefix(strings.TrimSpace(text), "jdbc:")
+	u, err := url.Parse(rest)
+	if err != nil || secretive(u.Opaque) || secretive(u.Host) || secretive(u.Path) || secretive(u.Fragment) {
+		return hidden
+	}
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return hidden
+	}
+	for name, values := range q {
+		switch {
+		case secretive(name):
+			q.Set(name, hidden)
+		case slices.ContainsFunc(values, secretive):
+			return hidden
+		}
+	}
+	u.RawQuery = q.Encode()
 	if _, has := u.User.Password(); has {
-		u.User = url.UserPassword(u.User.Username(), "[hidden]")
+		u.User = url.UserPassword(u.User.Username(), hidden)
 	}
 	if jdbc {
 		return "jdbc:" + u.String()
 	}
 	return u.String()
+}
+
+// secretive tells a text that may name or hold a password.
+func secretive(text string) bool {
+	return strings.Contains(text, "@") || strings.Contains(strings.ToLower(text), "password")
 }
 
 // Tasks implements connectors.Factory.
