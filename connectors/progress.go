@@ -68,7 +68,7 @@ func PlainPartition(p offsets.Partition, sink string) (offsets.Partition, error)
 	if err != nil {
 		return "", fmt.Errorf("encode partition %s: %w", p, err)
 	}
-	return offsets.Canonical(text)
+	return offsets.Canonical(text) // it undoes the escapes of Marshal
 }
 
 // ParseSinkEntry reads what Progress.Entry wrote; plain is the partition without the sink.

@@ -225,36 +225,6 @@ func TestWireRefusesForeignValues(t *testing.T) {
 	}
 }
 
-func FuzzWire(f *testing.F) {
-	text, err := NewWireWriter().Append(nil, wireBatch(wireStream()))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(text)
-	for _, n := range []int{0, 1, 10, len(text) / 2, len(text) - 1} {
-		f.Add(text[:n])
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		b, err := NewWireReader().Decode(text, nil, nil)
-		if err != nil {
-			return
-		}
-		for i := range b.Records {
-			r := &b.Records[i]
-			for _, row := range []Row{r.Key, r.Before, r.After, r.Source, r.Headers} {
-				show(b, row)
-			}
-		}
-		again, err := NewWireWriter().Append(nil, b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := NewWireReader().Decode(again, nil, nil); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
 func BenchmarkWire(b *testing.B) {
 	batch := wireBatch(wireStream())
 	w, r := NewWireWriter(), NewWireReader()

@@ -37,15 +37,35 @@ type Store interface {
 	Close() error
 }
 
-// Canonical returns a JSON object with its members sorted and without spaces, numbers as written.
+// Canonical returns a JSON object with its members sorted and without spaces, numbers as written, texts with no more escapes
+// than needed: however another program wrote a partition, it is the same one.
 // It fails when text is not one flat JSON object (values: string, number, boolean, null).
 func Canonical(text []byte) (Partition, error) {
 	members, err := parse(text)
 	if err != nil {
 		return "", err
 	}
-	sort.Slice(members, func(i, j int) bool { return members[i].name < members[j].name })
+	for i, m := range members {
+		if m.value[0] != '"' {
+			continue
+		}
+		var v string
+		if err := json.Unmarshal(m.value, &v); err != nil {
+			return "", fmt.Errorf("parse offset object: member %s: %w", m.name, err)
+		}
+		members[i].value = quote(v)
+	}
+	sort.SliceStable(members, func(i, j int) bool { return members[i].name < members[j].name })
 	return Partition(render(members)), nil
+}
+
+// quote writes a JSON string; unlike json.Marshal it leaves <, > and & as they are.
+func quote(text string) []byte {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a string always encodes
+	return bytes.TrimSuffix(out.Bytes(), []byte{'\n'})
 }
 
 // ParseOffset checks that text is one flat JSON object and returns it without spaces, members in the order given.
@@ -102,8 +122,7 @@ func render(members []member) []byte {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		name, _ := json.Marshal(m.name) // a string always marshals
-		out = append(append(append(out, name...), ':'), m.value...)
+		out = append(append(append(out, quote(m.name)...), ':'), m.value...)
 	}
 	return append(out, '}')
 }

@@ -1,7 +1,6 @@
 package offsets
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -9,13 +8,10 @@ import (
 // EncodeKey returns the key under which Kafka Connect stores the offset of a partition: ["<connector>",{<partition>}]
 // (OffsetStorageWriter; JsonConverter without schemas).
 func EncodeKey(connector string, p Partition) ([]byte, error) {
-	var name bytes.Buffer
-	e := json.NewEncoder(&name)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(connector); err != nil {
-		return nil, fmt.Errorf("encode offset key of connector %s: %w", connector, err)
+	if len(p) < 2 || p[0] != '{' {
+		return nil, fmt.Errorf("encode offset key of connector %s: partition %q is not a JSON object", connector, p)
 	}
-	out := append([]byte{'['}, bytes.TrimSuffix(name.Bytes(), []byte{'\n'})...)
+	out := append([]byte{'['}, quote(connector)...)
 	return append(append(append(out, ','), p...), ']'), nil
 }
 

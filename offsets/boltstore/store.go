@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -39,15 +40,39 @@ func Open(path string) (*Store, error) {
 	if err := checkPlace(path); err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait})
+	s := &Store{path: path}
+	err := sound(func() (err error) {
+		s.db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait})
+		return err
+	})
 	if err != nil {
 		return nil, explain("open", path, err)
 	}
-	s := &Store{path: path, db: db}
 	if err := s.checkFormat(); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+var errDamaged = errors.New("it is damaged")
+
+// sound runs a call of bbolt, which panics, or reads beyond the end of the file, when pages are damaged.
+func sound(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w (%v)", errDamaged, r)
+		}
+	}()
+	return f()
+}
+
+func (s *Store) update(f func(*bolt.Tx) error) error {
+	return sound(func() error { return s.db.Update(f) })
+}
+
+func (s *Store) view(f func(*bolt.Tx) error) error {
+	return sound(func() error { return s.db.View(f) })
 }
 
 // checkPlace finds out what bbolt would report less clearly.
@@ -62,7 +87,7 @@ func checkPlace(path string) error {
 }
 
 func (s *Store) checkFormat() error {
-	err := s.db.Update(func(tx *bolt.Tx) error {
+	err := s.update(func(tx *bolt.Tx) error {
 		meta := tx.Bucket([]byte(bucketMeta))
 		if meta == nil {
 			if first, _ := tx.Cursor().First(); first != nil {
@@ -96,6 +121,8 @@ func explain(what, path string, err error) error {
 		return fmt.Errorf("%s offset file %s: it cannot be written; change its permissions, or name another file (offset.storage.file.filename): %w", what, path, err)
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%s offset file %s: the disk is full; nothing is lost, make room: %w", what, path, err)
+	case errors.Is(err, errDamaged):
+		return fmt.Errorf("%s offset file %s: %w; put back a copy of it, or take it away: connectors then begin anew, with a snapshot", what, path, err)
 	case errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch):
 		return fmt.Errorf("%s offset file %s: it is not an offset file of freshet; name another one (offset.storage.file.filename): %w", what, path, err)
 	}
@@ -108,7 +135,7 @@ func (s *Store) Load(ctx context.Context, connector string, partitions ...offset
 		return nil, err
 	}
 	var out []offsets.Entry
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.view(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(bucketOffsets)).Bucket(connectorKey(connector))
 		if b == nil {
 			return nil
@@ -137,7 +164,7 @@ func (s *Store) Save(ctx context.Context, connector string, entries []offsets.En
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := s.db.Update(func(tx *bolt.Tx) error {
+	err := s.update(func(tx *bolt.Tx) error {
 		b, err := tx.Bucket([]byte(bucketOffsets)).CreateBucketIfNotExists(connectorKey(connector))
 		if err != nil {
 			return err
@@ -158,4 +185,4 @@ func (s *Store) Save(ctx context.Context, connector string, entries []offsets.En
 }
 
 // Close implements offsets.Store.
-func (s *Store) Close() error { return explain("close", s.path, s.db.Close()) }
+func (s *Store) Close() error { return explain("close", s.path, sound(s.db.Close)) }
