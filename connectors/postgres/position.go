@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/freshet-io/freshet/offsets"
 )
@@ -87,6 +88,9 @@ func parsePosition(o offsets.Offset) (position, error) {
 		proc: uint64(or(m.Proc, 0)), kind: or(m.Kind, ""), commit: uint64(or(m.Commit, 0)), lsn: uint64(or(m.LSN, 0)), txID: or(m.TxID, 0), micros: or(m.Micros, 0),
 		last: or(m.Last, false), completed: or(m.Completed, false),
 	}
+	if strings.Trim(p.kind, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != "" { // it is written as it is
+		return position{}, fmt.Errorf("parse stored offset %s: messageType %q is none", o, p.kind)
+	}
 	switch string(m.Snapshot) {
 	case "", "null", "false", `"false"`, `"FALSE"`:
 	default:
@@ -169,10 +173,12 @@ func identityPartition(plain offsets.Partition) (offsets.Partition, error) {
 }
 
 func (i *identity) offset(o offsets.Offset) offsets.Offset {
-	b := make([]byte, 0, len(o)+96)
-	b = strconv.AppendQuote(append(b, `{"system":`...), i.System)
+	system, _ := json.Marshal(i.System) // a string always marshals
+	plain, _ := json.Marshal(string(o))
+	b := make([]byte, 0, len(plain)+len(system)+48)
+	b = append(append(b, `{"system":`...), system...)
 	b = strconv.AppendUint(append(b, `,"timeline":`...), uint64(i.Timeline), 10)
-	b = strconv.AppendQuote(append(b, `,"offset":`...), string(o)) // an offset is ASCII without control characters
+	b = append(append(b, `,"offset":`...), plain...)
 	return offsets.Offset(append(b, '}'))
 }
 
