@@ -20,11 +20,15 @@ BENCH ?= .
 # Flags of `make bench`.
 ARGS ?=
 
+# How long `make fuzz` runs each target, and which ones.
+FUZZTIME ?= 30s
+FUZZ ?= Fuzz
+
 # Tests that kill, cut or slow what they run against, and how often `make faults` runs them.
 FAULTS ?= Kill|Chaos|Fault|Cut|Crash
 ROUNDS ?= 3
 
-.PHONY: help build lint fmt test test-short images demo bench microbench faults clean
+.PHONY: help build lint fmt test test-short images demo bench microbench faults fuzz clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +72,12 @@ microbench: ## the hot paths' benchmarks; BENCH=regexp chooses
 
 faults: images ## the tests that kill workers and servers and cut connections, ROUNDS times
 	@$(GO) test -json -count=$(ROUNDS) -p 1 -timeout 1h -run '$(FAULTS)' ./... | $(GO) run ./testbed/summary
+
+fuzz: ## every fuzz target for FUZZTIME; FUZZ=regexp chooses
+	@grep -rE --include='*_test.go' '^func ($(FUZZ))' . | sed -E 's,^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*,\1 \2,' | sort | \
+	  while read -r dir target; do \
+	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -parallel 1 "$$dir"; \
+	  done
 
 clean: ## built files, and the containers that killed test runs left behind
 	rm -rf bin

@@ -146,19 +146,6 @@ func TestJaas(t *testing.T) {
 	}
 }
 
-func FuzzJaas(f *testing.F) {
-	f.Add(`a.PlainLoginModule required username="u" password="p";`)
-	f.Add(`x required a='\`)
-	f.Add(`;==;`)
-	f.Add("m required \x00=\"b\" ;")
-	f.Fuzz(func(t *testing.T, s string) {
-		e, err := parseJaas(s)
-		if err == nil && (e.module == "" || e.options == nil) {
-			t.Errorf("parseJaas(%q) = %+v", s, e)
-		}
-	})
-}
-
 // The exchange of RFC 7677, section 3.
 func TestScramSHA256(t *testing.T) {
 	s := newScramClient("SCRAM-SHA-256")

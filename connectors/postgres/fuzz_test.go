@@ -57,6 +57,9 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("a view of %d bytes (%d) into %d", len(view), cap(view), len(data))
 			}
 		}
+		if (m.kind == msgMessage || m.kind == msgTruncate) && (err != nil || data[1] > 1) {
+			return // pglogrepl believes every length, and compares the flags as a number
+		}
 		oracle := understood(data)
 		if oracle == nil || (m.kind == msgBegin || m.kind == msgCommit) && m.timestamp != int64(int32(m.timestamp>>20))<<20|m.timestamp&(1<<20-1) {
 			return // pglogrepl counts ns since 1970, which end in 2262
@@ -70,8 +73,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// understood is what pglogrepl makes of a message; nil when it cannot, or when it lets pass what the protocol does not have:
-// tuples of other kinds, and strings without an end.
+// understood is what pglogrepl makes of a message; nil when it cannot, or when it lets tuples pass that the protocol does not
+// have.
 func understood(data []byte) (m pglogrepl.Message) {
 	defer func() {
 		if recover() != nil {

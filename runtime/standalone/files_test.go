@@ -67,13 +67,6 @@ func TestPropertiesForms(t *testing.T) {
 	}
 }
 
-func FuzzProperties(f *testing.F) {
-	for _, s := range []string{"a=1", "a\\\n b", `\u00e9\ud83d=\`, "a\\"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = ParseProperties(text) })
-}
-
 func TestReadConnector(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
@@ -214,19 +207,4 @@ func TestImportJava(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func FuzzJava(f *testing.F) {
-	text, err := os.ReadFile("testdata/connect.offsets")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(text)
-	for _, n := range []int{0, 4, 30, len(text) / 2, len(text) - 1} {
-		if _, _, err := parseJava(text[:n]); err == nil {
-			f.Errorf("%d bytes: no error", n)
-		}
-		f.Add(text[:n])
-	}
-	f.Fuzz(func(_ *testing.T, text []byte) { _, _, _ = parseJava(text) })
 }

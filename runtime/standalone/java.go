@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -75,17 +74,9 @@ func parseJava(text []byte) (map[string][]offsets.Entry, int, error) {
 	}
 	out := map[string][]offsets.Entry{}
 	for _, p := range pairs {
-		var key []json.RawMessage
-		var connector string
-		if err := json.Unmarshal(p.key, &key); err != nil || len(key) != 2 {
-			return nil, 0, fmt.Errorf("key %q is not [connector, partition]", p.key)
-		}
-		if err := json.Unmarshal(key[0], &connector); err != nil {
-			return nil, 0, fmt.Errorf("key %q: %w", p.key, err)
-		}
-		partition, err := offsets.Canonical(key[1])
+		connector, partition, err := offsets.DecodeKey(p.key)
 		if err != nil {
-			return nil, 0, fmt.Errorf("key %q: %w", p.key, err)
+			return nil, 0, err
 		}
 		if len(p.value) == 0 || string(p.value) == "null" {
 			continue
