@@ -10,13 +10,18 @@ import (
 // ErrFenced: another producer took over the transactional id. Whoever sees it writes nothing more (I6).
 var ErrFenced = errors.New("fenced: another producer has taken over this transactional id")
 
-// ErrUnknownOutcome: whether the transaction was committed is not known. The caller initialises the id again, reads the
-// offset record back and decides by it.
+// ErrUnknownOutcome: whether the transaction was committed is not known. Whoever initialises the id again reads the offset
+// record back and decides by it.
 var ErrUnknownOutcome = errors.New("the outcome of the transaction is not known")
 
-// ErrTransactionAborted: the coordinator has ended the transaction without committing it (it was open longer than
-// transaction.timeout.ms). Nobody else owns the id; after Abort the same records may be sent again.
-var ErrTransactionAborted = errors.New("the transaction was aborted by the coordinator")
+// ErrTransactionAborted: the transaction cannot be committed any more (it was open longer than transaction.timeout.ms, a broker
+// lost what it knew of it). Nobody else owns the id; the producer sends the same records again, and gives up only after many
+// attempts in a row.
+var ErrTransactionAborted = errors.New("the transaction was aborted")
+
+// ErrCoordinatorBusy: the coordinator has not ended the transaction before this one for as long as transaction.timeout.ms.
+var ErrCoordinatorBusy = errors.New("the coordinator is still ending the transaction before this one: one of its partitions has no " +
+	"leader, or a broker does not answer; bring the partitions of the topics online, and look for hanging transactions with kafka-transactions.sh")
 
 // ErrDeliveryTimeout: delivery.timeout.ms is over before the record was acknowledged.
 var ErrDeliveryTimeout = errors.New("delivery.timeout.ms is over")
@@ -33,7 +38,7 @@ var ErrLogin = errors.New("the login was refused")
 // Permanent reports whether trying again cannot mend err: a refused record, login or right, or a request that the cluster
 // finds wrong. ErrFenced is not among them: it has its own meaning.
 func Permanent(err error) bool {
-	for _, passing := range []error{ErrFenced, ErrUnknownOutcome, ErrTransactionAborted, ErrDeliveryTimeout, ErrTopicMissing} {
+	for _, passing := range []error{ErrFenced, ErrUnknownOutcome, ErrTransactionAborted, ErrCoordinatorBusy, ErrDeliveryTimeout, ErrTopicMissing} {
 		if errors.Is(err, passing) {
 			return false
 		}

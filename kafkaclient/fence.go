@@ -9,56 +9,62 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// epochError says that a broker refused this producer's epoch: either somebody took over, or the coordinator ended a
-// transaction that was open for too long. verdict finds out which.
-type epochError struct{ code sarama.KError }
+// ownership is what judge finds out about a refused epoch.
+type ownership int
 
-func (e *epochError) Error() string { return explain(e.code).Error() }
+const (
+	kept    ownership = iota // the coordinator knows this producer as the owner
+	revived                  // it has ended this producer's transaction and raised the epoch
+	expired                  // it has forgotten the transactional id
+)
 
-// verdict replaces an epochError by ErrFenced or ErrTransactionAborted, for good; other errors pass. When it cannot find out
-// before ctx ends, the error stays what it is.
-func (p *Producer) verdict(ctx context.Context, err error) error {
-	var refused *epochError
-	if !errors.As(err, &refused) {
-		return err
-	}
-	p.judging.Lock()
-	defer p.judging.Unlock()
+// settlePause is for how long the coordinator's state has to stay the same before an aborted transaction, which was not open for
+// its whole time limit, counts as ended by the coordinator: whoever takes over asks again much sooner.
+const settlePause = 2 * time.Second
+
+// judge finds out why a broker refused this producer's epoch: ErrFenced when somebody took over. Otherwise the id can be
+// initialised again from p.identity, which the coordinator refuses when somebody has taken over meanwhile.
+func (p *Producer) judge(ctx context.Context, code sarama.KError) (ownership, error) {
+	fenced := fmt.Errorf("%w: transactional id %s: %w", ErrFenced, p.cfg.TransactionalID, explain(code))
 	p.mu.Lock()
-	if p.judged != nil {
-		defer p.mu.Unlock()
-		return p.judged
-	}
-	old := p.txnBegun && time.Since(p.txnSince) >= p.cfg.TransactionTimeout // a younger one did not time out
+	old := p.txnBegun && time.Since(p.txnSince) >= p.cfg.TransactionTimeout
 	p.mu.Unlock()
-
-	timedOut := false
-	if old {
-		if timedOut, err = p.endedByCoordinator(ctx); err != nil {
-			return fmt.Errorf("find out who owns transactional id %s: %w: %w", p.cfg.TransactionalID, ErrUnknownOutcome, err)
+	for until := time.Now().Add(settlePause); ; {
+		state, err := p.describe(ctx)
+		switch {
+		case errors.Is(err, sarama.ErrUnsupportedVersion): // brokers before 3.0 cannot tell
+			return 0, fenced
+		case err != nil:
+			return 0, fmt.Errorf("find out who owns transactional id %s: %w: %w", p.cfg.TransactionalID, ErrUnknownOutcome, err)
+		case state.ErrorCode == errTransactionalIDNotFound:
+			return expired, nil
+		case state.ErrorCode != sarama.ErrNoError:
+			return 0, fmt.Errorf("find out who owns transactional id %s: %w", p.cfg.TransactionalID, explain(state.ErrorCode))
+		case state.ProducerID != p.identity.id:
+			return 0, fenced
+		case state.ProducerEpoch == p.identity.epoch:
+			return kept, nil
+		case state.ProducerEpoch != p.identity.epoch+1 || state.TransactionState != "CompleteAbort":
+			return 0, fenced
+		}
+		// A time-out shows this, and for a moment a take-over, which then raises the epoch once more.
+		if old || time.Now().After(until) {
+			p.mu.Lock()
+			p.identity.epoch++ // what the coordinator raised it to
+			p.mu.Unlock()
+			return revived, nil
+		}
+		if err := sleep(ctx, settlePause/20); err != nil {
+			return 0, fmt.Errorf("find out who owns transactional id %s: %w: %w", p.cfg.TransactionalID, ErrUnknownOutcome, err)
 		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if timedOut {
-		p.identity.epoch++ // what the coordinator raised it to; Abort goes on from there
-		p.timedOut = true
-		p.judged = fmt.Errorf("%w: it was open for longer than transaction.timeout.ms=%d", ErrTransactionAborted, p.cfg.TransactionTimeout.Milliseconds())
-	} else {
-		p.judged = fmt.Errorf("%w: transactional id %s: %w", ErrFenced, p.cfg.TransactionalID, refused)
-	}
-	if errors.As(p.err, &refused) {
-		p.err = p.judged
-	}
-	return p.judged
 }
 
-// endedByCoordinator tells whether the coordinator itself aborted the open transaction: it then raised the epoch by one. A
-// producer that takes over raises it once more, but shows the same in between, so only a transaction that was open for the whole
-// time limit is asked for. Brokers before 3.0 cannot tell; there it counts as a take-over.
-func (p *Producer) endedByCoordinator(ctx context.Context) (bool, error) {
+// describe asks the coordinator for the state of the transactional id, and waits for the end of a transaction that is being
+// ended.
+func (p *Producer) describe(ctx context.Context) (sarama.TransactionState, error) {
 	var state sarama.TransactionState
-	code, err := p.insist(ctx, func(b *sarama.Broker) (sarama.KError, error) {
+	_, err := p.insist(ctx, func(b *sarama.Broker) (sarama.KError, error) {
 		resp, err := b.DescribeTransactions(&sarama.DescribeTransactionsRequest{TransactionalIDs: []string{p.cfg.TransactionalID}})
 		if err != nil {
 			return 0, err
@@ -69,16 +75,9 @@ func (p *Producer) endedByCoordinator(ctx context.Context) (bool, error) {
 		state = resp.TransactionStates[0]
 		switch state.TransactionState {
 		case "PrepareAbort", "PrepareEpochFence", "PrepareCommit":
-			return sarama.ErrConcurrentTransactions, nil // wait for its end
+			return sarama.ErrConcurrentTransactions, nil
 		}
 		return state.ErrorCode, nil
 	})
-	if errors.Is(err, sarama.ErrUnsupportedVersion) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	ours := code == sarama.ErrNoError && state.ProducerID == p.identity.id && state.ProducerEpoch == p.identity.epoch+1
-	return ours && state.TransactionState == "CompleteAbort", nil
+	return state, err
 }

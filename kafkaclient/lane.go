@@ -205,14 +205,10 @@ func (p *Producer) refused(c *chunk, cause error) {
 	switch {
 	case behind && (code == sarama.ErrOutOfOrderSequenceNumber || code == sarama.ErrUnknownProducerID):
 	case fencing(code) && p.transactional():
-		p.fail(&epochError{code})
-	case p.transactional() && (code == sarama.ErrInvalidTxnState || code == errTransactionAbortable):
-		p.fail(fmt.Errorf("%w: %w", ErrTransactionAborted, cause))
+		p.interrupt(&breach{code: code, cause: cause})
+	case p.transactional() && (abortable(code) || code == sarama.ErrOutOfOrderSequenceNumber || code == sarama.ErrUnknownProducerID):
+		p.interrupt(&breach{cause: refusal(c, cause)})
 	case fencing(code), code == sarama.ErrOutOfOrderSequenceNumber, code == sarama.ErrUnknownProducerID:
-		if p.transactional() {
-			p.fail(fmt.Errorf("%w: %w", ErrTransactionAborted, refusal(c, cause)))
-			break
-		}
 		// The broker lost this producer's state (retention, an unclean election, a re-created topic): go on in a new epoch.
 		pt.bump = true
 	case code == sarama.ErrMessageSizeTooLarge || code == sarama.ErrMessageSetSizeTooLarge:

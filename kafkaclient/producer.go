@@ -57,12 +57,17 @@ type Producer struct {
 	txnOpen   uint64 // transaction whose chunks may be sent
 	txnBegun  bool   // the coordinator may know of it
 	txnSince  time.Time
-	aborting  bool // nothing is sent, and errors are not looked at
-	enlisting bool // a request to add partitions is on its way
-	judging   sync.Mutex
-	judged    error  // what an epochError turned out to be
-	timedOut  bool   // the coordinator aborted and raised the epoch
-	unsettled [2]int // chunks of the transaction with this parity that are not acknowledged
+	aborting  bool     // nothing is sent, and errors are not looked at
+	enlisting bool     // a request to add partitions is on its way
+	unsettled [2]int   // chunks of the transaction with this parity that are not acknowledged
+	retained  []*chunk // acknowledged ones of the open transaction, kept until it is committed
+	spare     int64    // bytes that they hold beyond those of their records
+	broke     *breach  // why the open transaction has to be sent again
+	repeats   int      // how often it was
+	undo      func()   // ends the repetition under way
+	ending    sync.Mutex
+	busySince time.Time     // the coordinator is ending the transaction before this one
+	busyLimit time.Duration // for how long that is waited for
 
 	wakeSteward chan struct{}
 	wakeDeliver chan struct{}
@@ -75,6 +80,14 @@ type ProducerOptions struct {
 	Done func(token uint64)
 	// Failed is told once when the producer has given up; afterwards every call returns this error.
 	Failed func(err error)
+	// Spare is told of memory that the open transaction holds beyond the bytes of its records, as differences: what is
+	// acknowledged is kept until it is committed. It must not call the producer.
+	Spare func(bytes int)
+	// Recall is asked when this producer has initialised its transactional id again and either somebody else may have used
+	// it in between, or, ended, this producer has tried to commit and does not know whether it did. It reads back what is
+	// committed: true when that is the open transaction; ErrFenced when it is somebody else's. Without it such a transaction
+	// is an ErrUnknownOutcome.
+	Recall func(ctx context.Context, ended bool) (committed bool, err error)
 	Logger *slog.Logger
 }
 
@@ -145,7 +158,7 @@ func NewProducer(ctx context.Context, s *Session, cfg ProducerConfig, opts Produ
 		cfg: cfg, opts: opts, session: s, log: opts.Logger, quit: make(chan struct{}),
 		mark: 1, firstMark: 1, delivered: 1, marks: []mark{{}}, topics: map[string]*Topic{}, lanes: map[int32]*lane{},
 		changed: make(chan struct{}), wakeSteward: make(chan struct{}, 1), wakeDeliver: make(chan struct{}, 1),
-		txnNext: 1, txnOpen: 1,
+		txnNext: 1, txnOpen: 1, busyLimit: max(cfg.TransactionTimeout, minPatience),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -206,7 +219,7 @@ func (p *Producer) Topic(ctx context.Context, name string) (*Topic, error) {
 // concerns this record alone.
 func (p *Producer) Append(ctx context.Context, t *Topic, partition int32, r *Record) error {
 	if p.broken.Load() {
-		return p.verdict(ctx, p.Err())
+		return p.Err()
 	}
 	size := recordSize(r)
 	if size+batchOverhead > p.cfg.RequestBytes {
@@ -232,7 +245,7 @@ func (p *Producer) Append(ctx context.Context, t *Topic, partition int32, r *Rec
 	if c == nil || c.size+size > p.cfg.BatchBytes || len(c.block)+size > cap(c.block) || c.n == len(c.recs) {
 		var err error
 		if c, err = p.room(ctx, pt, size); err != nil {
-			return p.verdict(ctx, err)
+			return err
 		}
 	}
 	if c.lastMark != p.mark {
@@ -454,6 +467,16 @@ func (p *Producer) discard(c *chunk) {
 	p.pending--
 	p.unsettled[c.txn&1]--
 	p.used -= c.held
+	if p.transactional() {
+		p.retain(c)
+	} else {
+		p.recycle(c)
+	}
+	p.notify()
+}
+
+// recycle keeps the chunk's memory for the next one, or lets it go; p.mu is held.
+func (p *Producer) recycle(c *chunk) {
 	limit := p.cfg.BufferBytes / 4
 	if p.pending == 0 {
 		limit = min(limit, 256<<10) // an idle producer holds next to nothing
@@ -470,7 +493,6 @@ func (p *Producer) discard(c *chunk) {
 		p.free = append(p.free, c)
 		p.freeBytes += held
 	}
-	p.notify()
 }
 
 // fail gives up: nothing more is sent and every call returns err; p.mu is held.
@@ -524,8 +546,14 @@ func (p *Producer) Close() {
 	p.broken.Store(true)
 	p.notify()
 	close(p.quit)
+	if p.undo != nil {
+		p.undo()
+	}
 	p.mu.Unlock()
 	p.wg.Wait()
+	p.mu.Lock()
+	p.forgetRetained()
+	p.mu.Unlock()
 }
 
 func signal(ch chan struct{}) {

@@ -33,33 +33,64 @@ func realConfig(t testing.TB, k *testbed.Kafka, extra ...string) *Config {
 	return cfg
 }
 
-// A transaction that was open for too long is not a take-over: the same producer goes on after Abort.
+// A transaction that was open for too long is not a take-over: the producer sends it again.
 func TestTransactionTimeoutIsNoFence(t *testing.T) {
 	k := bed.Kafka(t)
 	name := k.NewTopic(t, 1, nil)
 	cfg := realConfig(t, k, "transactional.id", "timeout-"+name, "transaction.timeout.ms", "500")
 	p := newProducer(t, cfg, ProducerOptions{})
 	topic := topicOf(t, p, name)
-	appendAll(t, p, topic, 0, "lost")
-	p.Mark(1)
-	if err := p.Flush(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
-	p.Cut()
 	s := openSession(t, cfg)
-	waitFor(t, func() bool { return describeTxn(t, s, cfg.Producer.TransactionalID) == "CompleteAbort" })
-	err := p.Commit(testContext(t))
-	if !errors.Is(err, ErrTransactionAborted) || errors.Is(err, ErrFenced) {
-		t.Fatalf("commit: %v", err)
+	for i := range 3 {
+		appendAll(t, p, topic, 0, strconv.Itoa(2*i))
+		p.Mark(1)
+		if err := p.Flush(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, func() bool { return describeTxn(t, s, cfg.Producer.TransactionalID) == "CompleteAbort" })
+		if i == 1 { // this one is noticed by a partition's leader, the others by the coordinator
+			appendAll(t, p, topic, 0, strconv.Itoa(2*i+1))
+			p.Mark(2)
+		}
+		p.Cut()
+		commit(t, p)
 	}
-	if err := p.Abort(testContext(t)); err != nil {
-		t.Fatal(err)
+	if got := readTopic(t, realConfig(t, k), name, 0, sarama.ReadCommitted); strings.Join(got, " ") != "0 2 3 4" {
+		t.Errorf("committed %v", got)
 	}
-	appendAll(t, p, topic, 0, "kept")
-	p.Mark(2)
-	p.Cut()
-	commit(t, p)
-	if got := readTopic(t, realConfig(t, k), name, 0, sarama.ReadCommitted); strings.Join(got, " ") != "kept" {
+}
+
+// What the brokers of today answer when a transaction is ended behind the producer's back, or begun again by it.
+func TestAbortAndBeginAgainOnARealBroker(t *testing.T) {
+	k := bed.Kafka(t)
+	name := k.NewTopic(t, 2, nil)
+	p := newProducer(t, realConfig(t, k, "transactional.id", "again-"+name, "batch.size", "200"), ProducerOptions{})
+	topic := topicOf(t, p, name)
+	var want []string
+	for i := range 20 {
+		values := numbers(i*10, i*10+10)
+		want = append(want, values...)
+		appendAll(t, p, topic, 0, values[:5]...)
+		p.Mark(1)
+		if err := p.Flush(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		p.mu.Lock()
+		switch i % 4 {
+		case 1:
+			p.interrupt(&breach{cause: errors.New("a broker lost it")})
+		case 2:
+			p.interrupt(&breach{cause: errors.New("an epoch was refused"), code: sarama.ErrInvalidProducerEpoch})
+		case 3:
+			p.interrupt(&breach{cause: errors.New("the outcome is open"), ended: true})
+		}
+		p.mu.Unlock()
+		appendAll(t, p, topic, 0, values[5:]...)
+		p.Mark(2)
+		p.Cut()
+		commit(t, p)
+	}
+	if got := readTopic(t, realConfig(t, k), name, 0, sarama.ReadCommitted); strings.Join(got, " ") != strings.Join(want, " ") {
 		t.Errorf("committed %v", got)
 	}
 }

@@ -16,12 +16,13 @@ func asKError(err error) (sarama.KError, bool) {
 }
 
 // steward serves the partitions that cannot be sent yet: it finds their leaders, adds them to the transaction, and waits
-// out their back-off.
+// out their back-off. It sends a transaction again that cannot be committed.
 func (p *Producer) steward() {
 	defer p.wg.Done()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		p.repeat()
 		leaderless, strangers, pause := p.triage(time.Now())
 		switch {
 		case len(leaderless) > 0:

@@ -21,40 +21,47 @@ func (p *Producer) Cut() {
 	p.txnNext++
 }
 
-// Commit waits until every record before the last Cut is acknowledged and commits the transaction. ErrFenced: stop.
-// ErrTransactionAborted, or a *RecordError: nothing was committed, Abort and send again or give up. ErrUnknownOutcome (also
-// when ctx ends too early): make a new producer and read back what was committed.
+// Commit waits until every record before the last Cut is acknowledged and commits the transaction. What cannot be committed
+// is aborted and sent again, in the same order, by the producer itself. ErrFenced: stop. A *RecordError: nothing was
+// committed. ErrUnknownOutcome (also when ctx ends too early): make a new producer and read back what was committed.
 func (p *Producer) Commit(ctx context.Context) error {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.txnOpen == p.txnNext {
-		p.mu.Unlock()
 		return errors.New("commit without Cut")
 	}
-	txn := p.txnOpen
-	err := p.await(ctx, func() bool { return p.unsettled[txn&1] == 0 })
-	begun := p.txnBegun
-	p.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("write the transaction's records: %w", p.verdict(ctx, err))
-	}
-	if begun {
-		if err := p.endTxn(ctx, true); err != nil {
-			p.mu.Lock()
+	for txn := p.txnOpen; ; {
+		err := p.await(ctx, func() bool { return p.txnOpen != txn || p.unsettled[txn&1] == 0 && !p.aborting })
+		if err != nil {
+			return fmt.Errorf("write the transaction's records: %w", err)
+		}
+		if p.txnOpen != txn {
+			return nil // what was read back shows that it is committed
+		}
+		if !p.txnBegun {
+			break
+		}
+		p.mu.Unlock()
+		ended, err := p.endTxn(ctx, true)
+		p.mu.Lock()
+		if err == nil {
+			break
+		}
+		if ended == nil || ctx.Err() != nil {
 			p.fail(err)
-			p.mu.Unlock()
 			return err
 		}
+		p.interrupt(ended)
 	}
-	p.mu.Lock()
 	p.nextTxn()
-	p.mu.Unlock()
 	return nil
 }
 
-// nextTxn lets the chunks of the next transaction go; p.mu is held.
+// nextTxn forgets the records of the committed transaction and lets the chunks of the next one go; p.mu is held.
 func (p *Producer) nextTxn() {
+	p.forgetRetained()
 	p.txnOpen++
-	p.txnBegun = false
+	p.txnBegun, p.repeats = false, 0
 	held := p.held
 	p.held = nil
 	for _, pt := range held {
@@ -72,19 +79,27 @@ func (p *Producer) Abort(ctx context.Context) error {
 		defer p.mu.Unlock()
 		return p.err
 	}
-	p.aborting = true
+	p.aborting, p.broke = true, nil
 	p.broken.Store(true)
-	over := p.timedOut // the coordinator has aborted already
-	p.timedOut = false
+	if p.undo != nil {
+		p.undo()
+	}
+	p.mu.Unlock()
+	p.ending.Lock()
+	defer p.ending.Unlock()
+	p.mu.Lock()
 	err := p.await(ctx, p.quiet)
 	begun := p.txnBegun
 	p.mu.Unlock()
 	if err != nil {
 		err = fmt.Errorf("wait for requests before the abort: %w", err)
 	}
-	if err == nil && begun && !over {
-		if err = p.endTxn(ctx, false); errors.Is(err, ErrTransactionAborted) {
-			err = nil
+	if err == nil && begun {
+		var ended *breach
+		if ended, err = p.endTxn(ctx, false); ended != nil {
+			if err = nil; ended.code != 0 {
+				_, err = p.judge(ctx, ended.code)
+			}
 		}
 	}
 	if err == nil {
@@ -130,7 +145,8 @@ func (p *Producer) startAfresh() {
 	p.firstMark, p.delivered = p.mark, p.mark
 	p.used, p.pending, p.free, p.freeBytes = 0, 0, nil, 0
 	p.unsettled = [2]int{}
-	p.judged = nil
+	p.forgetRetained()
+	p.repeats = 0
 	p.txnNext++
 	p.txnOpen, p.txnBegun = p.txnNext, false
 	p.err = nil
@@ -175,10 +191,10 @@ func (p *Producer) enlist(parts []*partition) {
 			}
 		}
 	}
-	moved := false
+	moved, busy := false, false
 	p.mu.Lock()
 	for _, pt := range parts {
-		if p.err != nil {
+		if p.err != nil || p.aborting {
 			break
 		}
 		code, answered := codes[pt.topic.name][pt.id]
@@ -190,12 +206,13 @@ func (p *Producer) enlist(parts []*partition) {
 		case code == sarama.ErrNoError:
 			pt.enlisted = txn
 		case code == sarama.ErrConcurrentTransactions:
-			pt.notBefore = time.Now().Add(concurrentPause) // the markers of the last one are still being written
+			busy = true
+			pt.notBefore = time.Now().Add(p.stillBusy()) // the markers of the last one are still being written
 		case code == sarama.ErrOperationNotAttempted:
 		case fencing(code):
-			p.fail(&epochError{code})
-		case code == sarama.ErrInvalidTxnState, code == errTransactionAbortable:
-			p.fail(fmt.Errorf("add partitions to transaction: %w: %w", ErrTransactionAborted, code))
+			p.interrupt(&breach{code: code, cause: fmt.Errorf("add partitions to transaction: %w", explain(code))})
+		case abortable(code):
+			p.interrupt(&breach{cause: fmt.Errorf("add partitions to transaction: %w", code)})
 		case retriable(code):
 			moved = moved || coordinatorMoved(code)
 			p.postpone(pt, code)
@@ -203,14 +220,45 @@ func (p *Producer) enlist(parts []*partition) {
 			p.fail(&RecordError{Topic: pt.topic.name, Partition: pt.id, Records: 1, Err: explain(code)})
 		}
 	}
+	if !busy && err == nil {
+		p.busySince = time.Time{}
+	}
 	p.mu.Unlock()
 	if moved {
 		p.refreshCoordinator()
 	}
 }
 
-// concurrentPause is how long a new transaction waits for the last one's markers before it asks again.
-const concurrentPause = 2 * time.Millisecond
+const (
+	// A new transaction asks again after so long while the last one's markers are being written: soon at first.
+	minConcurrentPause, maxConcurrentPause = 2 * time.Millisecond, 100 * time.Millisecond
+	// minPatience is for how long at least a coordinator may be busy with that.
+	minPatience = 30 * time.Second
+)
+
+// stillBusy is told of each CONCURRENT_TRANSACTIONS when partitions are added; p.mu is held. It returns the pause before the
+// next attempt, warns when that takes long, and gives up when it does not end.
+func (p *Producer) stillBusy() time.Duration {
+	if p.busySince.IsZero() {
+		p.busySince = time.Now()
+	}
+	since := time.Since(p.busySince)
+	p.warnBusy(since)
+	if since > p.busyLimit {
+		p.fail(fmt.Errorf("add partitions to transaction %s: %w", p.cfg.TransactionalID, ErrCoordinatorBusy))
+	}
+	return min(max(since/10, minConcurrentPause), maxConcurrentPause)
+}
+
+// warnBusy says, at most every ten seconds, that a coordinator has been busy for long.
+func (p *Producer) warnBusy(since time.Duration) {
+	if since < patience || time.Since(p.warned) < 10*time.Second {
+		return
+	}
+	p.warned = time.Now()
+	p.log.Warn("a Kafka transaction waits for the one before it", "transactional.id", p.cfg.TransactionalID,
+		"for", since.Round(time.Millisecond), "limit", p.busyLimit, "error", ErrCoordinatorBusy)
+}
 
 func coordinatorMoved(code sarama.KError) bool {
 	return code == sarama.ErrNotCoordinatorForConsumer || code == sarama.ErrConsumerCoordinatorNotAvailable
@@ -239,8 +287,9 @@ func askCoordinator[T any](p *Producer, call func(*sarama.Broker) (T, error)) (T
 }
 
 // endTxn commits or aborts. A lost answer is no end: the same request is repeated, which a coordinator answers with what
-// has happened, until ctx ends.
-func (p *Producer) endTxn(ctx context.Context, commit bool) error {
+// has happened, until ctx ends. With an error, a breach says that the transaction has come to another end, which can be
+// found out.
+func (p *Producer) endTxn(ctx context.Context, commit bool) (*breach, error) {
 	verb := "abort transaction"
 	if commit {
 		verb = "commit transaction"
@@ -256,28 +305,33 @@ func (p *Producer) endTxn(ctx context.Context, commit bool) error {
 			lost.Store(true)
 			return 0, err
 		}
+		if resp.Err == sarama.ErrRequestTimedOut || resp.Err == sarama.ErrConcurrentTransactions {
+			lost.Store(true) // it may have been done, or be under way
+		}
 		return resp.Err, nil
 	})
 	switch {
 	case err != nil && (lost.Load() || ctx.Err() != nil):
-		return fmt.Errorf("%s: %w: %w", verb, ErrUnknownOutcome, err)
+		return nil, fmt.Errorf("%s: %w: %w", verb, ErrUnknownOutcome, err)
 	case err != nil:
-		return fmt.Errorf("%s: %w", verb, err)
+		return nil, fmt.Errorf("%s: %w", verb, err)
 	case code == sarama.ErrNoError:
-		return nil
-	case fencing(code):
-		return fmt.Errorf("%s: %w", verb, p.verdict(ctx, &epochError{code}))
-	case code == sarama.ErrInvalidTxnState && lost.Load():
-		return fmt.Errorf("%s: %w: %w", verb, ErrUnknownOutcome, code)
-	case code == sarama.ErrInvalidTxnState, code == errTransactionAbortable:
-		return fmt.Errorf("%s: %w: %w", verb, ErrTransactionAborted, code)
+		return nil, nil
 	}
-	return fmt.Errorf("%s: %w", verb, explain(code))
+	err = fmt.Errorf("%s: %w", verb, explain(code))
+	switch {
+	case fencing(code):
+		return &breach{code: code, cause: err, ended: commit && lost.Load()}, err
+	case abortable(code):
+		return &breach{cause: err, ended: commit && lost.Load()}, err
+	}
+	return nil, err
 }
 
 // insist asks the coordinator until it answers with something final or ctx ends.
 func (p *Producer) insist(ctx context.Context, call func(*sarama.Broker) (sarama.KError, error)) (sarama.KError, error) {
 	var last error
+	var busy time.Time
 	for attempt := 1; ; attempt++ {
 		code, err := wait(ctx, func() (sarama.KError, error) { return askCoordinator(p, call) })
 		pause := p.backoff(attempt)
@@ -290,8 +344,17 @@ func (p *Producer) insist(ctx context.Context, call func(*sarama.Broker) (sarama
 			}
 			last = err
 		case code == sarama.ErrConcurrentTransactions:
-			pause = concurrentPause
-			last = code
+			if last = code; busy.IsZero() {
+				busy = time.Now()
+			}
+			since := time.Since(busy)
+			if since > p.busyLimit {
+				return 0, fmt.Errorf("transactional id %s: %w", p.cfg.TransactionalID, ErrCoordinatorBusy)
+			}
+			p.mu.Lock()
+			p.warnBusy(since)
+			p.mu.Unlock()
+			pause = min(max(since/10, minConcurrentPause), maxConcurrentPause)
 		case !retriable(code):
 			return code, nil
 		default:

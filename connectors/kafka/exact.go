@@ -15,7 +15,8 @@ import (
 )
 
 // exactSink writes exactly once: batches and the offset record behind them are one transaction (KIP-618). One transaction is
-// open at a time; what is put while one commits goes whole into the next (I11).
+// open at a time; what is put while one commits goes whole into the next (I11). The producer keeps a transaction's records
+// until it is committed and sends them again when it is aborted.
 //
 // One goroutine, "commit": it cuts and commits, and ends with Stop or the first failure.
 type exactSink struct {
@@ -37,6 +38,10 @@ type exactSink struct {
 	hurry   bool       // somebody waits in Flush
 	settled chan struct{}
 	err     error
+
+	known     sync.Mutex                           // of what follows
+	committed map[offsets.Partition]offsets.Offset // as last read or committed
+	ending    []offsets.Entry                      // of the transaction that is being committed
 }
 
 // taken is what is left of a batch after its records were appended.
@@ -78,16 +83,19 @@ func newExactSink(w *writer, c, worker connectors.Config) (*exactSink, error) {
 
 // Start implements connectors.SinkTask. The producer comes first: it fences the earlier owner before offsets are read.
 func (s *exactSink) Start(ctx context.Context, task connectors.SinkSession) error {
-	if err := s.connect(ctx, task, kafkaclient.ProducerOptions{}); err != nil {
+	if err := s.connect(ctx, task, kafkaclient.ProducerOptions{Spare: task.Charge, Recall: s.recall}); err != nil {
 		return err
 	}
 	o := s.storeOptions
-	o.Session = s.session
+	o.Session, o.Later = s.session, true
 	var err error
 	if s.store, err = kafkastore.Open(ctx, o); err != nil {
 		return classify(err)
 	}
 	if s.offsets, err = s.producer.Topic(ctx, o.Topic); err != nil {
+		return classify(err)
+	}
+	if _, err := s.load(ctx); err != nil {
 		return classify(err)
 	}
 	s.settled = make(chan struct{})
@@ -220,7 +228,9 @@ func (s *exactSink) commit(ctx context.Context) error {
 	s.pending, s.records, s.cutting = nil, 0, true
 	s.mu.Unlock()
 
-	err = s.producer.Commit(ctx)
+	if err = s.producer.Commit(ctx); err == nil {
+		s.remember()
+	}
 
 	s.mu.Lock()
 	s.cutting = false
@@ -268,6 +278,9 @@ func (s *exactSink) appendOffsets(ctx context.Context, batch []taken) error {
 	for p, o := range extra {
 		entries = append(entries, offsets.Entry{Partition: p, Offset: o})
 	}
+	s.known.Lock()
+	s.ending = entries
+	s.known.Unlock()
 	records, err := s.store.Records(s.settings.Connector, entries)
 	if err != nil {
 		return connectors.AsPermanent(err)
@@ -291,6 +304,87 @@ func (s *exactSink) entry(p connectors.Progress) (offsets.Entry, error) {
 		return e, connectors.AsPermanent(err)
 	}
 	return e, nil
+}
+
+// load reads the offset records of this connector and returns those that this sink had not committed before.
+func (s *exactSink) load(ctx context.Context) (strange []offsets.Entry, err error) {
+	entries, err := s.store.Load(ctx, s.settings.Connector)
+	if err != nil {
+		return nil, err
+	}
+	now := map[offsets.Partition]offsets.Offset{}
+	for _, e := range entries {
+		if s.settings.Sink != "" {
+			plain, err := connectors.PlainPartition(e.Partition, s.settings.Sink)
+			if err != nil {
+				return nil, connectors.AsPermanent(err)
+			}
+			if plain == "" {
+				continue // not this sink's
+			}
+		}
+		now[e.Partition] = e.Offset
+	}
+	s.known.Lock()
+	defer s.known.Unlock()
+	for p, o := range now {
+		if s.committed[p] != o {
+			strange = append(strange, offsets.Entry{Partition: p, Offset: o})
+		}
+	}
+	for p := range s.committed {
+		if now[p] == "" {
+			strange = append(strange, offsets.Entry{Partition: p})
+		}
+	}
+	s.committed = now
+	return strange, nil
+}
+
+// remember takes the offsets of the transaction that was committed for those that are stored.
+func (s *exactSink) remember() {
+	s.known.Lock()
+	defer s.known.Unlock()
+	for _, e := range s.ending {
+		if e.Offset == "" {
+			delete(s.committed, e.Partition)
+		} else {
+			s.committed[e.Partition] = e.Offset
+		}
+	}
+	s.ending = nil
+}
+
+// recall finds out from the stored offsets what became of the open transaction (kafkaclient.ProducerOptions.Recall). It runs on
+// the producer's steward, while this producer holds the transactional id.
+func (s *exactSink) recall(ctx context.Context, ended bool) (bool, error) {
+	strange, err := s.load(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read back the offsets of a transaction: %w", err)
+	}
+	s.known.Lock()
+	defer s.known.Unlock()
+	expected := map[offsets.Partition]offsets.Offset{}
+	for _, e := range s.ending {
+		expected[e.Partition] = e.Offset
+	}
+	for _, e := range strange {
+		if o, ours := expected[e.Partition]; !ended || !ours || o != e.Offset {
+			return false, fmt.Errorf("%w: the offset of %s has been moved to %q by somebody else", kafkaclient.ErrFenced, e.Partition, e.Offset)
+		}
+	}
+	if len(strange) > 0 {
+		return true, nil
+	}
+	for p, o := range expected {
+		if s.committed[p] != o {
+			return false, nil
+		}
+	}
+	if ended { // the offsets are the same before and after it, as in a snapshot
+		return false, kafkaclient.ErrUnknownOutcome
+	}
+	return false, nil
 }
 
 // Flush implements connectors.SinkTask.
@@ -392,7 +486,11 @@ func (s *exactSink) SetProgress(ctx context.Context, list []connectors.Progress)
 		}
 		entries = append(entries, e)
 	}
-	return s.store.Save(ctx, s.settings.Connector, entries)
+	if err := s.store.Save(ctx, s.settings.Connector, entries); err != nil {
+		return err
+	}
+	_, err := s.load(ctx)
+	return err
 }
 
 // Stop implements connectors.SinkTask. An open transaction is aborted, so that it holds back no reader until its time-out.
