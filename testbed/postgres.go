@@ -71,6 +71,71 @@ func postgresCommand(settings []string) []string {
 	return command
 }
 
+// cloneScript makes a replica of the primary at the first start, and starts the server that its arguments name.
+const cloneScript = `as() { exec setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
+install -d -o postgres -g postgres -m 0700 "$PGDATA"
+install -d -o postgres -g postgres /var/run/postgresql
+[ -s "$PGDATA/PG_VERSION" ] || (as pg_basebackup -d "$PRIMARY" -D "$PGDATA" -X stream -c fast -R -C -S "$SLOT")
+as "$@"`
+
+// StartReplica starts a physical streaming replica for this test alone: a hot standby with a slot of its own on p and with what
+// the synchronisation of failover slots needs (PostgreSQL 17). A replica can have replicas.
+func (p *Postgres) StartReplica(t testing.TB, settings ...string) *Postgres {
+	t.Helper()
+	return run(t, func(ctx context.Context, e *engine) (*Postgres, error) {
+		ip, err := p.container.ContainerIP(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("find the primary's address: %w", err)
+		}
+		s, err := e.start(ctx, spec{
+			server: "postgres",
+			inside: "5432/tcp",
+			environment: func(string, int) map[string]string {
+				return map[string]string{
+					"PRIMARY": fmt.Sprintf("host=%s user=%s password=%s dbname=postgres", ip, PostgresUser, PostgresPassword),
+					"SLOT":    fmt.Sprintf("replica_%08x", rand.Uint32()),
+				}
+			},
+			command: func(int) []string {
+				return append([]string{"bash", "-ec", cloneScript, "replica"}, postgresCommand(append([]string{"hot_standby_feedback=on"}, settings...))...)
+			},
+			ready: postgresReady,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &Postgres{s}, nil
+	})
+}
+
+// StopReceiving cuts a replica off: it gets nothing more from its primary. What it has received it replays.
+func (p *Postgres) StopReceiving(t testing.TB) {
+	t.Helper()
+	p.Exec(t, "postgres", "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+	p.until(t, "the replica receives nothing more", "SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
+}
+
+// Promote makes a replica a primary, on a timeline of its own.
+func (p *Postgres) Promote(t testing.TB) {
+	t.Helper()
+	p.until(t, "the replica is promoted", "SELECT pg_promote(true, 60)")
+}
+
+// until repeats a query until it answers true.
+func (p *Postgres) until(t testing.TB, what, sql string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	conn := p.Connect(t, "postgres")
+	err := poll(ctx, func() (done bool, err error) {
+		err = conn.QueryRow(ctx, sql).Scan(&done)
+		return done, err
+	})
+	if err != nil {
+		t.Fatalf("wait until %s: %v", what, err)
+	}
+}
+
 // postgresReady succeeds when the server accepts connections; while it is being created it listens on no TCP port.
 func postgresReady(ctx context.Context, address string) error {
 	conn, err := pgx.Connect(ctx, dsn(address, "postgres"))

@@ -234,5 +234,5 @@ func (s *stream) emit(rec *connectors.Record, lsn uint64, kind string, order con
 	rec.Timestamp, rec.Order = s.wal.read.Load(), order
 	s.b.Commit()
 	s.pos = position{proc: lsn, kind: kind, commit: s.commit, lsn: lsn, txID: int64(s.tx.xid), micros: s.tx.micros}
-	s.mark, s.through, s.tx.inBatch = s.pos, order, true
+	s.mark, s.through, s.delivered, s.tx.inBatch = s.pos, order, order.Major, true
 }

@@ -29,13 +29,18 @@ func startHeartbeat(ctx context.Context, config *pgx.ConnConfig, interval time.D
 		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
 		for {
-			var err error
-			if conn == nil || conn.IsClosed() {
-				conn, err = pgx.ConnectConfig(ctx, config)
-			}
-			if err == nil {
+			err := func() error {
+				ctx, cancel := context.WithTimeout(ctx, max(interval, connectTimeout)) // a server that is gone without a word does not hold it
+				defer cancel()
+				var err error
+				if conn == nil || conn.IsClosed() {
+					if conn, err = pgx.ConnectConfig(ctx, config); err != nil {
+						return err
+					}
+				}
 				_, err = conn.PgConn().Exec(ctx, query).ReadAll()
-			}
+				return err
+			}()
 			if err != nil && ctx.Err() == nil {
 				log.Warn("heartbeat.action.query failed; it is tried again at the next heartbeat", "error", err)
 			}

@@ -113,6 +113,6 @@ func (s *stream) message(m *pgMessage, lsn uint64) error {
 	}
 	r := s.b.Body(s.b.Stream(s.logical.stream), connectors.OpMessage, s.logical.body(m, s.wal.read.Load(), cells))
 	r.Timestamp, r.Order, r.Last = s.wal.read.Load(), order, p.txID == 0
-	s.pos, s.mark, s.through, t.inBatch = p, p, order, p.txID != 0
+	s.pos, s.mark, s.through, s.delivered, t.inBatch = p, p, order, order.Major, p.txID != 0
 	return nil
 }

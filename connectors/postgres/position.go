@@ -126,6 +126,20 @@ func (p *position) confirmable() uint64 {
 	return p.lsn
 }
 
+// delivered is the position of the last commit that reached the targets, in whole or in part: what a server must have to go
+// on. The row of a transaction may lie before its commit record by any distance, so that only id tells it exactly.
+func (p *position) delivered(id identity) uint64 {
+	if id.own && id.Commit > 0 {
+		return id.Commit
+	}
+	return max(p.lsn, 1) - 1
+}
+
+// movedTo is the position at lsn, with nothing delivered behind it.
+func (p *position) movedTo(lsn uint64) position {
+	return position{proc: lsn, kind: typeCommit, commit: lsn, lsn: lsn, txID: p.txID, micros: p.micros}
+}
+
 // resume is what to leave out when the server sends a transaction again.
 type resume struct {
 	xid   uint32
@@ -154,6 +168,7 @@ func (p *position) resumeAt(own bool) resume {
 type identity struct {
 	System   string `json:"system"`   // system identifier of the server
 	Timeline uint32 `json:"timeline"` // at the time of the offset
+	Commit   uint64 `json:"commit"`   // commit record of the last transaction that was delivered in whole or in part; 0: not known
 	Offset   string `json:"offset"`   // the plain offset it belongs to; another one there: somebody else wrote since
 	own      bool   // the plain offset is that one
 }
@@ -175,9 +190,10 @@ func identityPartition(plain offsets.Partition) (offsets.Partition, error) {
 func (i *identity) offset(o offsets.Offset) offsets.Offset {
 	system, _ := json.Marshal(i.System) // a string always marshals
 	plain, _ := json.Marshal(string(o))
-	b := make([]byte, 0, len(plain)+len(system)+48)
+	b := make([]byte, 0, len(plain)+len(system)+64)
 	b = append(append(b, `{"system":`...), system...)
 	b = strconv.AppendUint(append(b, `,"timeline":`...), uint64(i.Timeline), 10)
+	b = strconv.AppendUint(append(b, `,"commit":`...), i.Commit, 10)
 	b = append(append(b, `,"offset":`...), plain...)
 	return offsets.Offset(append(b, '}'))
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"math"
 	"testing"
 
 	"github.com/freshet-io/freshet/offsets"
@@ -60,10 +61,13 @@ func TestIdentity(t *testing.T) {
 	if err != nil || state != `{"freshet":"state","server":"orders"}` {
 		t.Fatal(state, err)
 	}
-	id := identity{System: "7412", Timeline: 3}
+	id := identity{System: "7412", Timeline: 3, Commit: 4}
 	got, err := parseIdentity(id.offset(`{"lsn":5,"messageType":"INSERT"}`))
-	if err != nil || got.System != "7412" || got.Timeline != 3 || got.Offset != `{"lsn":5,"messageType":"INSERT"}` {
+	if err != nil || got.System != "7412" || got.Timeline != 3 || got.Commit != 4 || got.Offset != `{"lsn":5,"messageType":"INSERT"}` {
 		t.Fatal(got, err)
+	}
+	if got, err = parseIdentity(`{"system":"7412","timeline":3,"offset":"{}"}`); err != nil || got.Timeline != 3 || got.Commit != 0 {
+		t.Fatal("a record without the commit:", got, err)
 	}
 }
 
@@ -78,20 +82,43 @@ func TestTimelines(t *testing.T) {
 			t.Errorf("epoch of %X: %d, want %d", lsn, got, epoch)
 		}
 	}
+	for timeline, end := range map[uint32]uint64{1: 0x3000000, 2: 0x5000000, 3: math.MaxUint64, 0: math.MaxUint64} {
+		if got := s.left(timeline); got != end {
+			t.Errorf("timeline %d was left at %X, want %X", timeline, got, end)
+		}
+	}
 	for _, c := range []struct {
 		id   identity
-		lsn  uint64
 		okay bool
 	}{
-		{identity{System: "1", Timeline: 3}, 0x9000000, true},
-		{identity{System: "1", Timeline: 1}, 0x3000000, true},
-		{identity{System: "1", Timeline: 1}, 0x3000001, false},
-		{identity{System: "1", Timeline: 7}, 0x1, false},
-		{identity{System: "2", Timeline: 3}, 0x1, false},
-		{identity{}, 0x1, true},
+		{identity{System: "1", Timeline: 3}, true},
+		{identity{System: "1", Timeline: 1}, true},
+		{identity{System: "1", Timeline: 7}, false},
+		{identity{System: "2", Timeline: 3}, false},
+		{identity{}, true},
 	} {
-		if problem := s.continues(c.id, c.lsn); (problem == "") != c.okay {
-			t.Errorf("%+v at %X: %q", c.id, c.lsn, problem)
+		if problem := s.foreign(c.id); (problem == "") != c.okay {
+			t.Errorf("%+v: %q", c.id, problem)
+		}
+	}
+}
+
+// The row that was delivered last may lie before the switch point of a promotion, and its commit record behind it.
+func TestDeliveredIsTheCommitOfTheLastRow(t *testing.T) {
+	row := position{proc: 0x2000000, kind: typeInsert, commit: 0x1000000, lsn: 0x2000000, txID: 7}
+	for _, c := range []struct {
+		p    position
+		id   identity
+		want uint64
+	}{
+		{row, identity{Commit: 0x3000000, own: true}, 0x3000000},
+		{row, identity{Commit: 0x3000000}, 0x1FFFFFF}, // somebody else wrote since
+		{row, identity{own: true}, 0x1FFFFFF},         // written before the commit was noted
+		{row.movedTo(0x9000000), identity{Commit: 0x3000000, own: true}, 0x3000000},
+		{position{}, identity{}, 0},
+	} {
+		if got := c.p.delivered(c.id); got != c.want {
+			t.Errorf("%+v with %+v: %X, want %X", c.p, c.id, got, c.want)
 		}
 	}
 }

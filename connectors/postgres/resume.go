@@ -13,7 +13,7 @@ import (
 
 // startWithoutOffset streams from the slot as it is, or from a new one.
 func (t *source) startWithoutOffset(ctx context.Context) error {
-	slot, err := readSlot(ctx, t.meta, t.cfg.slot)
+	slot, err := t.readSlot(ctx)
 	if err != nil {
 		return err
 	}
@@ -35,21 +35,29 @@ func (t *source) startWithoutOffset(ctx context.Context) error {
 	if why := slot.lost(); why != "" {
 		return t.lostSlot(why)
 	}
-	t.beginStream(position{lsn: slot.confirmed}, resume{})
+	t.beginStream(position{lsn: slot.confirmed}, resume{}, server{}, identity{})
 	return nil
 }
 
-// startFrom streams from a stored offset.
+// startFrom streams from p, which was reached on the server that id names.
 func (t *source) startFrom(ctx context.Context, p position, id identity) error {
-	if id.System != "" {
-		if problem, err := t.otherServer(ctx, p, id); err != nil || problem != "" {
-			if err != nil {
-				return err
-			}
-			return t.problem(problem)
-		}
+	found, err := t.identify(ctx)
+	if err != nil {
+		return err
 	}
-	slot, err := readSlot(ctx, t.meta, t.cfg.slot)
+	if why := found.foreign(id); why != "" {
+		return t.problem(why)
+	}
+	r := p.resumeAt(id.own)
+	if cut := found.left(id.Timeline); max(p.delivered(id)+1, p.confirmable()) > cut {
+		if err := t.promoted(&found, p, id, cut); err != nil || t.snapshot != nil {
+			return err
+		}
+		t.leave(p)
+		p, r = p.movedTo(min(cut, p.confirmable())), resume{} // a transaction of the other timeline may have had the same number
+		id.Offset, id.Commit = string(p.offset()), min(id.Commit, cut-1)
+	}
+	slot, err := t.readSlot(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,23 +71,73 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 	if why := slot.lost(); why != "" {
 		return t.problem(lostText(t.cfg.slot, why))
 	}
-	r := p.resumeAt(id.own)
 	if slot.confirmed > p.confirmable() {
-		if err := t.slotAhead(&p, &r, id, slot.confirmed); err != nil || t.snapshot != nil {
+		if err := t.slotAhead(p, id, slot.confirmed); err != nil || t.snapshot != nil {
 			return err
 		}
+	} else if problem, err := t.beyondLog(ctx, &found, p); err != nil || problem != "" {
+		if err != nil {
+			return err
+		}
+		return t.problem(problem)
 	}
 	if t.cfg.mismatch == "trust_slot" && slot.confirmed < p.confirmable() {
 		t.log.Warn("the slot is behind the stored offset: its changes are delivered again", "slot", t.cfg.slot, "confirmed", pglogrepl.LSN(slot.confirmed).String(), "offset", pglogrepl.LSN(p.confirmable()).String())
+		t.leave(p)
 		p, r = position{lsn: slot.confirmed, txID: p.txID, micros: p.micros}, resume{}
 	}
-	t.beginStream(p, r)
-	t.confirm(p.confirmable()) // it is durable: it was stored
+	t.beginStream(p, r, found, id)
+	t.confirm(max(p.confirmable(), slot.confirmed)) // the one is durable: it was stored; the other the server has already
 	return nil
 }
 
+// promoted decides whether to go on from the point at which the server's history left that of the position p. Commits behind
+// that point were delivered, and the server does not have them; it has others there, which must not be taken for delivered.
+// Without such commits, when only the position of an idle stream lies behind it, nothing is to decide.
+func (t *source) promoted(found *server, p position, id identity, cut uint64) error {
+	last := p.delivered(id)
+	if last < cut {
+		t.log.Info("the server was promoted: going on from where it left the former timeline", "timeline", found.timeline, "former", id.Timeline, "from", pglogrepl.LSN(cut).String())
+		return nil
+	}
+	text := fmt.Sprintf("the server was promoted without the last commits that were delivered: it left timeline %d at %s, but the targets have commits up to %s (%d bytes further)",
+		id.Timeline, pglogrepl.LSN(cut), pglogrepl.LSN(last), last-cut)
+	_, direct := t.cfg.raw["sinks"]
+	trusting := t.cfg.mismatch == "trust_slot" || t.cfg.mismatch == "trust_greater_lsn"
+	if t.cfg.mismatch == "trust_offset" || direct && !trusting {
+		return t.problem(fmt.Sprintf("%s, which the server does not have; %s; or keep what the targets have and go on with the server's commits since %s by offset.mismatch.strategy=trust_greater_lsn",
+			text, resync, pglogrepl.LSN(cut)))
+	}
+	t.log.Warn(text+"; these stay in the targets, and the server's own commits since then follow (offset.mismatch.strategy="+t.cfg.mismatch+")",
+		"timeline", found.timeline, "from", pglogrepl.LSN(cut).String(), "to", pglogrepl.LSN(last).String())
+	return nil
+}
+
+// leave marks p as a position that the server must not be told when it becomes durable: it lies on another timeline, and so
+// behind commits that were not delivered (I7).
+func (t *source) leave(p position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.left, t.confirmed = p.offset(), 0
+}
+
+// beyondLog tells why a position that the server's log has not reached is no place to go on: the new commits below it would
+// never be delivered. The history does not show it when the server lost its end by a restored disk, or when the position's timeline
+// is not known.
+func (t *source) beyondLog(ctx context.Context, found *server, p position) (string, error) {
+	if p.confirmable() <= found.end || t.cfg.mismatch == "trust_slot" {
+		return "", nil
+	}
+	standby := false
+	if err := t.catalog.row(ctx, "SELECT pg_is_in_recovery()", nil, &standby); err != nil || standby { // its log is on the way
+		return "", err
+	}
+	return fmt.Sprintf("the stored offset %s lies %d bytes beyond the end %s of the server's log: the server has lost its last commits, or is another one; "+
+		"%s; or go on from the slot with offset.mismatch.strategy=trust_slot", pglogrepl.LSN(p.confirmable()), p.confirmable()-found.end, pglogrepl.LSN(found.end), resync), nil
+}
+
 // slotAhead decides what to do when the server has forgotten changes behind the stored offset (offset.mismatch.strategy).
-func (t *source) slotAhead(p *position, r *resume, id identity, confirmed uint64) error {
+func (t *source) slotAhead(p position, id identity, confirmed uint64) error {
 	reached := p.confirmable() // the furthest this connector let the server forget
 	if last, err := parsePosition(offsets.Offset(id.Offset)); id.Offset != "" && err == nil {
 		reached = max(reached, last.confirmable())
@@ -122,15 +180,31 @@ func lostText(slot, why string) string {
 		"Drop the slot and take a new snapshot (snapshot.mode=when_needed does both); see max_slot_wal_keep_size", slot, why)
 }
 
-func (t *source) otherServer(ctx context.Context, p position, id identity) (string, error) {
+// identify asks the server who it is.
+func (t *source) identify(ctx context.Context) (server, error) {
 	pc, err := t.connectReplication(ctx)
 	if err != nil {
-		return "", err
+		return server{}, err
 	}
 	defer func() { _ = pc.Close(ctx) }()
-	s, err := identify(ctx, pc)
+	return identify(ctx, pc)
+}
+
+// readSlot reads the connector's slot, nil for none. A standby on which it cannot be used yet is an error that passes with
+// its promotion.
+func (t *source) readSlot(ctx context.Context) (*slotInfo, error) {
+	slot, err := readSlot(ctx, t.meta, t.cfg.slot)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return s.continues(id, p.lsn), nil
+	standby := slot != nil && slot.awaiting
+	if slot == nil {
+		if err := t.catalog.row(ctx, "SELECT pg_is_in_recovery()", nil, &standby); err != nil {
+			return nil, fmt.Errorf("read pg_is_in_recovery: %w", err)
+		}
+	}
+	if standby {
+		return nil, fmt.Errorf("the server is a standby, where replication slot %s cannot be read: waiting for its promotion; if there will be none, let database.hostname lead to the primary", t.cfg.slot)
+	}
+	return slot, nil
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
-	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -22,12 +20,15 @@ type slotInfo struct {
 	pid                    int32
 	application            string // application_name of who uses it; "" when not visible
 	confirmed              uint64 // confirmed_flush_lsn
+	failover               bool   // may be synchronised to standbys (PostgreSQL 17)
+	awaiting               bool   // the server is a standby that only keeps the slot for its promotion
 	walStatus              string // "lost": the WAL it needs is gone
 	invalidation           string // reason (PostgreSQL 17), "" when valid
 }
 
 const slotSQL = `SELECT coalesce(s.plugin::text, ''), s.slot_type, coalesce(s.database::text, ''), s.active, coalesce(s.active_pid, 0), coalesce(a.application_name, ''),
-  coalesce(s.confirmed_flush_lsn::text, '0/0'), coalesce(to_jsonb(s)->>'wal_status', ''), coalesce(to_jsonb(s)->>'invalidation_reason', '')
+  coalesce(s.confirmed_flush_lsn::text, '0/0'), coalesce(to_jsonb(s)->>'wal_status', ''), coalesce(to_jsonb(s)->>'invalidation_reason', ''),
+  coalesce((to_jsonb(s)->>'failover')::boolean, false), pg_is_in_recovery() AND coalesce((to_jsonb(s)->>'synced')::boolean, false)
 FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid WHERE s.slot_name = $1`
 
 // readSlot returns the slot, nil when it does not exist.
@@ -38,7 +39,7 @@ func readSlot(ctx context.Context, db querier, name string) (*slotInfo, error) {
 	}
 	s, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (*slotInfo, error) {
 		s, lsn := &slotInfo{}, ""
-		err := row.Scan(&s.plugin, &s.kind, &s.database, &s.active, &s.pid, &s.application, &lsn, &s.walStatus, &s.invalidation)
+		err := row.Scan(&s.plugin, &s.kind, &s.database, &s.active, &s.pid, &s.application, &lsn, &s.walStatus, &s.invalidation, &s.failover, &s.awaiting)
 		if err != nil {
 			return nil, err
 		}
@@ -81,6 +82,7 @@ func (s *slotInfo) lost() string {
 // createdSlot is the answer to CREATE_REPLICATION_SLOT.
 type createdSlot struct {
 	consistent uint64 // every transaction that commits behind it is streamed, every other one is in the snapshot
+	seen       uint64 // the snapshot holds the commits below it
 	snapshot   string // name of the exported snapshot, valid until the next command on the connection
 }
 
@@ -119,7 +121,7 @@ func createSlot(ctx context.Context, pc *pgconn.PgConn, name string, version int
 	if err != nil {
 		return createdSlot{}, fmt.Errorf("create replication slot %s: %w", name, err)
 	}
-	return createdSlot{consistent: lsn, snapshot: string(row[2])}, nil
+	return createdSlot{consistent: lsn, seen: lsn, snapshot: string(row[2])}, nil
 }
 
 func slotCreationError(name string, err error) error {
@@ -150,100 +152,6 @@ func dropSlot(ctx context.Context, db querier, name string) error {
 			return fmt.Errorf("drop replication slot %s: %w", name, err)
 		}
 	}
-}
-
-// server is what IDENTIFY_SYSTEM and TIMELINE_HISTORY tell.
-type server struct {
-	system   string
-	timeline uint32
-	switches []timelineSwitch // older timelines, oldest first
-}
-
-// timelineSwitch says where a timeline ended.
-type timelineSwitch struct {
-	timeline uint32
-	end      uint64
-}
-
-// identify asks a replication connection which server this is.
-func identify(ctx context.Context, pc *pgconn.PgConn) (server, error) {
-	sys, err := pglogrepl.IdentifySystem(ctx, pc)
-	if err != nil {
-		return server{}, fmt.Errorf("identify the server: %w", err)
-	}
-	s := server{system: sys.SystemID, timeline: uint32(sys.Timeline)}
-	if s.timeline > 1 {
-		h, err := pglogrepl.TimelineHistory(ctx, pc, sys.Timeline)
-		if err != nil {
-			return server{}, fmt.Errorf("read the history of timeline %d: %w", s.timeline, err)
-		}
-		if s.switches, err = parseHistory(string(h.Content)); err != nil {
-			return server{}, fmt.Errorf("read the history of timeline %d: %w", s.timeline, err)
-		}
-	}
-	return s, nil
-}
-
-// parseHistory reads a timeline history file: one line per older timeline, its number, its end and a remark.
-func parseHistory(text string) ([]timelineSwitch, error) {
-	var out []timelineSwitch
-	for _, line := range strings.Split(text, "\n") {
-		fields := strings.Fields(line)
-		if len(fields) < 2 || strings.HasPrefix(fields[0], "#") {
-			continue
-		}
-		n, err := strconv.ParseUint(fields[0], 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("line %q: %w", line, err)
-		}
-		end, err := parseLSN(fields[1])
-		if err != nil {
-			return nil, fmt.Errorf("line %q: %w", line, err)
-		}
-		out = append(out, timelineSwitch{uint32(n), end})
-	}
-	return out, nil
-}
-
-// epoch is the timeline on which a commit at lsn happened: one below a switch point keeps the older number.
-func (s *server) epoch(lsn uint64) uint32 {
-	for _, w := range s.switches {
-		if lsn < w.end {
-			return w.timeline
-		}
-	}
-	return s.timeline
-}
-
-// continues tells what is wrong with going on at lsn when it was reached on the server that id names; "" when nothing is.
-func (s *server) continues(id identity, lsn uint64) string {
-	if id.System != "" && id.System != s.system {
-		return fmt.Sprintf("the stored offset belongs to the database system %s, but this server is %s: its log positions mean something else; "+
-			"reset the connector's offsets and take a new snapshot, or connect to the former server", id.System, s.system)
-	}
-	if id.Timeline == 0 || id.Timeline == s.timeline {
-		return ""
-	}
-	for _, w := range s.switches {
-		if w.timeline == id.Timeline && lsn <= w.end {
-			return ""
-		}
-		if w.timeline == id.Timeline {
-			return fmt.Sprintf("the stored offset %s lies %d bytes behind the point %s at which this server left timeline %d: "+
-				"the server was promoted without the last commits that were delivered; compare the targets, then reset the connector's offsets and take a new snapshot",
-				pglogrepl.LSN(lsn), lsn-w.end, pglogrepl.LSN(w.end), w.timeline)
-		}
-	}
-	return fmt.Sprintf("the stored offset was reached on timeline %d, which is not in the history of this server's timeline %d: "+
-		"reset the connector's offsets and take a new snapshot", id.Timeline, s.timeline)
-}
-
-func parseLSN(text string) (uint64, error) {
-	lsn, err := pglogrepl.ParseLSN(text)
-	if err != nil {
-		return 0, fmt.Errorf("parse log position %q: %w", text, err)
-	}
-	return uint64(lsn), nil
 }
 
 // sqlState is the SQLSTATE of a server error, "" for any other.

@@ -33,6 +33,7 @@ type snapshot struct {
 	tx     *pgx.Conn // the catalog as of the snapshot
 	server server
 	pos    position
+	seen   uint64 // the rows are those of the commits below it
 	order  connectors.Order
 	seq    string
 	plan   *plan
@@ -234,8 +235,7 @@ func (s *snapshot) end(ctx context.Context) (*connectors.Batch, error) {
 	t.catalog.use(t.meta)
 	if s.streaming {
 		p := position{lsn: s.pos.lsn, txID: s.pos.txID, micros: s.pos.micros}
-		t.beginStream(p, resume{})
-		t.stream.server = s.server
+		t.beginStream(p, resume{}, s.server, s.identity())
 		t.pauseBeforeStream = t.cfg.snapshot.streamingDelay
 	}
 	return b, nil
@@ -244,9 +244,14 @@ func (s *snapshot) end(ctx context.Context) (*connectors.Batch, error) {
 func (s *snapshot) batch(w *connectors.Builder) *connectors.Batch {
 	o := s.pos.offset()
 	b := w.Finish(o, s.order)
-	id := identity{System: s.server.system, Timeline: s.server.timeline}
+	id := s.identity()
 	b.Extra = []offsets.Entry{{Partition: s.t.state, Offset: id.offset(o)}}
 	return b
+}
+
+// identity goes beside the offset.
+func (s *snapshot) identity() identity {
+	return identity{System: s.server.system, Timeline: s.server.timeline, Commit: s.seen - 1, own: true}
 }
 
 // tell logs how far the snapshot is, by the planner's estimates of rows.

@@ -46,7 +46,7 @@ func (s *snapshot) open(ctx context.Context) error {
 		return err
 	}
 	s.plan = &plan{cfg: t.cfg, log: t.log, version: t.version, catalog: t.catalog, exported: exported}
-	s.pos = position{snapshot: true, lsn: created.consistent}
+	s.pos, s.seen = position{snapshot: true, lsn: created.consistent}, created.seen
 	s.order = connectors.Order{Epoch: s.server.epoch(created.consistent), Major: created.consistent}
 	s.seq = `[null,"` + strconv.FormatUint(created.consistent, 10) + `"]`
 	if err := s.prepare(ctx); err != nil {

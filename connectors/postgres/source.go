@@ -6,15 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
@@ -51,6 +47,7 @@ type source struct {
 	mu        sync.Mutex
 	wal       *walStream // for confirm
 	confirmed uint64
+	left      offsets.Offset // lies on another timeline than the server's: never confirmed
 	stopped   bool
 }
 
@@ -160,32 +157,6 @@ func (t *source) stored(ctx context.Context) (*position, identity, error) {
 	return p, id, nil
 }
 
-// connectMeta opens the ordinary connection, over which the catalog is read.
-func (t *source) connectMeta(ctx context.Context) error {
-	conn, err := t.cfg.connect(ctx)
-	if err != nil {
-		return err
-	}
-	t.closeMeta()
-	t.meta = conn
-	if t.catalog == nil {
-		headers := changes.ContextHeaders(t.cfg.raw, "postgresql", strconv.Itoa(t.settings.Task), t.settings.RunID)
-		t.catalog = newCatalog(t.cfg, conn, t.settings.Version, headers, t.log)
-	}
-	t.catalog.use(conn)
-	return nil
-}
-
-func (t *source) closeMeta() {
-	if t.meta == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = t.meta.Close(ctx)
-	t.meta = nil
-}
-
 // prepareServer checks what streaming needs and creates the publication, which has to be there before the slot.
 func (t *source) prepareServer(ctx context.Context) error {
 	var level string
@@ -206,36 +177,13 @@ func (t *source) prepareServer(ctx context.Context) error {
 	return ensureIdentities(ctx, t.meta, t.cfg, tables, t.log)
 }
 
-func (t *source) connectReplication(ctx context.Context) (*pgconn.PgConn, error) {
-	config, err := t.cfg.connConfig(true)
-	if err != nil {
-		return nil, connectors.AsPermanent(err)
-	}
-	pc, err := pgconn.ConnectConfig(ctx, &config.Config)
-	if err != nil {
-		return nil, t.cfg.connectError(err)
-	}
-	return pc, nil
-}
-
-func (t *source) createSlot(ctx context.Context, pc *pgconn.PgConn, name string, temporary, export bool) (createdSlot, error) {
-	if t.cfg.slotCreation > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t.cfg.slotCreation)
-		defer cancel()
-	}
-	failover := t.cfg.slotFailover && !temporary
-	if failover && t.version < 170000 {
-		t.log.Warn("slot.failover has no effect before PostgreSQL 17", "slot", name)
-	}
-	t.log.Info("creating replication slot", "slot", name, "temporary", temporary)
-	return createSlot(ctx, pc, name, t.version, temporary, export, failover)
-}
-
 // beginStream makes the stream, which connects at the next Poll.
-func (t *source) beginStream(p position, r resume) {
+func (t *source) beginStream(p position, r resume, found server, id identity) {
+	if t.stream != nil && t.stream.b != nil {
+		t.stream.b.Abandon()
+	}
 	s := &stream{
-		cfg: t.cfg, log: t.log, session: t.session, catalog: t.catalog, partition: t.partition, state: t.state, records: maxRecords,
+		cfg: t.cfg, log: t.log, session: t.session, catalog: t.catalog, partition: t.partition, state: t.state, server: found, records: maxRecords,
 	}
 	if t.cfg.heartbeat > 0 {
 		s.beat = changes.NewHeartbeat(t.cfg.naming)
@@ -243,7 +191,7 @@ func (t *source) beginStream(p position, r resume) {
 	if t.version >= 140000 {
 		s.logical = newMessageStream(t.catalog)
 	}
-	s.begin(p, r)
+	s.begin(p, r, id)
 	t.stream = s
 }
 
@@ -275,6 +223,9 @@ func (t *source) poll(ctx context.Context) (*connectors.Batch, error) {
 		if t.stream.wal == nil {
 			if err := t.connectStream(ctx); err != nil {
 				return nil, err
+			}
+			if t.snapshot != nil { // the server is not the one it was
+				return t.snapshot.next(ctx)
 			}
 		}
 		b, err := t.nextBatch(ctx)
@@ -309,148 +260,6 @@ func (t *source) nextBatch(ctx context.Context) (*connectors.Batch, error) {
 	return b, err
 }
 
-// connectStream starts replication, again and again until it succeeds, ctx ends, or it can never succeed.
-func (t *source) connectStream(ctx context.Context) error {
-	pause, taken := firstPause, time.Duration(0)
-	for {
-		err := t.openStream(ctx)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		limit := longPause
-		if sqlState(err) == "55006" { // the slot is in use
-			if taken >= time.Duration(t.cfg.slotRetries)*t.cfg.slotRetryDelay {
-				return connectors.AsPermanent(t.slotInUse(ctx, err))
-			}
-			limit = max(t.cfg.slotRetryDelay, firstPause)
-			taken += pause
-		} else if t.classifyClass(err) == connectors.Permanent {
-			return err
-		}
-		t.log.Warn("cannot stream yet, trying again", "error", err, "pause", pause)
-		if err := wait(ctx, pause+rand.N(pause/4+1)); err != nil {
-			return err
-		}
-		pause = min(pause*2, limit)
-	}
-}
-
-// freeSlot reads the slot, nil for none, when nobody else reads it: it waits no longer than slot.max.retries times
-// slot.retry.delay.ms.
-func (t *source) freeSlot(ctx context.Context) (*slotInfo, error) {
-	pause, taken := firstPause, time.Duration(0)
-	for {
-		slot, err := readSlot(ctx, t.meta, t.cfg.slot)
-		if err != nil || slot == nil || !slot.active {
-			return slot, err
-		}
-		if taken >= time.Duration(t.cfg.slotRetries)*t.cfg.slotRetryDelay {
-			return nil, connectors.AsPermanent(t.slotInUse(ctx, errors.New("no snapshot is taken before it is free")))
-		}
-		t.log.Warn("the replication slot is in use, trying again", "slot", t.cfg.slot, "pid", slot.pid, "pause", pause)
-		if err := wait(ctx, pause); err != nil {
-			return nil, err
-		}
-		taken += pause
-		pause = min(pause*2, max(t.cfg.slotRetryDelay, firstPause))
-	}
-}
-
-func (t *source) slotInUse(ctx context.Context, cause error) error {
-	who := "another session"
-	if slot, err := readSlot(ctx, t.meta, t.cfg.slot); err == nil && slot != nil && slot.active {
-		who = fmt.Sprintf("the session with pid %d", slot.pid)
-		if slot.application != "" {
-			who += fmt.Sprintf(" (application_name %q)", slot.application)
-		}
-	}
-	return fmt.Errorf("replication slot %s is in use by %s; stop that reader, end it (pg_terminate_backend), or give this connector a slot.name of its own: %w",
-		t.cfg.slot, who, cause)
-}
-
-func (t *source) openStream(ctx context.Context) error {
-	if t.cfg.validation > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t.cfg.validation)
-		defer cancel()
-	}
-	if t.meta == nil || t.meta.IsClosed() || t.meta.Ping(ctx) != nil {
-		if err := t.connectMeta(ctx); err != nil {
-			return err
-		}
-	}
-	slot, err := readSlot(ctx, t.meta, t.cfg.slot)
-	t.mu.Lock()
-	confirmed := t.confirmed
-	t.mu.Unlock()
-	switch {
-	case err != nil:
-		return err
-	case slot == nil:
-		return connectors.AsPermanent(fmt.Errorf("replication slot %s was dropped while this connector was using it: the changes since %s are gone from the server's log; "+
-			"take a new snapshot (snapshot.mode=when_needed, or reset the connector's offsets)", t.cfg.slot, pglogrepl.LSN(t.stream.startLSN())))
-	case slot.lost() != "":
-		return t.lostSlot(slot.lost())
-	case t.stream.server.system != "" && confirmed > 0 && slot.confirmed > max(confirmed, t.stream.startLSN()):
-		return connectors.AsPermanent(fmt.Errorf("replication slot %s was created anew or moved while this connector was using it: the changes between %s and %s are gone from the server's log; "+
-			"take a new snapshot (snapshot.mode=when_needed, or reset the connector's offsets)", t.cfg.slot, pglogrepl.LSN(t.stream.startLSN()), pglogrepl.LSN(slot.confirmed)))
-	}
-	config, err := t.cfg.connConfig(true)
-	if err != nil {
-		return connectors.AsPermanent(err)
-	}
-	interval := t.cfg.statusInterval
-	if t.cfg.heartbeat > 0 {
-		interval = min(interval, t.cfg.heartbeat)
-	}
-	s := t.stream
-	w, err := openStream(ctx, &config.Config, t.cfg.slot, s.startLSN(), t.options(), interval, func(found server) error {
-		if s.server.system != "" {
-			if problem := found.continues(identity{System: s.server.system, Timeline: s.server.timeline}, s.pos.lsn); problem != "" {
-				return connectors.AsPermanent(errors.New(problem))
-			}
-		}
-		s.server = found
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	s.attach(w)
-	t.mu.Lock()
-	t.wal = w
-	t.confirmed = max(t.confirmed, slot.confirmed) // some servers let a slot be moved back
-	w.confirm(t.confirmed)
-	t.mu.Unlock()
-	t.log.Info("streaming", "slot", t.cfg.slot, "publication", t.cfg.publication, "from", pglogrepl.LSN(s.startLSN()).String(), "pid", w.pid)
-	return nil
-}
-
-// options are those of START_REPLICATION.
-func (t *source) options() []string {
-	out := []string{"proto_version '1'", "publication_names " + quoteLiteral(pgx.Identifier{t.cfg.publication}.Sanitize())}
-	if t.stream.logical != nil {
-		out = append(out, "messages 'true'")
-	}
-	for _, p := range t.cfg.slotParams {
-		out = append(out, fmt.Sprintf("%s %s", pgx.Identifier{p[0]}.Sanitize(), quoteLiteral(p[1])))
-	}
-	return out
-}
-
-func (t *source) disconnect(patience time.Duration) {
-	t.mu.Lock()
-	w := t.wal
-	t.wal = nil
-	t.mu.Unlock()
-	if t.stream != nil {
-		t.stream.wal = nil
-	}
-	if w != nil {
-		w.close(patience)
-	}
-}
-
 // Commit implements connectors.SourceTask: the slot is confirmed up to the last commit below the durable offset (I7).
 func (t *source) Commit(_ context.Context, upTo []offsets.Entry) error {
 	for _, e := range upTo {
@@ -461,21 +270,14 @@ func (t *source) Commit(_ context.Context, upTo []offsets.Entry) error {
 		if err != nil {
 			return err
 		}
-		t.confirm(p.confirmable())
+		t.mu.Lock()
+		left := e.Offset == t.left
+		t.mu.Unlock()
+		if !left {
+			t.confirm(p.confirmable())
+		}
 	}
 	return nil
-}
-
-func (t *source) confirm(lsn uint64) {
-	if t.cfg.flushMode == "manual" {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.confirmed = max(t.confirmed, lsn)
-	if t.wal != nil {
-		t.wal.confirm(t.confirmed)
-	}
 }
 
 // Stop implements connectors.SourceTask.

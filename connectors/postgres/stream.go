@@ -44,14 +44,17 @@ type stream struct {
 	through   connectors.Order
 	lastBatch time.Time
 
-	pos     position // after the last message that counts
-	commit  uint64   // behind the last commit
-	resume  resume
-	tx      transaction
-	seq     []byte
-	beat    *changes.Heartbeat // nil: no heartbeats
-	beaten  time.Time
-	logical *messageStream // nil: logical messages are not asked for
+	pos       position // after the last message that counts
+	commit    uint64   // behind the last commit
+	delivered uint64   // commit record of the last transaction of which there is a record
+	at        position // handed out last; before that, where it began
+	id        identity // beside it
+	resume    resume
+	tx        transaction
+	seq       []byte
+	beat      *changes.Heartbeat // nil: no heartbeats
+	beaten    time.Time
+	logical   *messageStream // nil: logical messages are not asked for
 }
 
 // tracked is a relation of the current session; rel is nil for a table that is not captured.
@@ -78,9 +81,10 @@ type transaction struct {
 	inBatch  bool   // the batch being built ends with a record of it
 }
 
-// begin positions the stream at p; what resume names is left out.
-func (s *stream) begin(p position, r resume) {
+// begin positions the stream at p, which id stands beside; what resume names is left out.
+func (s *stream) begin(p position, r resume, id identity) {
 	s.pos, s.mark, s.commit, s.resume = p, p, p.commit, r
+	s.at, s.id, s.delivered = p, id, id.Commit
 	s.pos.snapshot, s.pos.last, s.pos.completed = false, false, false
 	s.lastBatch = time.Now()
 }
@@ -186,8 +190,8 @@ func (s *stream) boundary() bool {
 func (s *stream) finish() *connectors.Batch {
 	o := s.mark.offset()
 	b := s.b.Finish(o, s.through)
-	id := identity{System: s.server.system, Timeline: s.server.timeline}
-	b.Extra = []offsets.Entry{{Partition: s.state, Offset: id.offset(o)}}
+	s.at, s.id = s.mark, identity{System: s.server.system, Timeline: s.server.timeline, Commit: s.delivered, own: true}
+	b.Extra = []offsets.Entry{{Partition: s.state, Offset: s.id.offset(o)}}
 	s.b, s.tx.inBatch, s.lastBatch = nil, false, time.Now()
 	return b
 }
@@ -363,12 +367,15 @@ func (s *stream) index(t *tracked) uint32 {
 	return t.stream
 }
 
-// due tells that a heartbeat, or a position without records, should be sent. Before the rest of a transaction that is being
-// resumed has come, the position must not forget what was delivered of it.
+// due tells that a heartbeat, or a position without records, should be sent. Not before the rest of a transaction that is being
+// resumed has come: the position would forget what was delivered of it, or claim more of it than was.
 func (s *stream) due() bool {
+	if s.resume.inTx() {
+		return false
+	}
 	now := time.Now()
 	return s.beat != nil && now.Sub(s.beaten) >= s.cfg.heartbeat ||
-		s.empty() && now.Sub(s.lastBatch) >= s.cfg.statusInterval && s.reached() > s.mark.confirmable() && !s.resume.inTx()
+		s.empty() && now.Sub(s.lastBatch) >= s.cfg.statusInterval && s.reached() > s.mark.confirmable()
 }
 
 // reached is up to where everything has been read, outside of a transaction. The server sends a keepalive only after

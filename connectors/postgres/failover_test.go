@@ -1,0 +1,341 @@
+package postgres
+
+import (
+	"bytes"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2/client"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/testbed"
+)
+
+// cluster is a primary, replicas, and one address that leads to whichever is the primary.
+type cluster struct {
+	t       *testing.T
+	primary *testbed.Postgres
+	proxy   *toxiproxy.Proxy
+	sql     *pgx.Conn // on the primary
+	rigs    []*rig
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{t: t, primary: testbed.StartPostgres(t)}
+	c.proxy = bed.Toxiproxy(t).Proxy(t, c.primary.Address())
+	c.sql = c.primary.Connect(t, "postgres")
+	c.exec("CREATE TABLE a (id int PRIMARY KEY, v text)")
+	return c
+}
+
+func (c *cluster) exec(sql ...string) {
+	c.t.Helper()
+	for _, q := range sql {
+		if _, err := c.sql.PgConn().Exec(c.t.Context(), q).ReadAll(); err != nil {
+			c.t.Fatalf("%s: %v", q, err)
+		}
+	}
+}
+
+// text is the one value that a query on the primary answers.
+func (c *cluster) text(sql string) string {
+	c.t.Helper()
+	var out string
+	if err := c.sql.QueryRow(c.t.Context(), sql).Scan(&out); err != nil {
+		c.t.Fatalf("%s: %v", sql, err)
+	}
+	return out
+}
+
+func (c *cluster) lsn(sql string) uint64 {
+	c.t.Helper()
+	lsn, err := parseLSN(c.text(sql))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return lsn
+}
+
+// rig is a connector that reaches the primary by the stable address, streaming from a failover slot.
+func (c *cluster) rig(name string, config connectors.Config) *rig {
+	c.t.Helper()
+	host, port, err := net.SplitHostPort(c.proxy.Listen)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	all := connectors.Config{
+		"database.hostname": host, "database.port": port, "slot.name": name, "slot.failover": "true", "snapshot.mode": "no_data",
+		"table.include.list": "public.a", "status.update.interval.ms": "100", "connection.validation.timeout.ms": "5000",
+	}
+	maps.Copy(all, config)
+	r := rigOn(c.t, c.primary, "postgres", all)
+	r.start()
+	r.streaming()
+	c.rigs = append(c.rigs, r)
+	return r
+}
+
+// synced makes the replica keep the failover slots of all rigs, and waits until it has everything there is.
+func (c *cluster) synced(replica *testbed.Postgres) {
+	c.t.Helper()
+	db := replica.Connect(c.t, "postgres")
+	slots := 0
+	for _, r := range c.rigs {
+		if r.config["slot.failover"] == "true" {
+			slots++
+		}
+	}
+	c.rigs[0].eventually("slots are synchronised", func() bool {
+		c.exec("CHECKPOINT") // a point from which the slots can be read, and something behind it to confirm, without a transaction
+		for _, r := range c.rigs {
+			r.quiet(50 * time.Millisecond)
+		}
+		if _, err := db.Exec(c.t.Context(), "SELECT pg_sync_replication_slots()"); err != nil {
+			return false // a slot may be ahead of what the replica has received
+		}
+		var n int
+		if err := db.QueryRow(c.t.Context(), "SELECT count(*) FROM pg_replication_slots WHERE synced AND NOT temporary").Scan(&n); err != nil {
+			c.t.Fatal(err)
+		}
+		return n == slots
+	})
+	c.caughtUp(replica)
+}
+
+func (c *cluster) caughtUp(replica *testbed.Postgres) {
+	c.t.Helper()
+	db := replica.Connect(c.t, "postgres")
+	end := c.text("SELECT pg_current_wal_lsn()::text")
+	c.rigs[0].eventually("the replica has caught up", func() bool {
+		var has bool
+		if err := db.QueryRow(c.t.Context(), "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", end).Scan(&has); err != nil {
+			c.t.Fatal(err)
+		}
+		return has
+	})
+}
+
+// failOver kills the primary, promotes the replica and lets the address lead there.
+func (c *cluster) failOver(replica *testbed.Postgres) {
+	c.t.Helper()
+	c.primary.Kill(c.t)
+	replica.Promote(c.t)
+	c.proxy.Upstream = replica.Address()
+	if err := c.proxy.Save(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.primary = replica
+	c.sql = replica.Connect(c.t, "postgres")
+	for _, r := range c.rigs {
+		r.pg, r.sql = replica, c.sql
+	}
+}
+
+// next polls until there are n more records, and returns them.
+func (r *rig) next(n int) []string {
+	r.t.Helper()
+	had := len(r.events)
+	r.until(had + n)
+	return r.events[had:]
+}
+
+// logged starts to keep what the source says.
+func (r *rig) logged() *logText {
+	l := &logText{}
+	r.log = slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return l
+}
+
+type logText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) says(t *testing.T, parts ...string) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range parts {
+		if !strings.Contains(l.text.String(), p) {
+			t.Errorf("the log does not say %q:\n%s", p, l.text.String())
+		}
+	}
+}
+
+// promotion is a failover to a replica that lacks the last commits, with connectors that have delivered them.
+type promotion struct {
+	*cluster
+	logged *logText // of inPlace
+
+	inPlace, inPlaceDirect     *rig // streaming all the while
+	restarted, restartedDirect *rig // away during the failover, as all below
+	trustOffset                *rig
+	straddling                 *rig // stopped between two rows of the last transaction but two
+	byHandSlot, withoutSlot    *rig // their slots are not on the replica
+}
+
+func lossyPromotion(t *testing.T) *promotion {
+	t.Helper()
+	c := &promotion{cluster: newCluster(t)}
+	replica := c.primary.StartReplica(t)
+	c.inPlace, c.inPlaceDirect = c.rig("in_place", nil), c.rig("in_place_direct", connectors.Config{"sinks": "x"})
+	c.restarted, c.restartedDirect = c.rig("restarted", nil), c.rig("restarted_direct", connectors.Config{"sinks": "x"})
+	c.trustOffset = c.rig("trust_offset", connectors.Config{"offset.mismatch.strategy": "trust_offset"})
+	c.straddling = c.rig("straddling", connectors.Config{"sinks": "x"})
+	c.byHandSlot = c.rig("by_hand", connectors.Config{"slot.failover": "false"})
+	c.withoutSlot = c.rig("without_slot", connectors.Config{"slot.failover": "false"})
+	c.exec("INSERT INTO a VALUES (1,'both')")
+	for _, r := range c.rigs {
+		r.until(1)
+	}
+	c.synced(replica)
+	c.exec("INSERT INTO a VALUES (2,'both')")
+
+	// A transaction whose rows reach the replica, and whose commit does not.
+	half := c.primary.Connect(t, "postgres")
+	for _, q := range []string{"BEGIN", "INSERT INTO a VALUES (3,'lost'), (4,'lost')"} {
+		if _, err := half.Exec(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.exec("CHECKPOINT")
+	c.caughtUp(replica)
+	replica.StopReceiving(t)
+	if _, err := half.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	c.straddling.task.stream.records = 1
+	for len(c.straddling.events) < 3 {
+		if err := c.straddling.poll(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.straddling.crash()
+	c.exec("INSERT INTO a SELECT g, repeat('lost', 100) FROM generate_series(10, 29) g", "UPDATE a SET v = 'lost' WHERE id = 1")
+	for _, r := range c.rigs {
+		if r != c.straddling {
+			r.until(2 + 2 + 20 + 1)
+		}
+		if r != c.inPlace && r != c.inPlaceDirect {
+			r.stop()
+		}
+	}
+	delivered := c.lsn("SELECT pg_current_wal_lsn()::text")
+	c.logged = c.inPlace.logged()
+	c.inPlace.task.log = c.inPlace.log
+	c.failOver(replica)
+	c.exec("INSERT INTO a VALUES (3,'new'), (10,'new')", "UPDATE a SET v = 'new' WHERE id = 2")
+	if end := c.lsn("SELECT pg_current_wal_lsn()::text"); end >= delivered {
+		t.Fatalf("the new commits end at %X, not below what was delivered, %X", end, delivered)
+	}
+	return c
+}
+
+// What the new primary commits first, and what is said of the commits that it lacks.
+const newCommits = `
+	public.a c (3) after (3,new)
+	public.a c (10) after (10,new) last.
+	public.a u (2) after (2,new) last.`
+
+var (
+	lostCommits = []string{"promoted without the last commits", "left timeline 1 at", "the targets have commits up to"}
+	remedies    = append(slices.Clone(lostCommits), "snapshot.mode=when_needed", "offset.mismatch.strategy=trust_greater_lsn")
+)
+
+// goesOn starts a connector that then delivers the new commits, with a warning.
+func (r *rig) goesOn(t *testing.T, strategy string) {
+	t.Helper()
+	r.config["offset.mismatch.strategy"] = strategy
+	logged := r.logged()
+	r.start()
+	want(t, r.next(3), newCommits)
+	logged.says(t, lostCommits...)
+}
+
+func (r *rig) refuses(t *testing.T, parts ...string) {
+	t.Helper()
+	permanent(t, r.tryStart(), parts...)
+	r.stop()
+}
+
+// TestReplicaWithoutLastCommitsIsPromoted: connectors have delivered commits that the promoted replica lacks, and it makes others at
+// the same log positions. Each connector stops with an error that names what is lost, or goes on by its configuration, and
+// then delivers every commit of the new primary exactly once (I8).
+func TestReplicaWithoutLastCommitsIsPromoted(t *testing.T) {
+	t.Parallel()
+	c := lossyPromotion(t)
+
+	// In place, and after a restart. Towards Kafka a source goes on by default, with a warning; towards tables it stops.
+	want(t, c.inPlace.next(3), newCommits)
+	c.logged.says(t, lostCommits...)
+	permanent(t, c.inPlaceDirect.pollError(), remedies...)
+	c.inPlaceDirect.stop()
+	c.inPlaceDirect.goesOn(t, "trust_greater_lsn")
+	c.restarted.goesOn(t, "no_validation")
+	c.restartedDirect.refuses(t, remedies...)
+	c.restartedDirect.config["offset.mismatch.strategy"] = "trust_slot" // delivers again what was confirmed after the slot was synchronised
+	c.restartedDirect.start()
+	want(t, c.restartedDirect.next(4), "public.a c (2) after (2,both) last."+newCommits)
+	c.trustOffset.refuses(t, remedies...)
+	c.trustOffset.goesOn(t, "trust_greater_lsn")
+
+	// The row that was delivered last lies before the switch point; only its commit does not.
+	c.straddling.refuses(t, remedies...)
+	delete(c.straddling.config, "sinks")
+	c.straddling.goesOn(t, "no_validation")
+
+	// A slot that was made by hand, or not at all, holds nothing of what came before it.
+	c.byHandSlot.refuses(t, "replication slot by_hand does not exist")
+	c.exec("SELECT pg_create_logical_replication_slot('by_hand', 'pgoutput')")
+	c.byHandSlot.refuses(t, "no longer in the server's log", "created the slot anew")
+	c.byHandSlot.config["offset.mismatch.strategy"] = "trust_slot"
+	c.byHandSlot.start()
+	c.withoutSlot.refuses(t, "replication slot without_slot does not exist", "snapshot.mode=when_needed")
+	c.withoutSlot.config["snapshot.mode"] = "when_needed"
+	c.withoutSlot.start()
+	want(t, c.withoutSlot.next(4), `
+		public.a r (1) after (1,both) first
+		public.a r (3) after (3,new) true
+		public.a r (10) after (10,new) true
+		public.a r (2) after (2,new) last last.`)
+
+	for _, r := range c.rigs {
+		if r != c.inPlace {
+			r.stop()
+			r.start()
+		}
+		r.streaming()
+	}
+	c.goOnAsEver(t)
+}
+
+// goOnAsEver checks that every connector gets what comes, on the latest timeline, and confirms it.
+func (c *cluster) goOnAsEver(t *testing.T) {
+	t.Helper()
+	c.exec("INSERT INTO a VALUES (1000,'later')")
+	end := c.lsn("SELECT pg_current_wal_lsn()::text")
+	for _, r := range c.rigs {
+		want(t, r.next(1), "public.a c (1000) after (1000,later) last.")
+		if last := r.orders[len(r.orders)-1]; last.Epoch != r.task.stream.server.timeline || r.orders[0].Epoch != 1 {
+			t.Errorf("%s: orders %v to %v", r.config["slot.name"], r.orders[0], last)
+		}
+		r.eventually("the slot is confirmed", func() bool {
+			r.quiet(20 * time.Millisecond)
+			return r.slotLSN() >= end
+		})
+	}
+}
