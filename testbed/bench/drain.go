@@ -83,7 +83,7 @@ func measureDrain(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	all, err := b.runRounds(ctx, "drain", b.drains(r, template, blocks))
+	all, err := b.runRounds(ctx, "drain", append(b.drains(r, template, blocks), b.drainsRemote(r)...))
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,7 @@ func measureDrain(ctx context.Context, b *bench) error {
 		}
 	}
 	b.report.addRates("Streaming: one range of WAL", "pg_recvlogical", all, limits)
+	b.report.addComparison("Streaming: Freshet beside the Connect worker", all)
 	return nil
 }
 

@@ -136,6 +136,8 @@ func parts() []part {
 		{"drain", measureDrain},
 		{"snapshot", measureSnapshot},
 		{"freshness", measureFreshness},
+		{"start", measureStart},
+		{"giant", measureGiant},
 	}
 }
 

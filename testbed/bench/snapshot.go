@@ -56,11 +56,12 @@ func measureSnapshot(ctx context.Context, b *bench) error {
 		b.say("snapshot: snapshot.max.threads=2 is not supported by this build")
 	}
 	variants = append(variants, variant{brokerAlone, func(ctx context.Context) (sample, error) { return b.produceEncoded(ctx, template, b.rows) }})
-	all, err := b.runRounds(ctx, "snapshot", variants)
+	all, err := b.runRounds(ctx, "snapshot", append(variants, b.snapshotsRemote()...))
 	if err != nil {
 		return err
 	}
 	b.report.addRates("Snapshot of one table", "COPY", all, snapshotBudgets(all))
+	b.report.addComparison("Snapshot: Freshet beside the Connect worker", all)
 	return nil
 }
 

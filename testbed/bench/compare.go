@@ -1,0 +1,240 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// A Connect-compatible worker beside Freshet: the same settings, counted at the same topics.
+
+// The names of what is measured.
+const (
+	workerDefault = "Connect worker → Kafka JSON"
+	workerTuned   = "Connect worker → Kafka JSON, tuned"
+)
+
+// tuned are the settings with which such a worker is fast (docs/performance.md).
+func tuned() map[string]string {
+	return map[string]string{
+		"max.batch.size": "16384", "max.queue.size": "65536", "poll.interval.ms": "10", "producer.override.compression.type": "lz4",
+		"producer.override.linger.ms": "10", "producer.override.batch.size": "1048576",
+	}
+}
+
+// call makes one request to the worker's REST API. Codes from 400 on are errors.
+func (b *bench) call(ctx context.Context, method, path string, body any) ([]byte, error) {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return nil, fmt.Errorf("encode a request: %w", err)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, b.compareURL+path, bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the Connect worker: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }() // only read
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("ask the Connect worker: %w", err)
+	}
+	if resp.StatusCode >= 400 {
+		return answer, fmt.Errorf("ask the Connect worker: %s %s: %s: %.500s", method, path, resp.Status, answer)
+	}
+	return answer, nil
+}
+
+// remote is a connector in the Connect worker.
+type remote struct {
+	bench *bench
+	name  string
+}
+
+func (b *bench) createRemote(ctx context.Context, name string, config map[string]string) (*remote, error) {
+	_, err := b.call(ctx, http.MethodPut, "/connectors/"+name+"/config", config)
+	return &remote{b, name}, err
+}
+
+// failed is an error when the connector or its task has failed.
+func (r *remote) failed(ctx context.Context) error {
+	answer, err := r.bench.call(ctx, http.MethodGet, "/connectors/"+r.name+"/status", nil)
+	if err != nil {
+		return nil // not there yet
+	}
+	if bytes.Contains(answer, []byte(`"FAILED"`)) {
+		return fmt.Errorf("the connector has failed: %.2000s", answer)
+	}
+	return nil
+}
+
+// until asks again and again until the answer is true or the connector has failed.
+func (r *remote) until(ctx context.Context, answer func() (bool, error)) error {
+	checked := time.Now()
+	for {
+		if ok, err := answer(); ok || err != nil {
+			return err
+		}
+		if time.Since(checked) > time.Second {
+			checked = time.Now()
+			if err := r.failed(ctx); err != nil {
+				return err
+			}
+		}
+		if err := pause(ctx, askEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// remove deletes the connector and its offsets.
+func (r *remote) remove(ctx context.Context) error {
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	path := "/connectors/" + r.name
+	_, stopped := r.bench.call(limit, http.MethodPut, path+"/stop", nil)
+	var reset error
+	for stopped == nil {
+		// Until its tasks have ended the worker refuses.
+		if _, reset = r.bench.call(limit, http.MethodDelete, path+"/offsets", nil); reset == nil {
+			break
+		}
+		if pause(limit, 100*time.Millisecond) != nil {
+			break
+		}
+	}
+	_, deleted := r.bench.call(limit, http.MethodDelete, path, nil)
+	return errors.Join(stopped, reset, deleted)
+}
+
+// remoteToKafka measures one connector of the Connect worker until arrived says so.
+func (b *bench) remoteToKafka(ctx context.Context, name string, config map[string]string, rows int, arrived func() (bool, error)) (s sample, err error) {
+	before, err := processCPU(b.comparePID)
+	if err != nil {
+		return s, err
+	}
+	m := b.meter()
+	r, err := b.createRemote(ctx, name, config)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, r.remove(ctx)) }()
+	if err := r.until(ctx, arrived); err != nil {
+		return s, err
+	}
+	s = m.stop(rows)
+	after, err := processCPU(b.comparePID)
+	if err != nil {
+		return s, err
+	}
+	s.worker = after - before
+	s.peak, _, err = memory(b.comparePID) // the highest may be from before
+	return s, err
+}
+
+func (b *bench) drainRemote(ctx context.Context, r walRange, more map[string]string) (sample, error) {
+	slot, err := b.copySlot(ctx, r)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
+	name := b.name("connect")
+	s, err := b.remoteToKafka(ctx, name, b.sourceConfig(name, slot, jsonConverters(false), more), r.rows, b.arrived(ctx, name, r.rows))
+	if err != nil {
+		return s, err
+	}
+	return s, b.checkTopic(ctx, name, r.rows)
+}
+
+func (b *bench) snapshotRemote(ctx context.Context, more map[string]string) (sample, error) {
+	name := b.name("connect")
+	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), name) }() // the database goes at the end
+	topic := name + ".bench.rows"
+	s, err := b.remoteToKafka(ctx, name, b.sourceConfig(name, name, jsonConverters(false), snapshotOnly(nil), more), b.rows, func() (bool, error) {
+		ends, err := b.ends(ctx, topic)
+		return ends[topic] >= int64(b.rows), err
+	})
+	if err != nil {
+		return s, err
+	}
+	return s, b.checkTopic(ctx, name, b.rows)
+}
+
+// drainsRemote and snapshotsRemote are variants of the Connect worker; none without -compare.
+func (b *bench) drainsRemote(r walRange) []variant {
+	if b.compareURL == "" {
+		return nil
+	}
+	return []variant{
+		{workerDefault, func(ctx context.Context) (sample, error) { return b.drainRemote(ctx, r, nil) }},
+		{workerTuned, func(ctx context.Context) (sample, error) { return b.drainRemote(ctx, r, tuned()) }},
+	}
+}
+
+func (b *bench) snapshotsRemote() []variant {
+	if b.compareURL == "" {
+		return nil
+	}
+	return []variant{
+		{workerDefault, func(ctx context.Context) (sample, error) { return b.snapshotRemote(ctx, nil) }},
+		{workerTuned, func(ctx context.Context) (sample, error) { return b.snapshotRemote(ctx, tuned()) }},
+	}
+}
+
+// freshRemote is a connector of the Connect worker under a paced load.
+func (b *bench) freshRemote(ctx context.Context, more map[string]string) (*fresh, error) {
+	name := b.name("connect")
+	topic := name + ".bench.rows"
+	if err := errors.Join(b.createSlot(ctx, name), b.createTopic(ctx, topic)); err != nil {
+		return nil, err
+	}
+	consumer, err := b.newTopicReader(topic)
+	if err != nil {
+		return nil, err
+	}
+	r, err := b.createRemote(ctx, name, b.sourceConfig(name, name, jsonConverters(false), more))
+	if err != nil {
+		consumer.client.Close()
+		return nil, err
+	}
+	return &fresh{process: func() error { return nil }, pid: b.comparePID, reader: consumer, close: func() error {
+		consumer.client.Close()
+		removed := r.remove(ctx)
+		clean := context.WithoutCancel(ctx)
+		return errors.Join(removed, b.source.dropSlot(clean, name), b.deleteTopics(clean, name))
+	}}, nil
+}
+
+// addComparison puts throughput per core beside the Connect worker's.
+func (r *report) addComparison(title string, all []series) {
+	ours, theirs, best := find(all, toKafka), find(all, workerDefault), find(all, workerTuned)
+	lz4 := find(all, toKafkaLZ4)
+	if ours == nil || theirs == nil || best == nil {
+		return
+	}
+	t := table{title: title, header: []string{"what", "rows/s", "rows/s per core of the worker", "budget", ""}}
+	add := func(name string, a, b *series) {
+		cpu := func(one sample) float64 { return one.perRow(one.worker) }
+		perCore := b.medianOf(cpu) / a.medianOf(cpu)
+		budget, met := verdict([]check{{"≥ 5 × per core", perCore, 5, true}})
+		t.rows = append(t.rows, []string{name, fmt.Sprintf("%.1f ×", a.ratio(*b)), fmt.Sprintf("%.1f ×", perCore), budget, met})
+	}
+	add("default settings of both", ours, theirs)
+	if lz4 != nil {
+		add("lz4 in both, the Connect worker tuned", lz4, best)
+	}
+	r.tables = append(r.tables, t)
+}
