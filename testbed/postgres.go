@@ -83,18 +83,15 @@ as "$@"`
 func (p *Postgres) StartReplica(t testing.TB, settings ...string) *Postgres {
 	t.Helper()
 	return run(t, func(ctx context.Context, e *engine) (*Postgres, error) {
-		ip, err := p.container.ContainerIP(ctx)
+		conninfo, err := p.conninfo(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("find the primary's address: %w", err)
+			return nil, err
 		}
 		s, err := e.start(ctx, spec{
 			server: "postgres",
 			inside: "5432/tcp",
 			environment: func(string, int) map[string]string {
-				return map[string]string{
-					"PRIMARY": fmt.Sprintf("host=%s user=%s password=%s dbname=postgres", ip, PostgresUser, PostgresPassword),
-					"SLOT":    fmt.Sprintf("replica_%08x", rand.Uint32()),
-				}
+				return map[string]string{"PRIMARY": conninfo, "SLOT": fmt.Sprintf("replica_%08x", rand.Uint32())}
 			},
 			command: func(int) []string {
 				return append([]string{"bash", "-ec", cloneScript, "replica"}, postgresCommand(append([]string{"hot_standby_feedback=on"}, settings...))...)
@@ -113,6 +110,25 @@ func (p *Postgres) StopReceiving(t testing.TB) {
 	t.Helper()
 	p.Exec(t, "postgres", "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
 	p.until(t, "the replica receives nothing more", "SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
+}
+
+// Follow makes a replica receive from another server, on whatever timeline that is, without a slot there.
+func (p *Postgres) Follow(t testing.TB, primary *Postgres) {
+	t.Helper()
+	conninfo, err := primary.conninfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Exec(t, "postgres", "ALTER SYSTEM SET primary_slot_name = ''", "ALTER SYSTEM SET primary_conninfo = '"+conninfo+"'", "SELECT pg_reload_conf()")
+}
+
+// conninfo is how other containers connect.
+func (p *Postgres) conninfo(ctx context.Context) (string, error) {
+	ip, err := p.container.ContainerIP(ctx)
+	if err != nil {
+		return "", fmt.Errorf("find the container's address: %w", err)
+	}
+	return fmt.Sprintf("host=%s user=%s password=%s dbname=postgres", ip, PostgresUser, PostgresPassword), nil
 }
 
 // Promote makes a replica a primary, on a timeline of its own.

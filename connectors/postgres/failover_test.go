@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -321,6 +322,76 @@ func TestReplicaWithoutLastCommitsIsPromoted(t *testing.T) {
 		r.streaming()
 	}
 	c.goOnAsEver(t)
+}
+
+// TestPromotionsWithoutLoss: nothing is lost or comes twice over two promotions in a row, whether a connector streams all the while, is
+// ahead of the switch point because the log moved without commits, stopped inside a transaction, or is away for both.
+func TestPromotionsWithoutLoss(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	first, second := c.primary.StartReplica(t), c.primary.StartReplica(t)
+	inPlace, away, torn := c.rig("in_place", nil), c.rig("away", nil), c.rig("torn", connectors.Config{"sinks": "x"})
+	c.exec("INSERT INTO a VALUES (1,'x')")
+	for _, r := range c.rigs {
+		r.until(1)
+	}
+	c.synced(second)
+	c.synced(first)
+	c.exec("INSERT INTO a VALUES (2,'x'), (3,'x')")
+	torn.task.stream.records = 1
+	for len(torn.events) < 2 {
+		if err := torn.poll(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	torn.crash()
+	away.until(3)
+	away.stop()
+	inPlace.until(3)
+	c.caughtUp(first)
+	second.StopReceiving(t)
+	first.StopReceiving(t)
+	c.exec("SELECT pg_switch_wal()", "CHECKPOINT")
+	end := c.lsn("SELECT pg_current_wal_lsn()::text")
+	inPlace.eventually("the idle stream's position has moved", func() bool {
+		inPlace.quiet(20 * time.Millisecond)
+		return uint64(inPlace.offset()["lsn"].(float64)) >= end
+	})
+
+	c.failOver(first)
+	c.exec("INSERT INTO a VALUES (4,'x')")
+	if now := c.lsn("SELECT pg_current_wal_lsn()::text"); now >= end {
+		t.Fatalf("the new commit ends at %X, not below the position of the idle stream, %X", now, end)
+	}
+	want(t, inPlace.next(1), "public.a c (4) after (4,x) last.")
+	torn.start()
+	want(t, torn.next(2), "public.a c (3) after (3,x) last.\npublic.a c (4) after (4,x) last.")
+
+	host, port := away.config["database.hostname"], away.config["database.port"]
+	away.config["database.hostname"], away.config["database.port"] = second.Host(), strconv.Itoa(second.Port())
+	if err := away.tryStart(); connectors.ClassOf(err) != connectors.Retriable || !strings.Contains(err.Error(), "waiting for its promotion") {
+		t.Errorf("a standby: %v", err)
+	}
+	away.stop()
+	away.config["database.hostname"], away.config["database.port"] = host, port
+
+	second.Follow(t, first)
+	c.caughtUp(second)
+	c.failOver(second)
+	c.exec("INSERT INTO a VALUES (5,'x')")
+	for _, r := range []*rig{inPlace, torn} {
+		want(t, r.next(1), "public.a c (5) after (5,x) last.")
+	}
+	away.start()
+	want(t, away.next(2), "public.a c (4) after (4,x) last.\npublic.a c (5) after (5,x) last.")
+	if o := away.orders[len(away.orders)-2:]; o[0].Epoch != 2 || o[1].Epoch != 3 {
+		t.Errorf("orders %v, want timelines 2 and 3", o)
+	}
+	c.goOnAsEver(t)
+
+	away.stop()
+	c.exec("COPY (SELECT) TO PROGRAM 'rm pg_wal/00000003.history'")
+	away.refuses(t, "pg_wal/00000003.history", "copy the file")
 }
 
 // goOnAsEver checks that every connector gets what comes, on the latest timeline, and confirms it.

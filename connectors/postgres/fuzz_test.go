@@ -510,9 +510,9 @@ func FuzzIdentity(f *testing.F) {
 		if !utf8.ValidString(system) || !utf8.ValidString(offset) {
 			return
 		}
-		i := identity{System: system, Timeline: timeline}
+		i := identity{System: system, Timeline: timeline, Commit: uint64(timeline) << 31}
 		got, err := parseIdentity(i.offset(offsets.Offset(offset)))
-		if err != nil || got.System != system || got.Timeline != timeline || got.Offset != offset {
+		if err != nil || got.System != system || got.Timeline != timeline || got.Commit != i.Commit || got.Offset != offset {
 			t.Errorf("%+v of %q: got %+v, %v", i, offset, got, err)
 		}
 	})
