@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"testing"
-
-	"pgregory.net/rapid"
 )
 
 func TestTracker(t *testing.T) {
@@ -59,69 +56,6 @@ func TestTrackerPutbackAndDrop(t *testing.T) {
 	if tr.Ack(4) || tr.InFlight() != 0 || tr.Take() != nil {
 		t.Error("a lost partition was committed")
 	}
-}
-
-// TestTrackerAgainstModel compares with the plain reading of I2: the newest offset before the first unacknowledged batch.
-func TestTrackerAgainstModel(t *testing.T) {
-	type batch struct {
-		id      uint64
-		p       Partition
-		o       Offset
-		missing int
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		tr := NewTracker()
-		var all []*batch
-		stored, want := map[Partition]Offset{}, map[Partition]Offset{}
-		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			switch rapid.IntRange(0, 5).Draw(t, "step") {
-			case 0, 1:
-				b := &batch{id: uint64(len(all)), p: Partition(rapid.SampledFrom([]string{"p", "q"}).Draw(t, "p")), missing: rapid.IntRange(0, 3).Draw(t, "acks")}
-				if rapid.IntRange(0, 4).Draw(t, "empty") > 0 {
-					b.o = Offset(fmt.Sprint(len(all)))
-				}
-				all = append(all, b)
-				tr.Add(b.id, Entry{b.p, b.o}, b.missing)
-			case 2, 3, 4:
-				if len(all) > 0 {
-					b := all[rapid.IntRange(0, len(all)-1).Draw(t, "ack")]
-					b.missing--
-					tr.Ack(b.id)
-				}
-			case 5:
-				taken := tr.Take()
-				if !slices.IsSortedFunc(taken, func(a, b Entry) int { return len(a.Partition) - len(b.Partition) }) {
-					t.Fatalf("not sorted: %v", taken)
-				}
-				if rapid.Bool().Draw(t, "fails") {
-					tr.Putback(taken)
-				} else {
-					for _, e := range taken {
-						stored[e.Partition] = e.Offset
-					}
-				}
-			}
-		}
-		for _, e := range tr.Take() {
-			stored[e.Partition] = e.Offset
-		}
-		for _, p := range []Partition{"p", "q"} {
-			for _, b := range all {
-				if b.p != p {
-					continue
-				}
-				if b.missing > 0 {
-					break
-				}
-				if b.o != "" {
-					want[p] = b.o
-				}
-			}
-		}
-		if fmt.Sprint(stored) != fmt.Sprint(want) {
-			t.Fatalf("got %v, want %v", stored, want)
-		}
-	})
 }
 
 func TestCanonical(t *testing.T) {

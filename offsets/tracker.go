@@ -11,7 +11,13 @@ type Tracker struct {
 	mu         sync.Mutex
 	partitions map[Partition]*line
 	where      map[uint64]*inflight
-	dirty      map[Partition]Offset
+	dirty      map[Partition]moved // acknowledged and not yet taken
+	taken      map[Partition]moved // by the last Take
+}
+
+type moved struct {
+	offset Offset
+	of     Partition // the partition of the batch
 }
 
 type line struct{ queue []*inflight }
@@ -25,7 +31,7 @@ type inflight struct {
 
 // NewTracker returns an empty tracker.
 func NewTracker() *Tracker {
-	return &Tracker{partitions: map[Partition]*line{}, where: map[uint64]*inflight{}, dirty: map[Partition]Offset{}}
+	return &Tracker{partitions: map[Partition]*line{}, where: map[uint64]*inflight{}, dirty: map[Partition]moved{}, taken: map[Partition]moved{}}
 }
 
 // Add registers a batch before it is handed to the sinks. id is unique; acks is how many acknowledgements make it durable.
@@ -34,9 +40,6 @@ func (t *Tracker) Add(id uint64, e Entry, acks int, extra ...Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.line(e.Partition)
-	for _, x := range extra {
-		t.line(x.Partition)
-	}
 	f := &inflight{partition: e.Partition, offset: e.Offset, acks: acks, extra: extra}
 	l.queue = append(l.queue, f)
 	if acks > 0 {
@@ -77,10 +80,10 @@ func (t *Tracker) advance(l *line) bool {
 	for n < len(l.queue) && l.queue[n].acks <= 0 {
 		f := l.queue[n]
 		if f.offset != "" {
-			t.dirty[f.partition] = f.offset
+			t.dirty[f.partition] = moved{f.offset, f.partition}
 		}
 		for _, x := range f.extra {
-			t.dirty[x.Partition] = x.Offset
+			t.dirty[x.Partition] = moved{x.Offset, f.partition}
 		}
 		n++
 	}
@@ -98,38 +101,47 @@ func (t *Tracker) Take() []Entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.dirty) == 0 {
+		clear(t.taken)
 		return nil
 	}
 	out := make([]Entry, 0, len(t.dirty))
-	for p, o := range t.dirty {
-		out = append(out, Entry{p, o})
+	for p, m := range t.dirty {
+		out = append(out, Entry{p, m.offset})
 	}
+	t.dirty, t.taken = t.taken, t.dirty
 	clear(t.dirty)
 	sort.Slice(out, func(i, j int) bool { return out[i].Partition < out[j].Partition })
 	return out
 }
 
-// Putback returns entries that could not be saved, unless newer ones have been acknowledged or the partition was lost
-// meanwhile.
+// Putback returns entries of the last Take that could not be saved, unless newer ones have been acknowledged or the partition
+// was lost meanwhile.
 func (t *Tracker) Putback(entries []Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range entries {
-		if _, newer := t.dirty[e.Partition]; !newer && t.partitions[e.Partition] != nil {
-			t.dirty[e.Partition] = e.Offset
+		_, newer := t.dirty[e.Partition]
+		if m, ok := t.taken[e.Partition]; ok && !newer {
+			t.dirty[e.Partition] = m
 		}
 	}
 }
 
-// Drop forgets a partition that was lost: what is in flight for it is never committed.
+// Drop forgets a partition that was lost, with the extra entries of its batches: nothing of it is committed any more.
 func (t *Tracker) Drop(p Partition) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.dirty, p)
 	delete(t.partitions, p)
 	for id, f := range t.where {
 		if f.partition == p {
 			delete(t.where, id)
+		}
+	}
+	for _, list := range []map[Partition]moved{t.dirty, t.taken} {
+		for name, m := range list {
+			if m.of == p {
+				delete(list, name)
+			}
 		}
 	}
 }
