@@ -29,6 +29,10 @@ type snapshot struct {
 	streaming bool // streaming follows
 	again     bool // an earlier attempt may have delivered rows: no snapshot was ever completed
 
+	begun *progress // of the attempt before, nil: none that can be gone on with
+	base  uint64    // position of that attempt
+	from  identity  // its server
+
 	opened bool
 	tx     *pgx.Conn // the catalog as of the snapshot
 	server server
@@ -47,8 +51,13 @@ type snapshot struct {
 	final *piece  // rows after which none may come; no chunk has begun rows that are still to come
 	live  int     // chunks that have rows still to come
 	total int64
-	since time.Time // when reading began
-	told  time.Time // when progress was logged
+
+	state   offsets.Partition // of progress
+	digest  string
+	noted   offsets.Offset // progress that was handed out last
+	notedAt time.Time
+	since   time.Time // when reading began
+	told    time.Time // when progress was logged
 }
 
 func newSnapshot(t *source, streaming bool) *snapshot { return &snapshot{t: t, streaming: streaming} }
@@ -76,7 +85,7 @@ func (s *snapshot) next(ctx context.Context) (*connectors.Batch, error) {
 		if len(s.out) > 0 {
 			p := s.out[0]
 			s.out = s.out[1:]
-			return s.handOut(&p), nil
+			return s.handOut(&p)
 		}
 		select {
 		case p, ok := <-s.pieces:
@@ -171,9 +180,9 @@ func (s *snapshot) endTable(p piece) {
 }
 
 // handOut marks the rows of a piece and makes its batch. A chunk is finished when its last row is handed out.
-func (s *snapshot) handOut(p *piece) *connectors.Batch {
+func (s *snapshot) handOut(p *piece) (*connectors.Batch, error) {
 	t, n := p.chunk.table, p.b.Len()
-	first := s.total == 0
+	first := s.total == 0 && s.begun == nil
 	switch {
 	case first:
 		mark(p.b, 0, changes.SnapshotFirst)
@@ -214,21 +223,12 @@ func (s *snapshot) finish(c *chunk) {
 // end makes the last batch and hands over to the stream.
 func (s *snapshot) end(ctx context.Context) (*connectors.Batch, error) {
 	s.pos.last, s.pos.completed = true, true
-	var b *connectors.Batch
-	if s.final != nil {
-		s.final.last = true
-		p := s.final
-		s.final = nil
-		b = s.handOut(p)
-	} else {
-		w, err := s.t.session.NewBatch(ctx, s.t.partition)
-		if err != nil {
-			return nil, err
-		}
-		b = s.batch(w)
+	b, err := s.lastBatch(ctx)
+	if err != nil {
+		return nil, err
 	}
 	t := s.t
-	t.log.Info("snapshot completed", "tables", len(s.plan.tables), "rows", s.total, "position", pglogrepl.LSN(s.pos.lsn).String(),
+	t.log.Info("snapshot completed", "tables", len(s.plan.done), "rows", s.total, "position", pglogrepl.LSN(s.pos.lsn).String(),
 		"took", time.Since(s.since).Round(time.Millisecond))
 	s.close()
 	t.snapshot = nil
@@ -241,12 +241,29 @@ func (s *snapshot) end(ctx context.Context) (*connectors.Batch, error) {
 	return b, nil
 }
 
-func (s *snapshot) batch(w *connectors.Builder) *connectors.Batch {
+func (s *snapshot) lastBatch(ctx context.Context) (*connectors.Batch, error) {
+	if p := s.final; p != nil {
+		s.final = nil
+		p.last = true
+		return s.handOut(p)
+	}
+	w, err := s.t.session.NewBatch(ctx, s.t.partition)
+	if err != nil {
+		return nil, err
+	}
+	return s.batch(w)
+}
+
+func (s *snapshot) batch(w *connectors.Builder) (*connectors.Batch, error) {
 	o := s.pos.offset()
+	extra, err := s.note(o)
+	if err != nil {
+		w.Abandon()
+		return nil, err
+	}
 	b := w.Finish(o, s.order)
-	id := s.identity()
-	b.Extra = []offsets.Entry{{Partition: s.t.state, Offset: id.offset(o)}}
-	return b
+	b.Extra = extra
+	return b, nil
 }
 
 // identity goes beside the offset.

@@ -45,6 +45,11 @@ func (s *snapshot) open(ctx context.Context) error {
 		s.close()
 		return err
 	}
+	if s.state, err = progressPartition(t.partition); err != nil {
+		s.close()
+		return err
+	}
+	s.digest = t.cfg.rowsDigest()
 	s.plan = &plan{cfg: t.cfg, log: t.log, version: t.version, catalog: t.catalog, exported: exported}
 	s.pos, s.seen = position{snapshot: true, lsn: created.consistent}, created.seen
 	s.order = connectors.Order{Epoch: s.server.epoch(created.consistent), Major: created.consistent}
@@ -58,8 +63,9 @@ func (s *snapshot) open(ctx context.Context) error {
 }
 
 // position creates a slot: the connector's, or a temporary one when the connector's is there already. After an attempt that was
-// not completed the rows are those of now, but the position stays where the connector's slot is: what that attempt delivered
-// may have been deleted since, and only the stream from there tells. Changes that the rows already have come again.
+// not completed the rows are those of now, but the position stays where that attempt's was, or where the connector's slot is:
+// what was delivered may have been deleted since, and only the stream from there tells (docs/adr/0006). Changes that the rows
+// already have come again.
 func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot, error) {
 	t := s.t
 	var kept uint64 // where the connector's slot is
@@ -81,10 +87,14 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 			}
 		}
 		if slot == nil {
+			s.begun = nil
 			return t.createSlot(ctx, pc, t.cfg.slot, false, true)
 		}
-		if s.again {
-			kept = slot.confirmed
+		if s.continues(slot) {
+			kept = s.base
+			t.log.Info("going on with the snapshot that was interrupted", "tables_read", len(s.begun.Tables))
+		} else if s.again {
+			s.begun, kept = nil, slot.confirmed
 			t.log.Warn("the replication slot exists, but no completed snapshot is stored: taking a full one; if there should be one, look at offset.storage.*",
 				"slot", t.cfg.slot)
 		}
@@ -137,6 +147,9 @@ func (s *snapshot) prepare(ctx context.Context) error {
 	}
 	if err := s.plan.describe(ctx, tables); err != nil {
 		return err
+	}
+	if s.begun != nil {
+		s.plan.resume(s.begun)
 	}
 	s.plan.orderBySize()
 	return nil

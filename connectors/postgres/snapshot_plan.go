@@ -42,6 +42,8 @@ type plan struct {
 	at      int      // next of tables
 	queue   []*chunk // of the table before
 	open    []*tableRead
+	done    []uint32      // oids of tables that were read
+	before  []partialRead // read by an attempt before, of tables that are not open yet
 }
 
 // snapshotTable is a table that the snapshot reads.
@@ -56,9 +58,10 @@ type tableRead struct {
 	id       changes.TableID
 	oid      uint32
 	rel      *relation
-	override string   // statement of snapshot.select.statement.overrides
-	key      chunkKey // zero: not cut by keys
-	number   int      // of chunks
+	override string     // statement of snapshot.select.statement.overrides
+	key      chunkKey   // zero: not cut by keys
+	number   int        // of chunks
+	done     []keyRange // handed out; with a key
 
 	left     int    // chunks whose end has not come from a reader
 	live     int    // chunks with rows still to come
@@ -106,6 +109,10 @@ func (p *plan) begin(ctx context.Context, table *snapshotTable) error {
 		return fmt.Errorf("cut table %s into chunks: %w", t.id, err)
 	}
 	t.number, t.left = len(p.queue), len(p.queue)
+	if t.number == 0 {
+		p.done = append(p.done, t.oid)
+		return nil
+	}
 	p.open = append(p.open, t)
 	about := []any{"table", t.id.String(), "number", p.at, "of", len(p.tables)}
 	if t.number > 1 {
@@ -120,9 +127,13 @@ func (p *plan) finish(c *chunk) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := c.table
+	if t.key.column != "" {
+		t.done = t.key.add(t.done, c.keys)
+	}
 	if t.finished++; t.finished < t.number {
 		return false
 	}
+	p.done = append(p.done, t.oid)
 	p.open = slices.DeleteFunc(p.open, func(o *tableRead) bool { return o == t })
 	return true
 }
@@ -175,6 +186,11 @@ func (p *plan) cut(ctx context.Context, t *tableRead) ([]*chunk, error) {
 		return nil, err
 	}
 	n := p.chunks(s.size)
+	if before := p.takeBefore(t.oid); s.plain && len(before.Done) > 0 && s.key == (chunkKey{before.Column, before.Type}) {
+		cuts, _, err := p.sample(ctx, t.rel, s, n)
+		t.key, t.done = s.key, before.Done
+		return t.ranges(cuts), err
+	}
 	if !s.plain || n < 2 || s.pages < 2 {
 		return whole, nil
 	}
@@ -216,6 +232,9 @@ func (p *plan) chunks(size int64) int {
 
 // sample finds where the keys have to be cut, and how much the order of keys is that of rows (0 to 1).
 func (p *plan) sample(ctx context.Context, rel *relation, s tableShape, n int) (cuts []string, correlation float64, err error) {
+	if n < 2 || s.pages == 0 {
+		return nil, 1, nil
+	}
 	fractions := make([]string, 0, n)
 	for i := 1; i < n; i++ {
 		fractions = append(fractions, fmt.Sprintf("%.6f", float64(i)/float64(n)))

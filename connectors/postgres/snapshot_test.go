@@ -88,7 +88,7 @@ func TestParallelSnapshot(t *testing.T) {
 					t.Errorf("%d of %d rows are different", len(distinct), len(r.events))
 				}
 				checkMarkers(t, r.events)
-				noLeftovers(t, r)
+				noLeftovers(r, 0)
 			})
 		}
 	}
@@ -125,16 +125,19 @@ func checkMarkers(t *testing.T, events []string) {
 	}
 }
 
-// noLeftovers stops the task and waits until its connections and temporary slots are gone.
-func noLeftovers(t *testing.T, r *rig) {
-	t.Helper()
+// leftovers counts the connections and temporary slots of others than the rig's own connection.
+func leftovers(r *rig) (n int) {
+	r.t.Helper()
+	const sql = `SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()) + (SELECT count(*) FROM pg_replication_slots WHERE temporary AND database = $1)`
+	if err := r.sql.QueryRow(r.t.Context(), sql, r.db).Scan(&n); err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
+
+// noLeftovers stops the task and waits until nothing of it is left.
+func noLeftovers(r *rig, others int) {
+	r.t.Helper()
 	r.stop()
-	r.eventually("connections and temporary slots are gone", func() bool {
-		var n int
-		const sql = `SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()) + (SELECT count(*) FROM pg_replication_slots WHERE temporary AND database = $1)`
-		if err := r.sql.QueryRow(t.Context(), sql, r.db).Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		return n == 0
-	})
+	r.eventually("connections and temporary slots are gone", func() bool { return leftovers(r) == others })
 }

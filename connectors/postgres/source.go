@@ -113,7 +113,11 @@ func (t *source) start(ctx context.Context) error {
 		return nil
 	case mode == "always", fresh && mode != "no_data":
 		t.snapshot = newSnapshot(t, true)
-		t.snapshot.again = fresh
+		if fresh {
+			if err := t.snapshot.resumes(ctx, stored, id); err != nil {
+				return err
+			}
+		}
 		return t.startHeartbeat(ctx)
 	case stored == nil:
 		err = t.startWithoutOffset(ctx)

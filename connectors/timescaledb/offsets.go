@@ -172,10 +172,11 @@ order_epoch = EXCLUDED.order_epoch, order_major = EXCLUDED.order_major, order_mi
 // stored tells that the partitions of a transaction have rows of this owner.
 func (l *ledger) stored(list []position) {
 	for i := range list {
-		if _, known := l.epochs[list[i].partition]; known || list[i].extra && list[i].offset == "" {
-			continue
+		if list[i].extra && list[i].offset == "" {
+			delete(l.epochs, list[i].partition)
+		} else if _, known := l.epochs[list[i].partition]; !known {
+			l.epochs[list[i].partition] = l.epoch
 		}
-		l.epochs[list[i].partition] = l.epoch
 	}
 }
 

@@ -1,0 +1,171 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// Bounds of the record of progress.
+const (
+	smallRecord  = 4 << 10 // bytes; a larger one is written once in recordPause
+	recordPause  = time.Second
+	largestBytes = 256 << 10 // a larger one is not written: more is read again then
+)
+
+// progress is what of a snapshot is durable, in an entry of its own beside the plain offset. It is true together with that
+// offset only: with another one there, somebody else has begun a snapshot since.
+type progress struct {
+	Offset string        `json:"offset"` // the plain offset it belongs to
+	Config string        `json:"config"` // digest of the keys that say what the rows are (rowsDigest)
+	Tables []uint32      `json:"tables"` // oids of those read to the end
+	Parts  []partialRead `json:"parts,omitempty"`
+}
+
+// partialRead is what was read of a table that is cut by its key.
+type partialRead struct {
+	OID    uint32     `json:"oid"`
+	Column string     `json:"column"`
+	Type   string     `json:"type"`
+	Done   []keyRange `json:"done"`
+}
+
+// MarshalJSON writes a range as ["from","to"].
+func (r keyRange) MarshalJSON() ([]byte, error) { return json.Marshal([2]string{r.from, r.to}) }
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (r *keyRange) UnmarshalJSON(text []byte) error {
+	var pair [2]string
+	if err := json.Unmarshal(text, &pair); err != nil {
+		return err
+	}
+	r.from, r.to = pair[0], pair[1]
+	return nil
+}
+
+// progressPartition is the partition under which progress is stored.
+func progressPartition(plain offsets.Partition) (offsets.Partition, error) {
+	return offsets.Canonical([]byte(string(plain[:len(plain)-1]) + `,"freshet":"snapshot"}`))
+}
+
+// rowsDigest tells whether two configurations make the same rows of a table.
+func (cfg *config) rowsDigest() string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(cfg.raw)) {
+		if strings.HasPrefix(name, "column.") || name == "message.key.columns" || strings.HasPrefix(name, "snapshot.select.statement.overrides") {
+			fmt.Fprintf(h, "%q=%q\n", name, cfg.raw[name])
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// resumes prepares the snapshot to go on after an attempt that ended at the stored position; without progress that belongs
+// to it, the snapshot starts anew.
+func (s *snapshot) resumes(ctx context.Context, stored *position, id identity) error {
+	s.again = true
+	if stored == nil || !id.own || !s.streaming {
+		return nil
+	}
+	p, err := progressPartition(s.t.partition)
+	if err != nil {
+		return err
+	}
+	entries, err := s.t.session.Offsets(ctx, p)
+	if err != nil {
+		return fmt.Errorf("read the progress of the snapshot: %w", err)
+	}
+	for _, e := range entries {
+		if e.Partition != p || e.Offset == "" {
+			continue
+		}
+		var found progress
+		if err := json.Unmarshal([]byte(e.Offset), &found); err != nil {
+			return connectors.AsPermanent(fmt.Errorf("parse the progress of the snapshot %s: %w", e.Offset, err))
+		}
+		if found.Offset == id.Offset && found.Config == s.t.cfg.rowsDigest() && len(found.Tables)+len(found.Parts) > 0 {
+			s.begun, s.base, s.from = &found, stored.lsn, id
+		}
+	}
+	return nil
+}
+
+// continues tells whether the slot still holds every change since the position of the attempt before, on the same server.
+func (s *snapshot) continues(slot *slotInfo) bool {
+	return s.begun != nil && slot.confirmed <= s.base && s.from.System == s.server.system && s.from.Timeline == s.server.timeline
+}
+
+// note returns the entries to be stored with a batch whose offset is o.
+func (s *snapshot) note(o offsets.Offset) ([]offsets.Entry, error) {
+	id := s.identity()
+	out := []offsets.Entry{{Partition: s.t.state, Offset: id.offset(o)}}
+	if !s.streaming {
+		return out, nil // nothing would tell what changed between two attempts
+	}
+	if s.pos.completed {
+		if s.noted != "" || s.begun != nil {
+			out = append(out, offsets.Entry{Partition: s.state})
+		}
+		return out, nil
+	}
+	if len(s.noted) > smallRecord && time.Since(s.notedAt) < recordPause {
+		return out, nil
+	}
+	text, err := json.Marshal(s.plan.progress(string(o), s.digest))
+	if err != nil {
+		return nil, fmt.Errorf("encode the progress of the snapshot: %w", err)
+	}
+	if offset := offsets.Offset(text); offset != s.noted && len(text) <= largestBytes {
+		s.noted, s.notedAt = offset, time.Now()
+		out = append(out, offsets.Entry{Partition: s.state, Offset: offset})
+	}
+	return out, nil
+}
+
+// progress is what was handed out to the end.
+func (p *plan) progress(offset, config string) progress {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := progress{Offset: offset, Config: config, Tables: p.done}
+	for _, t := range p.open {
+		if len(t.done) > 0 {
+			out.Parts = append(out.Parts, partialRead{OID: t.oid, Column: t.key.column, Type: t.key.kind, Done: t.done})
+		}
+	}
+	for _, part := range p.before { // of tables that have not been begun again
+		out.Parts = append(out.Parts, part)
+	}
+	return out
+}
+
+// resume leaves out what an attempt before has read.
+func (p *plan) resume(begun *progress) {
+	p.done = slices.Clone(begun.Tables)
+	p.before = slices.Clone(begun.Parts)
+	p.tables = slices.DeleteFunc(p.tables, func(t snapshotTable) bool {
+		read := slices.Contains(p.done, t.oid)
+		if read {
+			p.estimate -= max(t.rows, 0)
+		}
+		return read
+	})
+}
+
+// takeBefore returns what was read of a table before, and forgets it.
+func (p *plan) takeBefore(oid uint32) (out partialRead) {
+	p.before = slices.DeleteFunc(p.before, func(r partialRead) bool {
+		if r.OID == oid {
+			out = r
+		}
+		return r.OID == oid
+	})
+	return out
+}
