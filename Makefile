@@ -24,9 +24,9 @@ ARGS ?=
 FUZZTIME ?= 30s
 FUZZ ?= Fuzz
 
-# Tests that kill, cut or slow what they run against, and how often `make faults` runs them.
-FAULTS ?= Kill|Chaos|Fault|Cut|Crash
-ROUNDS ?= 3
+# How many rounds `make faults` plays, and the tests that it runs beside them.
+ROUNDS ?= 20
+FAULTS ?= Promot
 
 .PHONY: help build lint fmt test test-short images demo bench microbench faults fuzz clean
 
@@ -70,8 +70,11 @@ bench: images ## throughput, freshness and memory as ratios, beside their budget
 microbench: ## the hot paths' benchmarks; BENCH=regexp chooses
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(BENCHED)
 
-faults: images ## the tests that kill workers and servers and cut connections, ROUNDS times
-	@$(GO) test -json -count=$(ROUNDS) -p 1 -timeout 1h -run '$(FAULTS)' ./... | $(GO) run ./testbed/summary
+faults: images ## ROUNDS rounds of kills, cuts and zombies under a known load, and promotions of replicas; FRESHET_FAULTS_SEED=n plays a round again
+	@status=0; \
+	FRESHET_FAULTS_ROUNDS=$(ROUNDS) $(GO) test -v -count=1 -timeout 12h -run '^TestFaults$$' ./e2e/faults | grep --line-buffered -v '^=== ' || status=1; \
+	$(GO) test -json -count=1 -p 1 -timeout 1h -run '$(FAULTS)' ./connectors/... ./e2e | $(GO) run ./testbed/summary || status=1; \
+	exit $$status
 
 fuzz: ## every fuzz target for FUZZTIME; FUZZ=regexp chooses
 	@grep -rE --include='*_test.go' '^func ($(FUZZ))' . | sed -E 's,^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*,\1 \2,' | sort | \

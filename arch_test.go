@@ -63,6 +63,7 @@ var mayImport = []struct {
 	{"testbed", []string{"*"}},
 	{"testbed/*", []string{"*"}},
 	{"e2e", []string{"*"}},
+	{"e2e/*", []string{"*"}},
 	{"examples/*", []string{"*"}},
 }
 

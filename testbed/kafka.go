@@ -57,25 +57,26 @@ func startKafkaAt(ctx context.Context, e *engine, advertised string) (*Kafka, er
 // A broker that cannot do the latter refuses transactions.
 func kafkaEnvironment(advertised string) map[string]string {
 	return map[string]string{
-		"KAFKA_NODE_ID":                                          "1",
-		"KAFKA_PROCESS_ROLES":                                    "broker,controller",
-		"KAFKA_CONTROLLER_QUORUM_VOTERS":                         "1@localhost:9093",
-		"KAFKA_CONTROLLER_LISTENER_NAMES":                        "CONTROLLER",
-		"KAFKA_LISTENERS":                                        "CLIENT://:9092,BROKER://:19092,CONTROLLER://:9093",
-		"KAFKA_ADVERTISED_LISTENERS":                             "CLIENT://" + advertised + ",BROKER://localhost:19092",
-		"KAFKA_INTER_BROKER_LISTENER_NAME":                       "BROKER",
-		"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP":                   "CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-		"KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR":                 "1",
-		"KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS":                     "4",
-		"KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR":         "1",
-		"KAFKA_TRANSACTION_STATE_LOG_MIN_ISR":                    "1",
-		"KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS":             "4",
-		"KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
-		"KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR":            "1",
-		"KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS":                 "0",
-		"KAFKA_MESSAGE_MAX_BYTES":                                "20000000",
-		"KAFKA_REPLICA_FETCH_MAX_BYTES":                          "20000000",
-		"KAFKA_LOG_RETENTION_MS":                                 "-1",
+		"KAFKA_NODE_ID":                                                     "1",
+		"KAFKA_PROCESS_ROLES":                                               "broker,controller",
+		"KAFKA_CONTROLLER_QUORUM_VOTERS":                                    "1@localhost:9093",
+		"KAFKA_CONTROLLER_LISTENER_NAMES":                                   "CONTROLLER",
+		"KAFKA_LISTENERS":                                                   "CLIENT://:9092,BROKER://:19092,CONTROLLER://:9093",
+		"KAFKA_ADVERTISED_LISTENERS":                                        "CLIENT://" + advertised + ",BROKER://localhost:19092",
+		"KAFKA_INTER_BROKER_LISTENER_NAME":                                  "BROKER",
+		"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP":                              "CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR":                            "1",
+		"KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS":                                "4",
+		"KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR":                    "1",
+		"KAFKA_TRANSACTION_STATE_LOG_MIN_ISR":                               "1",
+		"KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS":                        "4",
+		"KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR":            "1",
+		"KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR":                       "1",
+		"KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS": "1000",
+		"KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS":                            "0",
+		"KAFKA_MESSAGE_MAX_BYTES":                                           "20000000",
+		"KAFKA_REPLICA_FETCH_MAX_BYTES":                                     "20000000",
+		"KAFKA_LOG_RETENTION_MS":                                            "-1",
 	}
 }
 
@@ -144,6 +145,30 @@ func (k *Kafka) CreateTopic(t testing.TB, name string, partitions int32, configs
 	}
 	if err != nil {
 		t.Fatalf("create topic %s: %v", name, err)
+	}
+}
+
+// AlterTopic sets one setting of a topic.
+func (k *Kafka) AlterTopic(t testing.TB, name, key, value string) {
+	t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(k.Address()))
+	if err != nil {
+		t.Fatalf("make a Kafka client: %v", err)
+	}
+	defer c.Close()
+	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+	config.Name, config.Value = key, &value
+	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, name
+	resource.Configs = append(resource.Configs, config)
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	req.Resources = append(req.Resources, resource)
+	resp, err := req.RequestWith(t.Context(), c)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Resources[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatalf("set %s of topic %s: %v", key, name, err)
 	}
 }
 

@@ -117,6 +117,29 @@ func (h *History) Check(got []Seen, interrupted, repeats bool) Verdict {
 	return v
 }
 
+// Lacks says which event of the transactions up to a number was not read, though it was streamed or should have been; "" when
+// none. The history may be being written.
+func (h *History) Lacks(got []Seen, through int) string {
+	first := h.first(got)
+	have := map[string]map[string]bool{}
+	for _, s := range got {
+		if have[s.Key] == nil {
+			have[s.Key] = map[string]bool{}
+		}
+		have[s.Key][s.Text] = true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(h.want)) {
+		for _, e := range h.want[key] {
+			if e.tx >= first && e.tx <= through && !have[key][e.text] {
+				return fmt.Sprintf("%s has no %s of transaction %d (%d to %d must be there)", key, e.text, e.tx, first, through)
+			}
+		}
+	}
+	return ""
+}
+
 // first is the first transaction of which something was streamed, one behind the last for none. Every transaction updates row
 // 0 of table a.
 func (h *History) first(got []Seen) int {

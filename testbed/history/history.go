@@ -35,10 +35,11 @@ type History struct {
 	allowed atomic.Int64 // transactions that may be committed
 	done    atomic.Int64 // transactions that were committed
 	total   int
+	pace    time.Duration
 
-	mu   sync.Mutex
-	ends []uint64 // of each transaction that was committed: an LSN behind its last record
-	seqs []int    // and its last seq
+	mu   sync.Mutex // of what follows, and of want
+	ends []uint64   // of each transaction that was committed: an LSN behind its last record
+	seqs []int      // and its last seq
 }
 
 // event is an operation and the row's seq, "u17"; a tombstone is "t".
@@ -70,6 +71,9 @@ func New(t testing.TB, pg *testbed.Postgres, database string, seed uint64, n int
 
 // Allow lets n transactions be committed, in all.
 func (h *History) Allow(n int) { h.allowed.Store(int64(n)) }
+
+// Pace sets how long to wait behind each transaction, before Write.
+func (h *History) Pace(d time.Duration) { h.pace = d }
 
 // Allowed is how many transactions may be committed.
 func (h *History) Allowed() int { return int(h.allowed.Load()) }
@@ -125,6 +129,8 @@ func (h *History) note(table string, id int, text string) {
 
 // transaction makes up the next transaction.
 func (h *History) transaction() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.total++
 	var sql strings.Builder
 	sql.WriteString("BEGIN;")
@@ -216,6 +222,12 @@ func (h *History) Write(ctx context.Context, dsn string, n int) error {
 		h.ends, h.seqs = append(h.ends, end), append(h.seqs, h.seq)
 		h.mu.Unlock()
 		h.done.Add(1)
+		if h.pace > 0 {
+			select {
+			case <-time.After(h.pace):
+			case <-ctx.Done():
+			}
+		}
 	}
 	return nil
 }
