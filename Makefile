@@ -28,7 +28,7 @@ FUZZ ?= Fuzz
 ROUNDS ?= 20
 FAULTS ?= Promot
 
-.PHONY: help build lint fmt test test-short images demo bench microbench faults fuzz clean
+.PHONY: help build lint fmt test test-short images demo bench microbench faults fuzz interchange clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,9 @@ fuzz: ## every fuzz target for FUZZTIME; FUZZ=regexp chooses
 	  while read -r dir target; do \
 	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -parallel 1 "$$dir"; \
 	  done
+
+interchange: ## Debezium and Freshet in turns; needs Java, ORACLE_HOME, ORACLE_BOOTSTRAP and ORACLE_POSTGRES
+	$(GO) run ./e2e/interchange/live $(INTERCHANGE)
 
 clean: ## built files, and the containers that killed test runs left behind
 	rm -rf bin

@@ -64,6 +64,7 @@ var mayImport = []struct {
 	{"testbed/*", []string{"*"}},
 	{"e2e", []string{"*"}},
 	{"e2e/*", []string{"*"}},
+	{"e2e/*/*", []string{"*"}},
 	{"examples/*", []string{"*"}},
 }
 
@@ -277,7 +278,7 @@ func checkPackage(dir string, files []file) []string {
 		if f.Doc != nil {
 			comments++
 		}
-		if f.Name.Name == "main" && !strings.HasPrefix(dir, "cmd/") && !strings.HasPrefix(dir, "testbed/") && !strings.HasPrefix(dir, "examples/") {
+		if f.Name.Name == "main" && !strings.HasPrefix(dir, "cmd/") && !strings.HasPrefix(dir, "testbed/") && !strings.HasPrefix(dir, "e2e/") && !strings.HasPrefix(dir, "examples/") {
 			problems = append(problems, fmt.Sprintf("%s: package main outside cmd", f.name))
 		}
 		for _, d := range f.Decls {

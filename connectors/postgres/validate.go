@@ -165,8 +165,8 @@ func some(names []string) string {
 	return fmt.Sprintf("%s (and %d more)", names[0], len(names)-1)
 }
 
-// checkReplicationSlot looks at a slot that is there already. One that Freshet itself reads is not a problem: a running
-// connector is validated too before its configuration is changed.
+// checkReplicationSlot looks at a slot that is there already. One that is in use is not a problem: whoever hands the connector
+// over may still be closing, and the task waits for it (slot.max.retries).
 func checkReplicationSlot(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, error) {
 	slot, err := readSlot(ctx, conn, cfg.slot)
 	if err != nil || slot == nil {
@@ -174,13 +174,6 @@ func checkReplicationSlot(ctx context.Context, cfg *config, conn *pgx.Conn) ([]p
 	}
 	if text := slot.usable(cfg.slot, cfg.database); text != "" {
 		return []problem{{"slot.name", text}}, nil
-	}
-	if slot.active && slot.application != sessionSettings()["application_name"] {
-		by := fmt.Sprintf("the server process %d", slot.pid)
-		if slot.application != "" {
-			by = fmt.Sprintf("%q (server process %d)", slot.application, slot.pid)
-		}
-		return []problem{{"slot.name", fmt.Sprintf("replication slot %s is in use by %s; stop that reader, or choose another slot.name: a slot has one reader", cfg.slot, by)}}, nil
 	}
 	return nil, nil
 }
