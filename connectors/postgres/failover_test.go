@@ -87,40 +87,16 @@ func (c *cluster) rig(name string, config connectors.Config) *rig {
 // synced makes the replica keep the failover slots of all rigs, and waits until it has everything there is.
 func (c *cluster) synced(replica *testbed.Postgres) {
 	c.t.Helper()
-	db := replica.Connect(c.t, "postgres")
 	slots := 0
 	for _, r := range c.rigs {
 		if r.config["slot.failover"] == "true" {
 			slots++
 		}
 	}
-	c.rigs[0].eventually("slots are synchronised", func() bool {
-		c.exec("CHECKPOINT") // a point from which the slots can be read, and something behind it to confirm, without a transaction
+	replica.SyncSlots(c.t, c.primary, slots, func() {
 		for _, r := range c.rigs {
 			r.quiet(50 * time.Millisecond)
 		}
-		if _, err := db.Exec(c.t.Context(), "SELECT pg_sync_replication_slots()"); err != nil {
-			return false // a slot may be ahead of what the replica has received
-		}
-		var n int
-		if err := db.QueryRow(c.t.Context(), "SELECT count(*) FROM pg_replication_slots WHERE synced AND NOT temporary").Scan(&n); err != nil {
-			c.t.Fatal(err)
-		}
-		return n == slots
-	})
-	c.caughtUp(replica)
-}
-
-func (c *cluster) caughtUp(replica *testbed.Postgres) {
-	c.t.Helper()
-	db := replica.Connect(c.t, "postgres")
-	end := c.text("SELECT pg_current_wal_lsn()::text")
-	c.rigs[0].eventually("the replica has caught up", func() bool {
-		var has bool
-		if err := db.QueryRow(c.t.Context(), "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", end).Scan(&has); err != nil {
-			c.t.Fatal(err)
-		}
-		return has
 	})
 }
 
@@ -214,7 +190,7 @@ func lossyPromotion(t *testing.T) *promotion {
 		}
 	}
 	c.exec("CHECKPOINT")
-	c.caughtUp(replica)
+	replica.CatchUp(t, c.primary)
 	replica.StopReceiving(t)
 	if _, err := half.Exec(t.Context(), "COMMIT"); err != nil {
 		t.Fatal(err)
@@ -348,7 +324,7 @@ func TestPromotionsWithoutLoss(t *testing.T) {
 	away.until(3)
 	away.stop()
 	inPlace.until(3)
-	c.caughtUp(first)
+	first.CatchUp(t, c.primary)
 	second.StopReceiving(t)
 	first.StopReceiving(t)
 	c.exec("SELECT pg_switch_wal()", "CHECKPOINT")
@@ -376,7 +352,7 @@ func TestPromotionsWithoutLoss(t *testing.T) {
 	away.config["database.hostname"], away.config["database.port"] = host, port
 
 	second.Follow(t, first)
-	c.caughtUp(second)
+	second.CatchUp(t, c.primary)
 	c.failOver(second)
 	c.exec("INSERT INTO a VALUES (5,'x')")
 	for _, r := range []*rig{inPlace, torn} {
