@@ -81,22 +81,15 @@ func (r *remote) failed(ctx context.Context) error {
 	return nil
 }
 
-// until asks again and again until the answer is true or the connector has failed.
-func (r *remote) until(ctx context.Context, answer func() (bool, error)) error {
+// alive is until's check, once a second.
+func (r *remote) alive(ctx context.Context) func() error {
 	checked := time.Now()
-	for {
-		if ok, err := answer(); ok || err != nil {
-			return err
+	return func() error {
+		if time.Since(checked) < time.Second {
+			return nil
 		}
-		if time.Since(checked) > time.Second {
-			checked = time.Now()
-			if err := r.failed(ctx); err != nil {
-				return err
-			}
-		}
-		if err := pause(ctx, askEvery); err != nil {
-			return err
-		}
+		checked = time.Now()
+		return r.failed(ctx)
 	}
 }
 
@@ -120,27 +113,16 @@ func (r *remote) remove(ctx context.Context) error {
 	return errors.Join(stopped, reset, deleted)
 }
 
-// remoteToKafka measures one connector of the Connect worker until arrived says so.
-func (b *bench) remoteToKafka(ctx context.Context, name string, config map[string]string, rows int, arrived func() (bool, error)) (s sample, err error) {
-	before, err := processCPU(b.comparePID)
-	if err != nil {
-		return s, err
-	}
-	m := b.meter()
+// remoteToKafka measures one connector of the Connect worker.
+func (b *bench) remoteToKafka(ctx context.Context, name string, config map[string]string, rows int, begun, finished question) (s sample, err error) {
 	r, err := b.createRemote(ctx, name, config)
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, r.remove(ctx)) }()
-	if err := r.until(ctx, arrived); err != nil {
+	if s, err = b.timed(ctx, rows, b.comparePID, r.alive(ctx), begun, finished); err != nil {
 		return s, err
 	}
-	s = m.stop(rows)
-	after, err := processCPU(b.comparePID)
-	if err != nil {
-		return s, err
-	}
-	s.worker = after - before
 	s.peak, _, err = memory(b.comparePID) // the highest may be from before
 	return s, err
 }
@@ -152,7 +134,7 @@ func (b *bench) drainRemote(ctx context.Context, r walRange, more map[string]str
 	}
 	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
 	name := b.name("connect")
-	s, err := b.remoteToKafka(ctx, name, b.sourceConfig(name, slot, jsonConverters(false), more), r.rows, b.arrived(ctx, name, r.rows))
+	s, err := b.remoteToKafka(ctx, name, b.sourceConfig(name, slot, jsonConverters(false), more), r.rows, b.sends(slot), b.arrived(name, r.rows))
 	if err != nil {
 		return s, err
 	}
@@ -163,10 +145,7 @@ func (b *bench) snapshotRemote(ctx context.Context, more map[string]string) (sam
 	name := b.name("connect")
 	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), name) }() // the database goes at the end
 	topic := name + ".bench.rows"
-	s, err := b.remoteToKafka(ctx, name, b.sourceConfig(name, name, jsonConverters(false), snapshotOnly(nil), more), b.rows, func() (bool, error) {
-		ends, err := b.ends(ctx, topic)
-		return ends[topic] >= int64(b.rows), err
-	})
+	s, err := b.remoteToKafka(ctx, name, b.sourceConfig(name, name, jsonConverters(false), snapshotOnly(nil), more), b.rows, b.holds(topic, 1), b.holds(topic, b.rows))
 	if err != nil {
 		return s, err
 	}

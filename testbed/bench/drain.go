@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,7 +16,6 @@ import (
 const (
 	postgresClass = "io.debezium.connector.postgresql.PostgresConnector"
 	jsonConverter = "org.apache.kafka.connect.json.JsonConverter"
-	askEvery      = 5 * time.Millisecond // how often a target is asked whether it has the marker
 )
 
 // source is the configuration of a Postgres source, which every kind of worker understands.
@@ -122,7 +119,7 @@ func (b *bench) countAllocations(ctx context.Context, r walRange) (*kgo.Record, 
 		return nil, err
 	}
 	defer p.stop()
-	if err := p.until(ctx, askEvery, b.arrived(ctx, name, r.rows)); err != nil {
+	if err := until(ctx, endEvery, p.ended, b.arrived(name, r.rows)); err != nil {
 		return nil, err
 	}
 	if stats, err = p.stopChild(ctx); err != nil {
@@ -185,15 +182,7 @@ func (b *bench) drainReference(ctx context.Context, r walRange) (sample, error) 
 	if err != nil {
 		return sample{}, err
 	}
-	var said strings.Builder
-	cmd.Stderr = &said
-	m := b.meter()
-	if err := cmd.Run(); err != nil {
-		return sample{}, fmt.Errorf("%w: %s", err, said.String())
-	}
-	s := m.stop(r.rows)
-	s.worker = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	return s, nil
+	return b.timedTool(ctx, r.rows, cmd, b.sends(slot))
 }
 
 // drainToNothing is the runtime with the Postgres source and a sink that forgets.
@@ -204,16 +193,12 @@ func (b *bench) drainToNothing(ctx context.Context, r walRange) (sample, childSt
 	}
 	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
 	name := b.name("nothing")
-	m := b.meter()
 	p, err := b.startWorker(worker{child: true, connector: b.sourceConfig(name, slot, discarded())})
 	if err != nil {
 		return sample{}, childStats{}, err
 	}
 	defer p.stop()
-	if _, err := p.line(ctx); err != nil {
-		return sample{}, childStats{}, err
-	}
-	s, err := m.stopWorker(r.rows, p.pid())
+	s, err := b.timed(ctx, r.rows, p.pid(), p.ended, b.sends(slot), p.printed(endLine))
 	if err != nil {
 		return s, childStats{}, err
 	}
@@ -228,7 +213,7 @@ func discarded() map[string]string {
 	return map[string]string{"sinks": "out", "sinks.out.connector.class": discardClass}
 }
 
-// drainToKafka is the freshet program from start until the broker has every row and the marker, which
+// drainToKafka is the freshet program until the broker has every row and the marker, which
 // a reader of committed records can see.
 func (b *bench) drainToKafka(ctx context.Context, r walRange, connector, properties map[string]string) (sample, error) {
 	slot, err := b.copySlot(ctx, r)
@@ -237,16 +222,12 @@ func (b *bench) drainToKafka(ctx context.Context, r walRange, connector, propert
 	}
 	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
 	name := b.name("kafka")
-	m := b.meter()
 	p, err := b.startWorker(worker{connector: b.sourceConfig(name, slot, connector), properties: b.kafkaProperties(properties)})
 	if err != nil {
 		return sample{}, err
 	}
 	defer p.stop()
-	if err := p.until(ctx, askEvery, b.arrived(ctx, name, r.rows)); err != nil {
-		return sample{}, err
-	}
-	s, err := m.stopWorker(r.rows, p.pid())
+	s, err := b.timed(ctx, r.rows, p.pid(), p.ended, b.sends(slot), b.arrived(name, r.rows))
 	if err != nil {
 		return s, err
 	}
@@ -254,13 +235,15 @@ func (b *bench) drainToKafka(ctx context.Context, r walRange, connector, propert
 	return s, b.checkTopic(ctx, name, r.rows)
 }
 
-// arrived asks whether the topics of a connector have the rows and the marker.
-func (b *bench) arrived(ctx context.Context, name string, rows int) func() (bool, error) {
-	data, marker := name+".bench.rows", name+".bench.marker"
-	return func() (bool, error) {
-		ends, err := b.ends(ctx, data, marker)
-		// Markers of transactions are counted, too: with them the row in the marker's topic alone decides.
-		return ends[marker] > 0 && ends[data] >= int64(rows), err
+// arrived asks whether the topics of a connector have the rows and the marker. In transactions the marker decides: it is in the
+// last one, and their own markers are counted with the rows.
+func (b *bench) arrived(name string, rows int) question {
+	marker, data := b.holds(name+".bench.marker", 1), b.holds(name+".bench.rows", rows)
+	return func(ctx context.Context) (bool, error) {
+		if ok, err := marker(ctx); !ok || err != nil {
+			return false, err
+		}
+		return data(ctx)
 	}
 }
 
@@ -286,7 +269,7 @@ func (b *bench) tablesConfig() map[string]string {
 	}
 }
 
-// drainToTables is the freshet program from start until the marker's row can be seen in the target.
+// drainToTables is the freshet program until the marker's row can be seen in the target.
 func (b *bench) drainToTables(ctx context.Context, r walRange) (sample, error) {
 	if err := b.clearTarget(ctx); err != nil {
 		return sample{}, err
@@ -298,16 +281,13 @@ func (b *bench) drainToTables(ctx context.Context, r walRange) (sample, error) {
 	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
 	var s sample
 	err = b.target.session(ctx, func(conn *pgx.Conn) error {
-		m := b.meter()
 		p, err := b.startWorker(worker{connector: b.sourceConfig(b.name("tables"), slot, b.tablesConfig())})
 		if err != nil {
 			return err
 		}
 		defer p.stop()
-		if err := p.until(ctx, askEvery, func() (bool, error) { return hasRow(ctx, conn, "bench.marker") }); err != nil {
-			return err
-		}
-		if s, err = m.stopWorker(r.rows, p.pid()); err != nil {
+		s, err = b.timed(ctx, r.rows, p.pid(), p.ended, b.sends(slot), func(ctx context.Context) (bool, error) { return hasRow(ctx, conn, "bench.marker") })
+		if err != nil {
 			return err
 		}
 		p.stop()

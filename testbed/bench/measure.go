@@ -4,8 +4,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os/exec"
+	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// How often it is looked whether something has begun, and whether it has ended: the broker answers the second question in the
+// middle of what is measured.
+const (
+	beginEvery = 2 * time.Millisecond
+	endEvery   = 5 * time.Millisecond
 )
 
 // sample is one measured run.
@@ -62,15 +74,111 @@ func (m *meter) stop(rows int) sample {
 	return s
 }
 
-// stopWorker ends the measurement of a process that goes on running.
-func (m *meter) stopWorker(rows int, pid int) (sample, error) {
+// question is asked again and again until the answer is true.
+type question func(context.Context) (bool, error)
+
+// until asks at intervals, until the answer is true or alive returns an error.
+func until(ctx context.Context, every time.Duration, alive func() error, ask question) error {
+	for {
+		if ok, err := ask(ctx); ok || err != nil {
+			return err
+		}
+		if err := errors.Join(alive(), pause(ctx, every)); err != nil {
+			return err
+		}
+	}
+}
+
+// timed measures a process from when the source begins to send, so that what comes before is no part of a throughput, until it has
+// finished. A run that is over before its beginning was noticed is measured as a whole.
+func (b *bench) timed(ctx context.Context, rows, pid int, alive func() error, begun, finished question) (sample, error) {
+	var m *meter
+	var before time.Duration
+	start := func() (err error) {
+		before, err = processCPU(pid)
+		m = b.meter()
+		return err
+	}
+	if err := start(); err != nil {
+		return sample{}, err
+	}
+	over := false
+	err := until(ctx, beginEvery, alive, func(ctx context.Context) (bool, error) {
+		if ok, err := begun(ctx); ok || err != nil {
+			return true, errors.Join(err, start())
+		}
+		var err error
+		over, err = finished(ctx)
+		return over, err
+	})
+	if err == nil && !over {
+		err = until(ctx, endEvery, alive, finished)
+	}
+	if err != nil {
+		return sample{}, err
+	}
 	s := m.stop(rows)
-	var err error
-	if s.worker, err = processCPU(pid); err != nil {
+	after, err := processCPU(pid)
+	if err != nil {
 		return s, err
 	}
+	s.worker = after - before
 	_, s.peak, err = memory(pid)
 	return s, err
+}
+
+// timedTool measures a client program likewise, until it ends.
+func (b *bench) timedTool(ctx context.Context, rows int, cmd *exec.Cmd, begun question) (sample, error) {
+	var said strings.Builder
+	cmd.Stderr = &said
+	m := b.meter()
+	if err := cmd.Start(); err != nil {
+		return sample{}, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }() // ends with the program, which ends with ctx
+	for sending := false; ; {
+		if !sending {
+			var err error
+			if sending, err = begun(ctx); err != nil {
+				return sample{}, errors.Join(err, cmd.Process.Kill(), <-ended)
+			}
+			if sending {
+				m = b.meter()
+			}
+		}
+		select {
+		case err := <-ended:
+			if err != nil {
+				return sample{}, fmt.Errorf("run %s: %w: %s", cmd.Path, err, said.String())
+			}
+			s := m.stop(rows)
+			s.worker = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+			return s, nil
+		case <-time.After(beginEvery):
+		}
+	}
+}
+
+// sends asks whether a slot has a reader.
+func (s *servers) sends(slot string) question {
+	return s.ask("SELECT active FROM pg_replication_slots WHERE slot_name = '" + slot + "'")
+}
+
+// copies asks whether a table of the benchmark is being read by COPY.
+func (s *servers) copies() question {
+	return s.ask("SELECT EXISTS (SELECT FROM pg_stat_progress_copy WHERE datname = current_database())")
+}
+
+// ask is a question to the source, over a session that stays open. No row is no.
+func (s *servers) ask(sql string) question {
+	return func(ctx context.Context) (yes bool, err error) {
+		err = s.watch.QueryRow(ctx, sql, pgx.QueryExecModeSimpleProtocol).Scan(&yes)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return false, fmt.Errorf("run %.100q: %w", sql, err)
+		}
+		return yes, nil
+	}
 }
 
 // variant is something that is measured once in each round.

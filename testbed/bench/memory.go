@@ -76,7 +76,7 @@ func (b *bench) startWithoutDatabase(ctx context.Context) error {
 		_ = p.cmd.Process.Kill() // it may have ended already
 		<-p.done
 	}()
-	return p.until(ctx, time.Millisecond, func() (bool, error) {
+	return until(ctx, time.Millisecond, p.ended, func(context.Context) (bool, error) {
 		written, err := os.Stat(out)
 		if errors.Is(err, os.ErrNotExist) {
 			return false, nil
@@ -100,7 +100,7 @@ func (b *bench) idle(ctx context.Context) (resident, busy float64, err error) {
 		return 0, 0, err
 	}
 	defer p.stop()
-	if err := p.until(ctx, 50*time.Millisecond, func() (bool, error) { return b.slotActive(ctx, name) }); err != nil {
+	if err := until(ctx, endEvery, p.ended, b.sends(name)); err != nil {
 		return 0, 0, err
 	}
 	before, err := processCPU(p.pid())
@@ -116,11 +116,6 @@ func (b *bench) idle(ctx context.Context) (resident, busy float64, err error) {
 	}
 	now, _, err := memory(p.pid())
 	return float64(now) / (1 << 20), 100 * (after - before).Seconds() / idleTime.Seconds(), err
-}
-
-func (b *bench) slotActive(ctx context.Context, slot string) (active bool, err error) {
-	err = b.source.one(ctx, "SELECT active FROM pg_replication_slots WHERE slot_name = '"+slot+"'", &active)
-	return active, err
 }
 
 // measureGiant drains one transaction of very many rows.

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -131,14 +130,18 @@ func (p *process) line(ctx context.Context) (string, error) {
 	}
 }
 
-// until asks again and again, until the answer is true, the process ends or the context does.
-func (p *process) until(ctx context.Context, every time.Duration, answer func() (bool, error)) error {
-	for {
-		if ok, err := answer(); ok || err != nil {
-			return err
-		}
-		if err := errors.Join(p.ended(), pause(ctx, every)); err != nil {
-			return err
+// printed asks whether the process has printed a line; others are passed over.
+func (p *process) printed(text string) question {
+	return func(context.Context) (bool, error) {
+		for {
+			select {
+			case line := <-p.lines:
+				if line == text {
+					return true, nil
+				}
+			default:
+				return false, nil
+			}
 		}
 	}
 }

@@ -36,7 +36,8 @@ type server struct {
 type servers struct {
 	local   *testbed.Local
 	source  server
-	target  server // TimescaleDB
+	watch   *pgx.Conn // to the source, for questions
+	target  server    // TimescaleDB
 	brokers string
 	broker  int // process; 0: not to be seen
 	kafka   *kgo.Client
@@ -71,6 +72,9 @@ func (s *servers) start(ctx context.Context, o options) (err error) {
 		}
 	} else if s.source, err = s.startPostgres(ctx, "postgres"); err != nil {
 		return err
+	}
+	if s.watch, err = pgx.Connect(ctx, s.source.dsn.String()); err != nil {
+		return fmt.Errorf("connect to the source: %w", err)
 	}
 	if s.target, err = s.startPostgres(ctx, "timescaledb"); err != nil {
 		return err
@@ -132,6 +136,9 @@ func listenerAt(address string) int {
 // close removes what the run made.
 func (s *servers) close(ctx context.Context) error {
 	var errs []error
+	if s.watch != nil {
+		errs = append(errs, s.watch.Close(ctx))
+	}
 	if s.source.dsn != nil && s.source.container == "" {
 		errs = append(errs, s.source.drop(ctx))
 	}

@@ -100,13 +100,7 @@ func (b *bench) copyOut(ctx context.Context) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	m := b.meter()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return sample{}, fmt.Errorf("%w: %s", err, out)
-	}
-	s := m.stop(b.rows)
-	s.worker = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	return s, nil
+	return b.timedTool(ctx, b.rows, cmd, b.copies())
 }
 
 func snapshotOnly(more map[string]string) map[string]string {
@@ -118,16 +112,12 @@ func snapshotOnly(more map[string]string) map[string]string {
 func (b *bench) snapshotToNothing(ctx context.Context, more map[string]string) (sample, error) {
 	name := b.name("snapshot")
 	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), name) }() // the database goes at the end
-	m := b.meter()
 	p, err := b.startWorker(worker{child: true, rows: b.rows, connector: b.sourceConfig(name, name, discarded(), snapshotOnly(more))})
 	if err != nil {
 		return sample{}, err
 	}
 	defer p.stop()
-	if _, err := p.line(ctx); err != nil {
-		return sample{}, err
-	}
-	return m.stopWorker(b.rows, p.pid())
+	return b.timed(ctx, b.rows, p.pid(), p.ended, b.copies(), p.printed(endLine))
 }
 
 // snapshotToKafka also returns the first record.
@@ -135,20 +125,12 @@ func (b *bench) snapshotToKafka(ctx context.Context, more map[string]string) (sa
 	name := b.name("snapshot")
 	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), name) }() // the database goes at the end
 	topic := name + ".bench.rows"
-	m := b.meter()
 	p, err := b.startWorker(worker{connector: b.sourceConfig(name, name, jsonConverters(false), snapshotOnly(more)), properties: b.kafkaProperties()})
 	if err != nil {
 		return sample{}, nil, err
 	}
 	defer p.stop()
-	err = p.until(ctx, askEvery, func() (bool, error) {
-		ends, err := b.ends(ctx, topic)
-		return ends[topic] >= int64(b.rows), err
-	})
-	if err != nil {
-		return sample{}, nil, err
-	}
-	s, err := m.stopWorker(b.rows, p.pid())
+	s, err := b.timed(ctx, b.rows, p.pid(), p.ended, b.copies(), b.holds(topic, b.rows))
 	if err != nil {
 		return s, nil, err
 	}

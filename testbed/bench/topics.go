@@ -34,6 +34,17 @@ func (s *servers) ends(ctx context.Context, topics ...string) (map[string]int64,
 	return out, nil
 }
 
+// holds asks whether a topic, which may not be there yet, has so many committed records (markers of transactions count, too).
+func (s *servers) holds(topic string, records int) question {
+	return func(ctx context.Context) (bool, error) {
+		ends, err := s.ends(ctx, topic)
+		if refused := (*kerr.Error)(nil); errors.As(err, &refused) && refused.Retriable {
+			return false, nil // it is being made
+		}
+		return ends[topic] >= int64(records), err
+	}
+}
+
 // createTopic makes a topic of one partition.
 func (s *servers) createTopic(ctx context.Context, name string) error {
 	topic := kmsg.NewCreateTopicsRequestTopic()
