@@ -59,6 +59,8 @@ type ConfigValue struct {
 	Recommended []string
 	Errors      []string
 	Visible     bool
+	// Passing: the errors may go away without another configuration, for a server could not be reached.
+	Passing bool
 }
 
 // Find returns the definition of a configured name, exact names before families (the longest); nil for an unknown one.

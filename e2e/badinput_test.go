@@ -38,6 +38,40 @@ func refused(t *testing.T, dir, file string, texts ...string) {
 	}
 }
 
+// waits runs a configuration whose server cannot be reached: validate lists the problem, run says it and waits for the server.
+func waits(t *testing.T, dir string, args []string, texts ...string) {
+	t.Helper()
+	out, code := once(t, dir, append([]string{"validate"}, args...)...)
+	if code != 1 || len(missing(out, texts)) > 0 {
+		t.Errorf("freshet validate: exit code %d, message:\n%s", code, out)
+	}
+	p := start(t, dir, append([]string{"run"}, args...)...)
+	p.Says(append(texts, "level=WARN", "connector waits for a server")...)
+	if code := p.Stop(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM, want 0", code)
+	}
+}
+
+func TestServerNotThere(t *testing.T) {
+	t.Parallel()
+	pg := bed.Postgres(t)
+	for name, c := range map[string]struct {
+		keys  map[string]string
+		texts []string
+	}{
+		"host": {map[string]string{"database.hostname": "no-such-host.invalid"}, []string{"no-such-host.invalid", "check database.hostname"}},
+		"port": {map[string]string{"database.port": "1"}, []string{":1 ", "connection refused", "database.port"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			keys := testbed.ToFile(filepath.Join(dir, "out"))
+			maps.Copy(keys, c.keys)
+			waits(t, dir, []string{testbed.WriteConnector(t, dir, pg.Connector("postgres", "away", keys))}, c.texts...)
+		})
+	}
+}
+
 func TestBadConfiguration(t *testing.T) {
 	t.Parallel()
 	pg := bed.Postgres(t)
@@ -52,8 +86,6 @@ func TestBadConfiguration(t *testing.T) {
 		keys  map[string]string
 		texts []string
 	}{
-		{"wrong host", map[string]string{"database.hostname": "no-such-host.invalid"}, []string{"no-such-host.invalid", "check database.hostname"}},
-		{"wrong port", map[string]string{"database.port": "1"}, []string{":1 ", "connection refused", "database.port"}},
 		{"wrong password", map[string]string{"database.password": secret}, []string{":" + port, "password authentication failed", "check database.user and database.password"}},
 		{"wrong database", map[string]string{"database.dbname": "nowhere"}, []string{`database "nowhere" does not exist`, "check database.dbname"}},
 		{"no such table", map[string]string{"table.include.list": "public.horses"}, []string{"no table of database", "check table.include.list"}},
@@ -318,12 +350,7 @@ func TestBrokerDown(t *testing.T) {
 		dir := t.TempDir()
 		worker := testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers=127.0.0.1:1\n")
 		file := testbed.WriteConnector(t, dir, pg.Connector(database, "a", nil))
-		for _, command := range []string{"validate", "run"} {
-			text, code := once(t, dir, command, file, "-c", worker)
-			if code != 1 || len(missing(text, []string{"127.0.0.1:1", "connection refused", "check bootstrap.servers"})) > 0 {
-				t.Errorf("freshet %s: exit code %d, message:\n%s", command, code, text)
-			}
-		}
+		waits(t, dir, []string{file, "-c", worker}, "127.0.0.1:1", "connection refused", "check bootstrap.servers")
 	})
 	for _, exactly := range []bool{false, true} {
 		t.Run("later, exactly once "+strconv.FormatBool(exactly), func(t *testing.T) {

@@ -287,6 +287,9 @@ func merge(values, more []connectors.ConfigValue) []connectors.ConfigValue {
 			values = append(values, v)
 			continue
 		}
+		if len(v.Errors) > 0 {
+			values[i].Passing = v.Passing && (values[i].Passing || len(values[i].Errors) == 0)
+		}
 		for _, e := range v.Errors {
 			if !contains(values[i].Errors, e) {
 				values[i].Errors = append(values[i].Errors, e)

@@ -65,6 +65,16 @@ type ConfigError struct {
 	Values    []connectors.ConfigValue
 }
 
+// Passing tells that the configuration may be good: all that is wrong is that servers could not be reached.
+func (e *ConfigError) Passing() bool {
+	for _, v := range e.Values {
+		if len(v.Errors) > 0 && !v.Passing {
+			return false
+		}
+	}
+	return true
+}
+
 func (e *ConfigError) Error() string {
 	list := connectors.Errors(e.Values)
 	return fmt.Sprintf("Connector configuration is invalid and contains the following %d error(s):\n%s", len(list), strings.Join(list, "\n"))

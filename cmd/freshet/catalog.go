@@ -84,22 +84,30 @@ func (f offlineSink) Validate(_ context.Context, c connectors.Config) []connecto
 func (p *program) kafkaStore(ctx context.Context, worker connectors.Config, topic string) (offsets.Store, error) {
 	config, err := kafkaclient.Parse(worker)
 	if err != nil {
-		return nil, fmt.Errorf("read Kafka client properties of the worker: %w", err)
+		return nil, connectors.AsPermanent(fmt.Errorf("read Kafka client properties of the worker: %w", err))
 	}
 	o, err := kafkastore.WorkerOptions(worker)
 	if err != nil {
-		return nil, err
+		return nil, connectors.AsPermanent(err)
 	}
 	if o.Session, err = p.pool.Open(ctx, config); err != nil {
-		return nil, err
+		return nil, classify(err)
 	}
 	o.Config, o.Topic, o.Logger, o.Later = config, strings.TrimSpace(topic), slog.Default(), true
 	store, err := kafkastore.Open(ctx, o)
 	if err != nil {
 		o.Session.Close()
-		return nil, err
+		return nil, classify(err)
 	}
 	return &sessionStore{store, o.Session}, nil
+}
+
+// classify marks what no later attempt can mend.
+func classify(err error) error {
+	if kafkaclient.Permanent(err) {
+		return connectors.AsPermanent(err)
+	}
+	return err
 }
 
 // sessionStore closes the session together with the store.

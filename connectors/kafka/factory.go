@@ -56,7 +56,11 @@ func (f *Factory) Validate(ctx context.Context, c connectors.Config) []connector
 	defer cancel()
 	s, err := f.Pool.Open(ctx, cfg)
 	if err != nil {
-		return withError(values, keyServers, err)
+		values = withError(values, keyServers, err)
+		for i := range values {
+			values[i].Passing = values[i].Name == keyServers && !kafkaclient.Permanent(err)
+		}
+		return values
 	}
 	s.Close()
 	return values

@@ -42,7 +42,7 @@ func (f Factory) Validate(ctx context.Context, c connectors.Config) []connectors
 	for _, p := range checkDatabase(ctx, cfg) {
 		for i := range values {
 			if values[i].Name == p.key {
-				values[i].Errors = append(values[i].Errors, p.text)
+				values[i].Errors, values[i].Passing = append(values[i].Errors, p.text), p.passing
 			}
 		}
 	}

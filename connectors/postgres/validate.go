@@ -8,17 +8,21 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
 )
 
 // problem is what the live check found, and the key that it belongs to.
-type problem struct{ key, text string }
+type problem struct {
+	key, text string
+	passing   bool // the server could not be reached
+}
 
 // checkDatabase connects and looks at everything that a start needs.
 func checkDatabase(ctx context.Context, cfg *config) []problem {
 	const key = "database.hostname"
 	conn, err := cfg.connect(ctx)
 	if err != nil {
-		return []problem{{key, "Error while validating connector config: " + err.Error()}}
+		return []problem{{key: key, text: "Error while validating connector config: " + err.Error(), passing: connectors.ClassOf(err) == connectors.Retriable}}
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var out []problem
@@ -28,7 +32,7 @@ func checkDatabase(ctx context.Context, cfg *config) []problem {
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = fmt.Errorf("Connection validation timed out after %d ms", cfg.validation.Milliseconds()) //nolint:staticcheck // the reference's text
 			}
-			return append(out, problem{key, "Error while validating connector config: " + err.Error()})
+			return append(out, problem{key: key, text: "Error while validating connector config: " + err.Error()})
 		}
 		out = append(out, found...)
 	}
@@ -45,10 +49,10 @@ func checkServer(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, e
 	}
 	var out []problem
 	if version < 130000 { // 13 is not tested, but has all that is needed
-		out = append(out, problem{"database.hostname", fmt.Sprintf("the server at %s runs PostgreSQL %s; version 14 or newer is needed", cfg.host, text)})
+		out = append(out, problem{key: "database.hostname", text: fmt.Sprintf("the server at %s runs PostgreSQL %s; version 14 or newer is needed", cfg.host, text)})
 	}
 	if level != "logical" {
-		out = append(out, problem{"database.hostname", fmt.Sprintf("the server at %s has wal_level=%s, but logical replication needs wal_level=logical; set it (ALTER SYSTEM SET wal_level = 'logical') and restart the server", cfg.host, level)})
+		out = append(out, problem{key: "database.hostname", text: fmt.Sprintf("the server at %s has wal_level=%s, but logical replication needs wal_level=logical; set it (ALTER SYSTEM SET wal_level = 'logical') and restart the server", cfg.host, level)})
 	}
 	return out, nil
 }
@@ -67,7 +71,7 @@ func checkRole(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, err
 	user := pgx.Identifier{cfg.user}.Sanitize()
 	var out []problem
 	if !super && !replication {
-		out = append(out, problem{"database.user", fmt.Sprintf("user %s may not replicate; run: ALTER ROLE %s REPLICATION", cfg.user, user)})
+		out = append(out, problem{key: "database.user", text: fmt.Sprintf("user %s may not replicate; run: ALTER ROLE %s REPLICATION", cfg.user, user)})
 	}
 	exists, _, err := readPublication(ctx, conn, cfg.publication)
 	if err != nil || exists || super {
@@ -76,11 +80,11 @@ func checkRole(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, err
 	switch cfg.autocreate {
 	case "disabled":
 	case "all_tables":
-		out = append(out, problem{"publication.name", fmt.Sprintf("publication %s does not exist, and user %s may not create it: publication.autocreate.mode=all_tables needs a superuser; let one run CREATE PUBLICATION %s FOR ALL TABLES, or set publication.autocreate.mode=filtered",
+		out = append(out, problem{key: "publication.name", text: fmt.Sprintf("publication %s does not exist, and user %s may not create it: publication.autocreate.mode=all_tables needs a superuser; let one run CREATE PUBLICATION %s FOR ALL TABLES, or set publication.autocreate.mode=filtered",
 			cfg.publication, cfg.user, pgx.Identifier{cfg.publication}.Sanitize())})
 	default:
 		if !create {
-			out = append(out, problem{"publication.name", fmt.Sprintf("publication %s does not exist, and user %s may not create it; run: GRANT CREATE ON DATABASE %s TO %s",
+			out = append(out, problem{key: "publication.name", text: fmt.Sprintf("publication %s does not exist, and user %s may not create it; run: GRANT CREATE ON DATABASE %s TO %s",
 				cfg.publication, cfg.user, pgx.Identifier{cfg.database}.Sanitize(), user)})
 		}
 	}
@@ -95,7 +99,7 @@ func checkTables(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, e
 	}
 	var out []problem
 	if !exists && cfg.autocreate == "disabled" {
-		out = append(out, problem{"publication.name", fmt.Sprintf("publication %s does not exist in database %s and publication.autocreate.mode is disabled; run CREATE PUBLICATION %s FOR TABLE …, or choose another mode",
+		out = append(out, problem{key: "publication.name", text: fmt.Sprintf("publication %s does not exist in database %s and publication.autocreate.mode is disabled; run CREATE PUBLICATION %s FOR TABLE …, or choose another mode",
 			cfg.publication, cfg.database, pgx.Identifier{cfg.publication}.Sanitize())})
 	}
 	tables, err := newCatalog(cfg, conn, "", nil, nil).listTables(ctx)
@@ -103,20 +107,20 @@ func checkTables(ctx context.Context, cfg *config, conn *pgx.Conn) ([]problem, e
 		return nil, err
 	}
 	if len(tables) == 0 && cfg.autocreate == "filtered" {
-		out = append(out, problem{"table.include.list", fmt.Sprintf("no table of database %s is captured, and publication.autocreate.mode=filtered cannot make a publication without tables; check table.include.list and schema.include.list", cfg.database)})
+		out = append(out, problem{key: "table.include.list", text: fmt.Sprintf("no table of database %s is captured, and publication.autocreate.mode=filtered cannot make a publication without tables; check table.include.list and schema.include.list", cfg.database)})
 	}
 	rights, err := tableRights(ctx, conn, tables)
 	if err != nil {
 		return nil, err
 	}
 	if names := rights.unreadable; len(names) > 0 && cfg.snapshot.mode != "no_data" {
-		out = append(out, problem{"database.user", fmt.Sprintf("user %s may not read the captured table %s; grant it SELECT on the tables and USAGE on their schemas, or leave them out with table.exclude.list", cfg.user, some(names))})
+		out = append(out, problem{key: "database.user", text: fmt.Sprintf("user %s may not read the captured table %s; grant it SELECT on the tables and USAGE on their schemas, or leave them out with table.exclude.list", cfg.user, some(names))})
 	}
 	if names := rights.foreign; len(names) > 0 && !exists && cfg.autocreate == "filtered" {
-		out = append(out, problem{"publication.name", fmt.Sprintf("publication %s cannot be created by user %s, who does not own the captured table %s; let the owner run CREATE PUBLICATION, or make the user a member of the owning role", cfg.publication, cfg.user, some(names))})
+		out = append(out, problem{key: "publication.name", text: fmt.Sprintf("publication %s cannot be created by user %s, who does not own the captured table %s; let the owner run CREATE PUBLICATION, or make the user a member of the owning role", cfg.publication, cfg.user, some(names))})
 	}
 	if cfg.maxTables > 0 && len(tables) > cfg.maxTables && cfg.failTables {
-		out = append(out, problem{"guardrail.collections.max", guardrailText(len(tables), cfg.maxTables)})
+		out = append(out, problem{key: "guardrail.collections.max", text: guardrailText(len(tables), cfg.maxTables)})
 	}
 	return out, nil
 }
@@ -173,7 +177,7 @@ func checkReplicationSlot(ctx context.Context, cfg *config, conn *pgx.Conn) ([]p
 		return nil, err
 	}
 	if text := slot.usable(cfg.slot, cfg.database); text != "" {
-		return []problem{{"slot.name", text}}, nil
+		return []problem{{key: "slot.name", text: text}}, nil
 	}
 	return nil, nil
 }

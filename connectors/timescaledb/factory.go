@@ -52,7 +52,11 @@ func (f Factory) Validate(ctx context.Context, c connectors.Config) []connectors
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	if err := cfg.checkDatabase(ctx); err != nil {
-		return withError(values, err)
+		values = withError(values, err)
+		for i := range values {
+			values[i].Passing = len(values[i].Errors) > 0 && connectors.ClassOf(err) == connectors.Retriable
+		}
+		return values
 	}
 	return values
 }

@@ -57,6 +57,8 @@ type setup struct {
 	options    Options
 	worker     connectors.Config
 	connectors []Connector
+	waiting    []Connector // not put yet, for a server could not be reached
+	attempts   int
 }
 
 func load(o Options) (*setup, error) {
@@ -140,7 +142,7 @@ func (s *setup) newWorker(store offsets.Store, interval time.Duration, changed f
 	return runtime.NewWorker(o)
 }
 
-// Run runs the connectors until ctx ends (then it stops gracefully, and at once when hard ends), until all of them have failed
+// Run runs the connectors, waiting for servers that cannot be reached yet, until ctx ends (then it stops gracefully, and at once when hard ends), until all of them have failed
 // (the error says why), or, with UntilDone, until all sources have ended.
 func Run(ctx, hard context.Context, o Options) error {
 	s, err := load(o)
@@ -148,6 +150,9 @@ func Run(ctx, hard context.Context, o Options) error {
 		return err
 	}
 	store, interval, err := s.openStore(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil // told to stop while it waited
+	}
 	if err != nil {
 		return err
 	}
@@ -158,30 +163,46 @@ func Run(ctx, hard context.Context, o Options) error {
 		default:
 		}
 	})
-	err = s.start(ctx, w)
-	if err == nil {
-		if o.Started != nil {
-			o.Started(w)
-		}
+	s.waiting = s.connectors
+	if err = s.start(ctx, w); err == nil {
 		err = s.watch(ctx, w, changed)
 	}
 	return errors.Join(err, w.Close(hard), store.Close())
 }
 
+// start puts the connectors that wait. One whose servers cannot be reached goes on waiting.
 func (s *setup) start(ctx context.Context, w *runtime.Worker) error {
-	for _, c := range s.connectors {
-		if err := w.Put(ctx, c.Name, c.Config, c.Target); err != nil {
-			if ctx.Err() != nil {
-				return nil // told to stop meanwhile
-			}
+	var waiting []Connector
+	s.attempts++
+	for _, c := range s.waiting {
+		err := w.Put(ctx, c.Name, c.Config, c.Target)
+		var config *runtime.ConfigError
+		switch {
+		case err == nil:
+			s.options.Logger.Info("connector started", "connector", c.Name, "file", c.File)
+		case ctx.Err() != nil:
+			return nil // told to stop meanwhile
+		case errors.As(err, &config) && config.Passing():
+			waiting = append(waiting, c)
+			s.options.Logger.Warn("connector waits for a server", "connector", c.Name, "file", c.File,
+				"error", strings.Join(connectors.Errors(config.Values), "; "), "attempt", s.attempts, "in", longer(s.attempts))
+		default:
 			return fmt.Errorf("start connector %s (%s): %w", c.Name, c.File, err)
 		}
-		s.options.Logger.Info("connector started", "connector", c.Name, "file", c.File)
+	}
+	s.waiting = waiting
+	if len(waiting) == 0 && s.options.Started != nil {
+		s.options.Started(w)
 	}
 	return nil
 }
 
+// longer is the pause after attempt n (from 1) to reach a server.
+func longer(n int) time.Duration { return min(time.Second<<min(n-1, 4), 10*time.Second) }
+
 func (s *setup) watch(ctx context.Context, w *runtime.Worker, changed <-chan struct{}) error {
+	again := time.NewTimer(longer(s.attempts))
+	defer again.Stop()
 	for {
 		if err := s.allFailed(w); err != nil {
 			return err
@@ -189,15 +210,27 @@ func (s *setup) watch(ctx context.Context, w *runtime.Worker, changed <-chan str
 		if s.options.UntilDone && s.allIdle(w) {
 			return nil
 		}
+		var retry <-chan time.Time
+		if len(s.waiting) > 0 {
+			retry = again.C
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-retry:
+			if err := s.start(ctx, w); err != nil {
+				return err
+			}
+			again.Reset(longer(s.attempts))
 		}
 	}
 }
 
 func (s *setup) allIdle(w *runtime.Worker) bool {
+	if len(s.waiting) > 0 {
+		return false
+	}
 	for _, c := range s.connectors {
 		if !w.Idle(c.Name) {
 			return false
@@ -207,6 +240,9 @@ func (s *setup) allIdle(w *runtime.Worker) bool {
 }
 
 func (s *setup) allFailed(w *runtime.Worker) error {
+	if len(s.waiting) > 0 {
+		return nil
+	}
 	var out []error
 	for _, c := range s.connectors {
 		status, err := w.Status(c.Name)
@@ -260,9 +296,22 @@ func (s *setup) openTopic(ctx context.Context, topic string) (offsets.Store, tim
 	if s.options.KafkaStore == nil {
 		return nil, 0, fmt.Errorf("keep offsets in Kafka topic %s: not supported yet; name a file (%s)", topic, keyFile)
 	}
-	store, err := s.options.KafkaStore(ctx, s.worker, topic)
-	if err != nil {
-		return nil, 0, fmt.Errorf("open offsets in Kafka topic %s: %w", topic, err)
+	var store offsets.Store
+	for attempt := 1; store == nil; attempt++ {
+		var err error
+		if store, err = s.options.KafkaStore(ctx, s.worker, topic); err == nil {
+			break
+		}
+		err = fmt.Errorf("open offsets in Kafka topic %s: %w", topic, err)
+		if connectors.ClassOf(err) != connectors.Retriable {
+			return nil, 0, err
+		}
+		s.options.Logger.Warn("offsets cannot be read yet", "error", err, "attempt", attempt, "in", longer(attempt))
+		select {
+		case <-time.After(longer(attempt)):
+		case <-ctx.Done():
+			return nil, 0, err
+		}
 	}
 	s.options.Logger.Info("offsets are kept in Kafka", "topic", topic)
 	return store, time.Second, nil
