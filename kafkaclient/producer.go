@@ -64,6 +64,7 @@ type Producer struct {
 	spare     int64    // bytes that they hold beyond those of their records
 	broke     *breach  // why the open transaction has to be sent again
 	repeats   int      // how often it was
+	stray     bool     // the answer to a request of the open transaction was lost: it may still be under way
 	undo      func()   // ends the repetition under way
 	ending    sync.Mutex
 	busySince time.Time     // the coordinator is ending the transaction before this one

@@ -2,6 +2,7 @@ package kafkaclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,6 +15,7 @@ type breach struct {
 	cause error
 	code  sarama.KError // an epoch was refused with it: somebody may have taken over
 	ended bool          // a commit was asked for, and whether it was done is not known
+	stray bool          // it is committed, and a request whose answer was lost may still be under way: it needs a new epoch
 }
 
 // mostRepeats is how often in a row a transaction is sent again before the producer gives up.
@@ -45,7 +47,9 @@ func (p *Producer) repeat() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	p.undo = cancel // by Abort and Close
-	p.repeats++
+	if !b.stray {
+		p.repeats++
+	}
 	attempt := p.repeats
 	p.mu.Unlock()
 	p.ending.Lock()
@@ -69,12 +73,14 @@ func (p *Producer) repeat() {
 		p.fail(err)
 		return
 	}
-	records := 0
-	for _, c := range p.retained {
-		records += c.n
+	if !b.stray {
+		records := 0
+		for _, c := range p.retained {
+			records += c.n
+		}
+		p.log.Warn("a Kafka transaction could not be committed and is sent again", "transactional.id", p.cfg.TransactionalID,
+			"attempt", attempt, "acknowledged records", records, "committed after all", committed, "error", b.cause)
 	}
-	p.log.Warn("a Kafka transaction could not be committed and is sent again", "transactional.id", p.cfg.TransactionalID,
-		"attempt", attempt, "acknowledged records", records, "committed after all", committed, "error", b.cause)
 	p.putBack(committed)
 	p.notify()
 }
@@ -100,7 +106,7 @@ func (p *Producer) beginAgain(ctx context.Context, b *breach, attempt int) (comm
 		}
 	}
 	aborted := false
-	if begun && owner == kept { // a commit that was done is not undone by this: the coordinator refuses it
+	if (begun || b.stray) && owner == kept { // a commit that was done is not undone by this: the coordinator refuses it
 		ended, err := p.endTxn(ctx, false)
 		switch {
 		case err == nil:
@@ -113,7 +119,13 @@ func (p *Producer) beginAgain(ctx context.Context, b *breach, attempt int) (comm
 			}
 		}
 	}
-	if err := p.initProducerID(ctx, p.identity); err != nil {
+	err = p.initProducerID(ctx, p.identity)
+	if errors.Is(err, ErrFenced) && owner == kept { // by somebody, or by a request of its own that came late
+		if owner, err = p.judge(ctx, sarama.ErrProducerFenced); err == nil {
+			err = p.initProducerID(ctx, p.identity)
+		}
+	}
+	if err != nil {
 		return false, err
 	}
 	unknown := b.ended && !aborted
@@ -150,7 +162,7 @@ func (p *Producer) putBack(committed bool) {
 			pt.renew(p.identity)
 		}
 	}
-	p.txnBegun, p.busySince = false, time.Time{}
+	p.txnBegun, p.stray, p.busySince = false, false, time.Time{}
 	if committed {
 		p.nextTxn()
 	}

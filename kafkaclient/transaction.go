@@ -53,6 +53,10 @@ func (p *Producer) Commit(ctx context.Context) error {
 		}
 		p.interrupt(ended)
 	}
+	if p.stray { // it could begin, or even commit, the next transaction: a new epoch shuts it out
+		p.stray = false
+		p.interrupt(&breach{cause: errors.New("a request may still be under way"), stray: true})
+	}
 	p.nextTxn()
 	return nil
 }
@@ -146,7 +150,7 @@ func (p *Producer) startAfresh() {
 	p.used, p.pending, p.free, p.freeBytes = 0, 0, nil, 0
 	p.unsettled = [2]int{}
 	p.forgetRetained()
-	p.repeats = 0
+	p.repeats, p.stray = 0, false
 	p.txnNext++
 	p.txnOpen, p.txnBegun = p.txnNext, false
 	p.err = nil
@@ -279,6 +283,9 @@ func askCoordinator[T any](p *Producer, call func(*sarama.Broker) (T, error)) (T
 	generation := p.session.generation(b)
 	resp, err := call(b)
 	if err != nil {
+		p.mu.Lock()
+		p.stray = true
+		p.mu.Unlock()
 		p.session.drop(b, generation)
 		// The next attempt must not stick to a broker that is gone.
 		_ = p.session.client.RefreshTransactionCoordinator(p.cfg.TransactionalID)
@@ -393,6 +400,8 @@ func (p *Producer) initProducerID(ctx context.Context, current identity) error {
 			if serr := sleep(ctx, p.backoff(attempt)); serr != nil {
 				return fmt.Errorf("get a producer id: %w", errors.Join(serr, err))
 			}
+			// sarama strikes out brokers whose connection broke here, and has them back with the metadata only.
+			_, _ = wait(ctx, func() (struct{}, error) { return struct{}{}, p.session.client.RefreshMetadata() }) // the next attempt tells
 		}
 	}
 	var got identity
