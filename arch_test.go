@@ -32,7 +32,7 @@ var mayImport = []struct {
 	{"offsets", nil},
 	{"offsets/kafkastore", []string{"offsets", "kafkaclient"}},
 	{"offsets/boltstore", []string{"offsets", "go.etcd.io/bbolt"}},
-	{"kafkaclient", []string{"github.com/IBM/sarama", "github.com/rcrowley/go-metrics"}},
+	{"kafkaclient", []string{"github.com/IBM/sarama", "github.com/rcrowley/go-metrics", "github.com/klauspost/compress", "github.com/pierrec/lz4"}},
 	{"connectors", []string{"schemas", "offsets"}},
 	{"connectors/connectortest", []string{"connectors", "schemas", "offsets", "go.uber.org/goleak"}},
 	{"changes", []string{"connectors", "schemas", "offsets"}},

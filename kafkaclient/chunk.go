@@ -1,24 +1,27 @@
 package kafkaclient
 
 import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math/bits"
+	"slices"
 	"time"
-
-	"github.com/IBM/sarama"
 )
 
 const (
 	batchOverhead  = 61 // bytes of a record batch without records (protocol guide, "Record Batch")
 	recordOverhead = 36 // upper bound of a record's varints and attributes
 	headerOverhead = 10 // two varints
-	recordMemory   = 144
-	recordPage     = 32
-	firstBlock     = 4 << 10
+	firstPage      = 4 << 10
+	largestPage    = 64 << 10 // but for a record that is larger
 )
 
 // Record is what Append takes; nil keys and values are null, empty ones are empty. The bytes are copied.
 type Record struct {
 	Key, Value []byte
 	Headers    []Header
+	Common     *Headers // come after Headers; nil: none
 	// Timestamp is in ms since 1970; below 0 counts as 0. It must be about now: a broker that restarts forgets a producer whose
 	// last timestamp is older than producer.id.expiration.ms, and then takes a repeated batch for a new one.
 	Timestamp int64
@@ -27,19 +30,36 @@ type Record struct {
 // Header is a record header; a nil Value is null.
 type Header struct{ Key, Value []byte }
 
-// chunk is the batch of one partition: first being filled, then queued, then on its way. It is reused.
+// Headers are headers that many records have in common, rendered once. Immutable.
+type Headers struct {
+	n    int
+	wire []byte
+}
+
+// RenderHeaders prepares headers for Record.Common.
+func RenderHeaders(hs []Header) *Headers {
+	out := &Headers{n: len(hs)}
+	for i := range hs {
+		out.wire = appendHeader(out.wire, &hs[i])
+	}
+	return out
+}
+
+// chunk is the batch of one partition: first being filled, then queued, then on its way. It is reused. Its records are written once,
+// in the form in which they are sent.
 type chunk struct {
 	part *partition
 	txn  uint64 // number of the transaction it belongs to
 	born time.Time
 
-	recs  []*sarama.Record // the first n are in use, the others wait for reuse
-	n     int
-	block []byte // records point into it; a full block is left to them and a larger one begins
-	heads []*sarama.RecordHeader
-	nh    int
-	size  int   // upper bound of the batch's bytes on the wire, before compression
-	held  int64 // bytes charged to the producer's budget
+	pages [][]byte // whole records each; those behind pages[at] are empty
+	at    int      // page being filled
+	n     int      // records
+	size  int      // bytes of the batch on the wire, before compression
+	given int      // bytes of the keys, values and own headers of its records
+	plain bool     // not to be compressed: sum counts
+	sum   uint32   // checksum of the records, made while they are in the processor's cache
+	held  int64    // bytes charged to the producer's budget
 
 	first, last int64 // timestamps: of the first record, the largest
 
@@ -51,7 +71,9 @@ type chunk struct {
 	sequenced bool
 	producer  identity
 	sequence  int32
-	batch     *sarama.RecordBatch // encoded once, kept for retries
+	sealed    bool // head is rendered; a retry sends the same bytes
+	head      [batchOverhead]byte
+	packed    []byte // compressed records
 }
 
 // identity is what a broker knows a producer by.
@@ -60,117 +82,302 @@ type identity struct {
 	epoch int16
 }
 
+// recordSize is an upper bound of a record's bytes on the wire.
 func recordSize(r *Record) int {
 	n := recordOverhead + len(r.Key) + len(r.Value)
 	for i := range r.Headers {
 		n += headerOverhead + len(r.Headers[i].Key) + len(r.Headers[i].Value)
 	}
+	if r.Common != nil {
+		n += len(r.Common.wire)
+	}
 	return n
 }
 
-// shortage returns how many bytes of memory must be allocated before a record of the given size fits, and the size of
-// the next block.
-func (c *chunk) shortage(need, most int) (bytes int64, block int) {
-	if len(c.block)+need > cap(c.block) {
-		block = max(firstBlock, need, min(2*cap(c.block), most))
-		bytes += int64(block)
+// fits tells whether a record of the given size can be appended without more memory.
+func (c *chunk) fits(need int) bool {
+	if len(c.pages) == 0 {
+		return false
 	}
-	if c.n == len(c.recs) {
-		bytes += recordPage * recordMemory
-	}
-	return bytes, block
+	p := c.pages[c.at]
+	return cap(p)-len(p) >= need
 }
 
-func (c *chunk) grow(block int) {
-	if block > 0 {
-		c.block = make([]byte, 0, block)
+// turn makes the next page, where there is one that is large enough, the one to be filled. Otherwise it returns the size of the
+// page that grow has to add, and how many more bytes the chunk will hold then.
+func (c *chunk) turn(need, most int) (page int, bytes int64) {
+	if c.fits(need) {
+		return 0, 0
 	}
-	if c.n == len(c.recs) {
-		page := make([]sarama.Record, recordPage)
-		for i := range page {
-			c.recs = append(c.recs, &page[i])
+	last := 0
+	if len(c.pages) > 0 {
+		if last = cap(c.pages[c.at]); len(c.pages[c.at]) == 0 { // too small: it is replaced
+			page = max(need, last)
+			return page, int64(page - last)
 		}
 	}
+	if c.at+1 < len(c.pages) {
+		c.at++
+		return c.turn(need, most)
+	}
+	page = max(firstPage, need, min(2*last, most, largestPage))
+	return page, int64(page)
 }
 
-func (c *chunk) append(r *Record, size int) {
-	ts := max(r.Timestamp, 0)
+// grow adds the page that turn asked for.
+func (c *chunk) grow(page int) {
+	switch {
+	case page == 0:
+	case len(c.pages) > 0 && len(c.pages[c.at]) == 0:
+		c.pages[c.at] = make([]byte, 0, page)
+	default:
+		c.pages = append(c.pages, make([]byte, 0, page))
+		c.at = len(c.pages) - 1
+	}
+}
+
+// append writes a record that fits.
+func (c *chunk) append(r *Record) {
+	ts := c.stamp(r)
 	if c.n == 0 {
 		c.first, c.last = ts, ts
 	}
 	c.last = max(c.last, ts)
-	rec := c.recs[c.n]
-	rec.TimestampDelta = time.Duration(ts-c.first) * time.Millisecond
-	rec.OffsetDelta = int64(c.n)
-	rec.Key, rec.Value, rec.Headers = c.copy(r.Key), c.copy(r.Value), nil
-	if len(r.Headers) > 0 {
-		rec.Headers = c.headers(r.Headers)
+	p := c.pages[c.at]
+	q := appendPrefix(p, r, len(r.Value), ts-c.first, c.n)
+	c.pages[c.at] = appendSuffix(append(q, r.Value...), r)
+	c.count(r, len(p))
+}
+
+func (c *chunk) stamp(r *Record) int64 { return max(r.Timestamp, 0) }
+
+// count takes note of the record that starts at the given place of its page.
+func (c *chunk) count(r *Record, from int) {
+	p := c.pages[c.at][from:]
+	c.size += len(p)
+	c.given += len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		c.given += len(r.Headers[i].Key) + len(r.Headers[i].Value)
 	}
 	c.n++
-	c.size += size
+	if c.plain {
+		c.sum = crc32.Update(c.sum, castagnoli, p)
+	}
 }
 
-func (c *chunk) copy(b []byte) []byte {
-	if b == nil {
+// claim returns where the value of a record would lie if it had n bytes, nothing long, with room for n bytes and what else the
+// page and most, the batch's bound, leave; nil when that is too little.
+func (c *chunk) claim(r *Record, n, most int) []byte {
+	ts, p := c.stamp(r), c.pages[c.at]
+	if c.n == 0 {
+		c.first = ts
+	}
+	size := recordSize(r) // also room for a prefix that becomes longer
+	room := min(cap(p)-len(p), most-c.size) - size
+	if room < n {
 		return nil
 	}
-	at := len(c.block)
-	c.block = append(c.block, b...)
-	return c.block[at:len(c.block):len(c.block)]
+	at := len(appendPrefix(p, r, n, ts-c.first, c.n))
+	return p[at : at : at+room]
 }
 
-func (c *chunk) headers(hs []Header) []*sarama.RecordHeader {
-	from := c.nh
-	for i := range hs {
-		if c.nh == len(c.heads) {
-			c.heads = append(c.heads, new(sarama.RecordHeader))
-		}
-		h := c.heads[c.nh]
-		h.Key, h.Value = c.copy(hs[i].Key), c.copy(hs[i].Value)
-		c.nh++
+// settle is append for a record whose value was written where claim said, for n bytes.
+func (c *chunk) settle(r *Record, n int) {
+	ts, p := c.stamp(r), c.pages[c.at]
+	c.last = max(c.last, ts)
+	from, delta := len(p), ts-c.first
+	value := r.Value
+	if varintLen(int64(len(value))) != varintLen(int64(n)) || varintLen(int64(recordLen(r, len(value), delta, c.n))) != varintLen(int64(recordLen(r, n, delta, c.n))) {
+		at := from + prefixLen(r, len(value), delta, c.n)
+		value = p[at : at+len(value)]
+		copy(value, r.Value)
 	}
-	return c.heads[from:c.nh:c.nh]
+	p = appendPrefix(p, r, len(value), delta, c.n)
+	c.pages[c.at] = appendSuffix(p[:len(p)+len(value)], r)
+	c.count(r, from)
 }
 
-// encode makes the sarama batch; a retry sends the same bytes under the same sequence number.
-func (c *chunk) encode(cfg *ProducerConfig, transactional bool) *sarama.RecordBatch {
-	if c.batch == nil {
-		c.batch = &sarama.RecordBatch{
-			Version: 2, Codec: cfg.Codec, CompressionLevel: cfg.Level, PartitionLeaderEpoch: -1,
-			LastOffsetDelta: int32(c.n - 1), FirstTimestamp: time.UnixMilli(c.first), MaxTimestamp: time.UnixMilli(c.last),
-			ProducerID: c.producer.id, ProducerEpoch: c.producer.epoch, FirstSequence: c.sequence,
-			Records: c.recs[:c.n], IsTransactional: transactional,
-		}
+// appendPrefix writes what comes before the value of a record of version 2 (protocol guide, "Record"); value is its length.
+func appendPrefix(dst []byte, r *Record, value int, delta int64, index int) []byte {
+	dst = binary.AppendVarint(dst, int64(recordLen(r, value, delta, index)))
+	dst = append(dst, 0) // attributes
+	dst = binary.AppendVarint(dst, delta)
+	dst = appendBytes(binary.AppendVarint(dst, int64(index)), r.Key)
+	if r.Value == nil && value == 0 {
+		value = -1
 	}
-	return c.batch
+	return binary.AppendVarint(dst, int64(value))
 }
 
-// split moves the second half of the records into another chunk, which keeps the first half's bytes alive. Marks are
-// counted for both.
+// recordLen is the length that a record begins with.
+func recordLen(r *Record, value int, delta int64, index int) int {
+	n, headers := 1+varintLen(delta)+varintLen(int64(index))+bytesLen(r.Key)+varintLen(int64(value))+value, len(r.Headers)
+	for i := range r.Headers {
+		n += bytesLen(r.Headers[i].Key) + bytesLen(r.Headers[i].Value)
+	}
+	if r.Common != nil {
+		n += len(r.Common.wire)
+		headers += r.Common.n
+	}
+	return n + varintLen(int64(headers))
+}
+
+func prefixLen(r *Record, value int, delta int64, index int) int {
+	return varintLen(int64(recordLen(r, value, delta, index))) + 1 + varintLen(delta) + varintLen(int64(index)) + bytesLen(r.Key) + varintLen(int64(value))
+}
+
+// appendSuffix writes what comes behind the value: the headers.
+func appendSuffix(dst []byte, r *Record) []byte {
+	headers := len(r.Headers)
+	if r.Common != nil {
+		headers += r.Common.n
+	}
+	dst = binary.AppendVarint(dst, int64(headers))
+	for i := range r.Headers {
+		dst = appendHeader(dst, &r.Headers[i])
+	}
+	if r.Common != nil {
+		dst = append(dst, r.Common.wire...)
+	}
+	return dst
+}
+
+func appendHeader(dst []byte, h *Header) []byte {
+	dst = append(binary.AppendVarint(dst, int64(len(h.Key))), h.Key...) // a header's name is never null
+	return appendBytes(dst, h.Value)
+}
+
+func appendBytes(dst, b []byte) []byte {
+	if b == nil {
+		return append(dst, 1) // -1
+	}
+	return append(binary.AppendVarint(dst, int64(len(b))), b...)
+}
+
+func bytesLen(b []byte) int { return varintLen(int64(len(b))) + len(b) } // null takes one byte too
+
+func varintLen(v int64) int {
+	return (bits.Len64(uint64(v<<1^v>>63)|1) + 6) / 7
+}
+
+// seal compresses the records and renders what comes before them; a retry sends the same bytes under the same sequence number.
+func (c *chunk) seal(k *packer, transactional bool) error {
+	if c.sealed {
+		return nil
+	}
+	sum, size := c.sum, c.size-batchOverhead
+	if !c.plain {
+		var err error
+		if c.packed, err = k.pack(c.packed[:0], c.pages[:c.at+1]); err != nil {
+			return fmt.Errorf("compress a batch of %d records: %w", c.n, err)
+		}
+		sum, size = crc32.Checksum(c.packed, castagnoli), len(c.packed)
+	}
+	attributes := int16(k.codec)
+	if transactional {
+		attributes |= 0x10
+	}
+	h := c.head[:0]
+	h = binary.BigEndian.AppendUint64(h, 0) // base offset
+	h = binary.BigEndian.AppendUint32(h, uint32(batchOverhead-12+size))
+	h = binary.BigEndian.AppendUint32(h, 1<<32-1) // partition leader epoch: unknown
+	h = append(h, 2, 0, 0, 0, 0)                  // version, checksum
+	h = binary.BigEndian.AppendUint16(h, uint16(attributes))
+	h = binary.BigEndian.AppendUint32(h, uint32(c.n-1))
+	h = binary.BigEndian.AppendUint64(h, uint64(c.first))
+	h = binary.BigEndian.AppendUint64(h, uint64(c.last))
+	h = binary.BigEndian.AppendUint64(h, uint64(c.producer.id))
+	h = binary.BigEndian.AppendUint16(h, uint16(c.producer.epoch))
+	h = binary.BigEndian.AppendUint32(h, uint32(c.sequence))
+	h = binary.BigEndian.AppendUint32(h, uint32(c.n))
+	binary.BigEndian.PutUint32(h[17:], joinChecksums(crc32.Checksum(h[21:], castagnoli), sum, size))
+	c.sealed = true
+	return nil
+}
+
+// appendWire appends the sealed batch as views.
+func (c *chunk) appendWire(out [][]byte) [][]byte {
+	out = append(out, c.head[:])
+	if !c.plain {
+		return append(out, c.packed)
+	}
+	return append(out, c.pages[:c.at+1]...)
+}
+
+// unseal lets the batch be rendered anew.
+func (c *chunk) unseal() { c.sealed, c.packed = false, c.packed[:0] }
+
+// split moves the second half of the records into another chunk. Marks are counted for both.
 func (c *chunk) split() *chunk {
 	k := c.n / 2
 	d := &chunk{
-		part: c.part, txn: c.txn, born: c.born, marks: append([]uint64(nil), c.marks...), lastMark: c.lastMark,
-		counted: c.counted, sent: c.sent, sequenced: c.sequenced, producer: c.producer, sequence: addSequence(c.sequence, k),
-		n: c.n - k, size: batchOverhead, first: c.first, last: c.last,
+		part: c.part, txn: c.txn, born: c.born, marks: slices.Clone(c.marks), lastMark: c.lastMark, counted: c.counted,
+		sent: c.sent, sequenced: c.sequenced, producer: c.producer, sequence: addSequence(c.sequence, k),
+		n: c.n - k, first: c.first, last: c.last, plain: c.plain,
 	}
-	d.recs = append(d.recs, c.recs[k:c.n]...)
-	for i, rec := range d.recs {
-		rec.OffsetDelta = int64(i)
-		d.size += wireSize(rec)
+	i, end, page := 0, 0, 0
+	for at := range c.pages[:c.at+1] {
+		rest, from := c.pages[at], 0
+		for len(rest) > 0 {
+			n := firstRecord(rest)
+			if i == k {
+				page, end = at, from
+			}
+			if i >= k {
+				d.pages, d.held = appendRenumbered(d.pages, d.held, rest[:n], i-k)
+			}
+			rest, from, i = rest[n:], from+n, i+1
+		}
 	}
-	c.recs = c.recs[:k:k]
-	c.n, c.size, c.batch = k, c.size-(d.size-batchOverhead), nil
-	c.block, c.heads = nil, nil // d's records point into them too
+	for at := page + 1; at < len(c.pages); at++ {
+		c.pages[at] = c.pages[at][:0]
+	}
+	c.pages[page] = c.pages[page][:end]
+	d.given = c.given * d.n / c.n // about
+	c.at, c.n, c.given = page, k, c.given-d.given
+	if end == 0 && page > 0 {
+		c.at--
+	}
+	d.at = len(d.pages) - 1
+	c.measure()
+	d.measure()
+	c.unseal()
 	return d
 }
 
-func wireSize(rec *sarama.Record) int {
-	n := recordOverhead + len(rec.Key) + len(rec.Value)
-	for _, h := range rec.Headers {
-		n += headerOverhead + len(h.Key) + len(h.Value)
+// measure counts what append counts.
+func (c *chunk) measure() {
+	c.size, c.sum = batchOverhead, 0
+	for _, p := range c.pages {
+		c.size += len(p)
+		c.sum = crc32.Update(c.sum, castagnoli, p)
 	}
-	return n
+}
+
+// firstRecord is how many bytes the first record takes.
+func firstRecord(b []byte) int {
+	n, at := binary.Varint(b)
+	return at + int(n)
+}
+
+// appendRenumbered copies a record under another index in its batch.
+func appendRenumbered(pages [][]byte, held int64, rec []byte, index int) ([][]byte, int64) {
+	_, at := binary.Varint(rec)
+	rest := rec[at+1:] // attributes
+	delta, n := binary.Varint(rest)
+	_, m := binary.Varint(rest[n:])
+	rest = rest[n+m:]
+	need := len(rec) + recordOverhead
+	if k := len(pages); k == 0 || cap(pages[k-1])-len(pages[k-1]) < need {
+		page := make([]byte, 0, max(need, largestPage))
+		pages, held = append(pages, page), held+int64(cap(page))
+	}
+	k := len(pages) - 1
+	dst := binary.AppendVarint(pages[k], int64(1+varintLen(delta)+varintLen(int64(index))+len(rest)))
+	dst = append(dst, 0)
+	dst = binary.AppendVarint(binary.AppendVarint(dst, delta), int64(index))
+	pages[k] = append(dst, rest...)
+	return pages, held
 }
 
 // addSequence counts in 31 bits (Java: DefaultRecordBatch.incrementSequence).
@@ -178,7 +385,19 @@ func addSequence(s int32, n int) int32 {
 	return int32((int64(s) + int64(n)) & (1<<31 - 1))
 }
 
+// capacity is the memory that the chunk holds.
+func (c *chunk) capacity() int64 {
+	n := int64(cap(c.packed))
+	for _, p := range c.pages {
+		n += int64(cap(p))
+	}
+	return n
+}
+
 // reset empties the chunk for reuse.
 func (c *chunk) reset() {
-	*c = chunk{recs: c.recs, block: c.block[:0], heads: c.heads, marks: c.marks[:0], held: c.held, size: batchOverhead}
+	for i := range c.pages {
+		c.pages[i] = c.pages[i][:0]
+	}
+	*c = chunk{pages: c.pages, packed: c.packed[:0], marks: c.marks[:0], held: c.held, size: batchOverhead}
 }

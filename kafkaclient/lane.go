@@ -19,6 +19,7 @@ type lane struct {
 	ready    []*partition
 	inflight int
 	broken   *connection // to be dropped by the lane
+	frame    [][]byte    // the lane's own: of the request being sent
 	wake     chan struct{}
 }
 
@@ -128,15 +129,18 @@ func (p *Producer) number(pt *partition, c *chunk) {
 	pt.sequence = addSequence(pt.sequence, c.n)
 }
 
+// send hands a request to the connection. It is sarama's but for its record batches, which the connection takes from
+// their pages (outlet).
 func (p *Producer) send(l *lane, chunks []*chunk) {
+	if err := p.seal(chunks); err != nil {
+		p.answered(l, chunks, nil, err, nil)
+		return
+	}
 	req := &sarama.ProduceRequest{
 		RequiredAcks: sarama.WaitForAll, Timeout: int32(p.cfg.RequestTimeout / time.Millisecond), Version: 8,
 	}
 	if p.transactional() {
 		req.TransactionalID = &p.cfg.TransactionalID
-	}
-	for _, c := range chunks {
-		req.AddBatch(c.part.topic.name, c.part.id, c.encode(&p.cfg, p.transactional()))
 	}
 	broker, err := p.session.client.Broker(l.broker)
 	if err != nil {
@@ -144,10 +148,32 @@ func (p *Producer) send(l *lane, chunks []*chunk) {
 		return
 	}
 	conn := &connection{broker, p.session.generation(broker)}
-	err = broker.AsyncProduce(req, func(resp *sarama.ProduceResponse, err error) { p.answered(l, chunks, resp, err, conn) })
+	l.frame = appendFrame(l.frame[:0], chunks)
+	err = p.session.outlets.produce(broker, req, l.frame, func(resp *sarama.ProduceResponse, err error) { p.answered(l, chunks, resp, err, conn) })
+	clear(l.frame)
 	if err != nil {
 		p.answered(l, chunks, nil, err, conn)
 	}
+}
+
+// seal renders the batches and charges what compression took (I5).
+func (p *Producer) seal(chunks []*chunk) error {
+	for _, c := range chunks {
+		if err := c.seal(&p.packer, p.transactional()); err != nil {
+			return err
+		}
+	}
+	if p.cfg.Codec == sarama.CompressionNone {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range chunks {
+		held := c.capacity()
+		p.used += held - c.held
+		c.held = held
+	}
+	return nil
 }
 
 // answered takes a request's answer or its failure. It runs on the broker's reader, so it calls nothing of the broker.
@@ -220,6 +246,7 @@ func (p *Producer) refused(c *chunk, cause error) {
 		for _, m := range d.marks {
 			p.marks[m-p.firstMark].left++
 		}
+		p.used += d.held
 		p.pending++
 		p.unsettled[d.txn&1]++
 		pt.retry = append(pt.retry, c, d)
@@ -277,7 +304,8 @@ func (p *Producer) renumber(pt *partition) {
 	}
 	for _, c := range pt.queue {
 		if c.sequenced {
-			c.sequenced, c.batch = false, nil
+			c.sequenced = false
+			c.unseal()
 		}
 	}
 }

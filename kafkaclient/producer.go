@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/IBM/sarama"
 )
 
 // Producer writes records to topics, idempotent always: batches per partition, up to five requests per broker on their
@@ -25,6 +27,7 @@ type Producer struct {
 	opts    ProducerOptions
 	session *Session
 	log     *slog.Logger
+	packer  packer
 	broken  atomic.Bool // err is set; the appender's cheap look
 	quit    chan struct{}
 	wg      sync.WaitGroup
@@ -33,6 +36,7 @@ type Producer struct {
 	touched []*partition
 	mark    uint64 // of the batch being appended; starts at 1
 	txnNext uint64 // transaction that appended records belong to
+	claimed claimed
 
 	mu        sync.Mutex
 	err       error
@@ -160,6 +164,7 @@ func NewProducer(ctx context.Context, s *Session, cfg ProducerConfig, opts Produ
 		mark: 1, firstMark: 1, delivered: 1, marks: []mark{{}}, topics: map[string]*Topic{}, lanes: map[int32]*lane{},
 		changed: make(chan struct{}), wakeSteward: make(chan struct{}, 1), wakeDeliver: make(chan struct{}, 1),
 		txnNext: 1, txnOpen: 1, busyLimit: max(cfg.TransactionTimeout, minPatience),
+		packer: packer{codec: cfg.Codec, level: cfg.Level},
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -215,89 +220,6 @@ func (p *Producer) Topic(ctx context.Context, name string) (*Topic, error) {
 	return t, nil
 }
 
-// Append takes one record; partition -1 chooses by key as the Java client does, without a key a partition that changes
-// from batch to batch. It waits while the buffer is full. An error means that the record was not taken; a *RecordError
-// concerns this record alone.
-func (p *Producer) Append(ctx context.Context, t *Topic, partition int32, r *Record) error {
-	if p.broken.Load() {
-		return p.Err()
-	}
-	size := recordSize(r)
-	if size+batchOverhead > p.cfg.RequestBytes {
-		return &RecordError{
-			Topic: t.name, Partition: partition, Bytes: size, Records: 1,
-			Err: fmt.Errorf("larger than max.request.size=%d: raise it, and max.message.bytes of the topic", p.cfg.RequestBytes),
-		}
-	}
-	switch {
-	case partition >= int32(len(t.parts)):
-		return &RecordError{
-			Topic: t.name, Partition: partition, Bytes: size, Records: 1,
-			Err: fmt.Errorf("the topic has only %d partitions", len(t.parts)),
-		}
-	case partition >= 0:
-	case r.Key != nil:
-		partition = PartitionFor(r.Key, int32(len(t.parts)))
-	default:
-		partition = t.sticky
-	}
-	pt := t.parts[partition]
-	c := pt.open
-	if c == nil || c.size+size > p.cfg.BatchBytes || len(c.block)+size > cap(c.block) || c.n == len(c.recs) {
-		var err error
-		if c, err = p.room(ctx, pt, size); err != nil {
-			return err
-		}
-	}
-	if c.lastMark != p.mark {
-		if c.n == 0 {
-			c.txn = p.txnNext
-		}
-		c.lastMark = p.mark
-		c.marks = append(c.marks, p.mark)
-		p.touched = append(p.touched, pt)
-	}
-	c.append(r, size)
-	return nil
-}
-
-// room gives pt an open chunk that has room for size bytes, waiting for memory when the buffer is full (I5).
-func (p *Producer) room(ctx context.Context, pt *partition, size int) (*chunk, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for {
-		if p.err != nil {
-			return nil, p.err
-		}
-		c := pt.open
-		if c != nil && c.n > 0 && c.size+size > p.cfg.BatchBytes {
-			p.push(pt)
-			if pt.id == pt.topic.sticky {
-				pt.topic.sticky = rand.Int32N(int32(len(pt.topic.parts)))
-			}
-			c = nil
-		}
-		if c == nil {
-			c = p.takeChunk(pt, size)
-			pt.open = c
-		}
-		bytes, block := c.shortage(size, p.cfg.BatchBytes)
-		if p.used+bytes <= p.cfg.BufferBytes || p.pending == 0 && p.openChunks() == 0 {
-			p.used += bytes
-			c.held += bytes
-			c.grow(block)
-			return c, nil
-		}
-		p.handOver()
-		if p.used+bytes <= p.cfg.BufferBytes || p.pending == 0 {
-			continue
-		}
-		if err := p.await(ctx, func() bool { return p.used+bytes <= p.cfg.BufferBytes || p.pending == 0 }); err != nil {
-			return nil, fmt.Errorf("wait for room in the producer's buffer (buffer.memory=%d): %w", p.cfg.BufferBytes, err)
-		}
-	}
-}
-
 // openChunks counts what the appender has filled and not handed over.
 func (p *Producer) openChunks() int {
 	n := 0
@@ -332,7 +254,7 @@ func (p *Producer) takeChunk(pt *partition, size int) *chunk {
 		c = &chunk{size: batchOverhead}
 	}
 	p.used += c.held
-	c.part, c.txn, c.born = pt, p.txnNext, time.Now()
+	c.part, c.txn, c.born, c.plain = pt, p.txnNext, time.Now(), p.cfg.Codec == sarama.CompressionNone
 	return c
 }
 
@@ -488,11 +410,10 @@ func (p *Producer) recycle(c *chunk) {
 			p.free = p.free[:k]
 		}
 	}
-	if held := int64(cap(c.block)) + int64(len(c.recs))*recordMemory; p.freeBytes+held <= limit {
-		c.held = held
+	if c.held = c.capacity(); p.freeBytes+c.held <= limit {
 		c.reset()
 		p.free = append(p.free, c)
-		p.freeBytes += held
+		p.freeBytes += c.held
 	}
 }
 

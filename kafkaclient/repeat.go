@@ -188,7 +188,8 @@ func (pt *partition) renew(as identity) {
 		return 0
 	})
 	for _, c := range pt.queue {
-		c.sequenced, c.batch, c.sent = false, nil, 0
+		c.sequenced, c.sent = false, 0
+		c.unseal()
 	}
 	pt.retry = nil
 	pt.muted, pt.bump, pt.repeated, pt.failures, pt.notBefore = false, false, 0, 0, time.Time{}
@@ -200,7 +201,7 @@ func (pt *partition) renew(as identity) {
 func (p *Producer) retain(c *chunk) {
 	c.marks, c.lastMark, c.counted = c.marks[:0], 0, 0
 	p.retained = append(p.retained, c)
-	p.tellSpare(c.held - int64(len(c.block)))
+	p.tellSpare(c.held - int64(c.given))
 }
 
 // forgetRetained lets the memory of what is committed, or dropped, go; p.mu is held.

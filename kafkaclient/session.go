@@ -25,6 +25,7 @@ type Session struct {
 
 	opening chan struct{} // closed when client or err is set
 	client  sarama.Client
+	outlets *outlets
 	err     error
 	users   int // guarded by pool.mu
 
@@ -40,7 +41,7 @@ func (p *Pool) Open(ctx context.Context, c *Config) (*Session, error) {
 	if s == nil {
 		s = &Session{
 			pool: p, key: c.key, brokers: c.Brokers, opening: make(chan struct{}),
-			generations: map[*sarama.Broker]uint64{},
+			generations: map[*sarama.Broker]uint64{}, outlets: newOutlets(),
 		}
 		if p.sessions == nil {
 			p.sessions = map[string]*Session{}
@@ -66,6 +67,7 @@ func (p *Pool) Open(ctx context.Context, c *Config) (*Session, error) {
 
 // open connects; it ends by itself within the dial time limits.
 func (s *Session) open(conf *sarama.Config) {
+	s.outlets.dialFor(conf)
 	client, err := sarama.NewClient(s.brokers, conf)
 	if err == nil {
 		// One question proves the addresses, TLS and credentials, and tells brokers and controller.

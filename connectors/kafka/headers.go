@@ -22,11 +22,11 @@ func checkHeaderConverter(c, worker connectors.Config) error {
 	return fmt.Errorf("header.converter %s is not supported yet: use org.apache.kafka.connect.storage.SimpleHeaderConverter", class)
 }
 
-// appendHeaders writes the record's own headers and then the stream's, as text
+// appendHeaders writes the record's own headers as text; the stream's come after them
 // (org.apache.kafka.connect.storage.SimpleHeaderConverter). The bytes lie in w.scratch until the record is appended.
 func (w *writer) appendHeaders(o *output, b *connectors.Batch, r *connectors.Record) []kafkaclient.Header {
 	if r.Headers.Absent() {
-		return o.headers
+		return nil
 	}
 	w.headers = w.headers[:0]
 	cells := b.Cells(r.Headers)
@@ -40,6 +40,5 @@ func (w *writer) appendHeaders(o *output, b *connectors.Batch, r *connectors.Rec
 		}
 		w.headers = append(w.headers, h)
 	}
-	w.headers = append(w.headers, o.headers...)
 	return w.headers
 }

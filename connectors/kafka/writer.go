@@ -30,7 +30,8 @@ type writer struct {
 	outputs  map[*connectors.Stream]*output
 	resolved []*output // by stream of the batch being written
 
-	scratch []byte // key, value and headers of one record
+	scratch []byte // key and headers of one record
+	value   []byte // of one record for which there was no room in the producer's memory
 	headers []kafkaclient.Header
 	record  kafkaclient.Record
 }
@@ -40,7 +41,8 @@ type output struct {
 	stream     *connectors.Stream
 	topic      *kafkaclient.Topic
 	key, value converters.Encoder
-	headers    []kafkaclient.Header
+	headers    *kafkaclient.Headers
+	room       int // bytes that values have taken lately
 }
 
 const maxOutputs = 10_000 // streams remembered; a schema change makes a new one
@@ -98,12 +100,12 @@ func (w *writer) write(ctx context.Context, b *connectors.Batch) (int, error) {
 			}
 			w.resolved[r.Stream] = o
 		}
-		err := w.encode(o, b, r, now)
+		err := w.encode(ctx, o, b, r, now)
 		if err == nil {
 			err = w.producer.Append(ctx, o.topic, r.KafkaPartition, &w.record)
 		}
 		if err == nil {
-			total += len(w.scratch)
+			total += len(w.scratch) + len(w.record.Value)
 			continue
 		}
 		var refused *kafkaclient.RecordError
@@ -117,28 +119,37 @@ func (w *writer) write(ctx context.Context, b *connectors.Batch) (int, error) {
 	return total, nil
 }
 
-// encode fills w.record; its bytes lie in w.scratch.
-func (w *writer) encode(o *output, b *connectors.Batch, r *connectors.Record, now int64) error {
+// encode fills w.record. Its key and headers lie in w.scratch, its value where the producer wants it if it is no longer than
+// others were, else in w.value.
+func (w *writer) encode(ctx context.Context, o *output, b *connectors.Batch, r *connectors.Record, now int64) error {
+	w.record = kafkaclient.Record{Common: o.headers, Timestamp: now} // as Connect's producer does for records without one
 	out, null, err := o.key.Append(w.scratch[:0], b, r)
 	if err != nil {
 		return connectors.AsPermanent(fmt.Errorf("convert the key of a record for topic %s: %w", o.stream.Topic, err))
 	}
-	n := len(out)
-	w.record.Key = out[:n:n]
-	if null {
-		w.record.Key = nil
-	}
-	out, null, err = o.value.Append(out, b, r)
-	if err != nil {
-		return connectors.AsPermanent(fmt.Errorf("convert the value of a record for topic %s: %w", o.stream.Topic, err))
-	}
-	w.record.Value = out[n:len(out):len(out)]
-	if null {
-		w.record.Value = nil
+	if !null {
+		w.record.Key = out[:len(out):len(out)]
 	}
 	w.scratch = out
 	w.record.Headers = w.appendHeaders(o, b, r)
-	w.record.Timestamp = now // as Connect's producer does for records without one
+	dst, err := w.producer.Reserve(ctx, o.topic, r.KafkaPartition, &w.record, o.room)
+	if err != nil {
+		return err
+	}
+	if dst == nil {
+		dst = w.value[:0]
+	}
+	value, null, err := o.value.Append(dst, b, r)
+	if err != nil {
+		return connectors.AsPermanent(fmt.Errorf("convert the value of a record for topic %s: %w", o.stream.Topic, err))
+	}
+	if cap(value) != cap(dst) {
+		w.value = value[:0]
+	}
+	if !null {
+		w.record.Value = value[:len(value):len(value)]
+	}
+	o.room = max(len(value), o.room-o.room/64)
 	return nil
 }
 
@@ -157,9 +168,11 @@ func (w *writer) output(ctx context.Context, s *connectors.Stream) (*output, err
 	if o.value, err = w.values.Encoder(s); err != nil {
 		return nil, connectors.AsPermanent(fmt.Errorf("make the value encoder of topic %s: %w", s.Topic, err))
 	}
+	var headers []kafkaclient.Header
 	for _, h := range s.Headers {
-		o.headers = append(o.headers, kafkaclient.Header{Key: []byte(h.Name), Value: []byte(h.Value)})
+		headers = append(headers, kafkaclient.Header{Key: []byte(h.Name), Value: []byte(h.Value)})
 	}
+	o.headers = kafkaclient.RenderHeaders(headers)
 	if len(w.outputs) >= maxOutputs {
 		clear(w.outputs)
 	}
