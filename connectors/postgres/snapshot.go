@@ -205,12 +205,18 @@ func (s *snapshot) handOut(p *piece) (*connectors.Batch, error) {
 	return s.batch(p.b)
 }
 
-// mark replaces the snapshot marker of row i.
+// mark gives row i source cells of its own, with another snapshot marker.
 func mark(w *connectors.Builder, i int, marker string) {
-	rec := w.Records()[i]
-	w.Headers() // a cell of its own for the text
-	w.String(marker)
-	w.SetCell(rec.Source, changes.SourceSnapshot, w.Row(w.Record().Headers)[0])
+	rec := &w.Records()[i]
+	w.Source()
+	for c := range rec.Source.Count {
+		if c == changes.SourceSnapshot {
+			w.String(marker)
+		} else {
+			w.Cell(w.Row(rec.Source)[c])
+		}
+	}
+	rec.Source = w.Record().Source
 }
 
 // finish notes that every row of a chunk was handed out.

@@ -29,6 +29,7 @@ type snapshotReader struct {
 	rel    *relation // of the chunk being read; not shared
 	b      *connectors.Builder
 	stream uint32
+	source connectors.Row // of every row of b
 }
 
 // run reads until there is nothing left, ctx ends or something fails.
@@ -156,6 +157,18 @@ func (r *snapshotReader) append(ctx context.Context, line []byte) error {
 			return err
 		}
 	}
+	if w.Len() == 0 {
+		r.appendSource(w)
+		r.source = rec.Source
+	}
+	rec.Source = r.source
+	rec.Timestamp, rec.Order = r.copy.read.Load(), r.order
+	w.Commit()
+	return nil
+}
+
+// appendSource writes the source cells, which the rows of a batch share.
+func (r *snapshotReader) appendSource(w *connectors.Builder) {
 	w.Source()
 	w.Int(r.pos.micros)
 	w.String(changes.SnapshotTrue)
@@ -169,9 +182,6 @@ func (r *snapshotReader) append(ctx context.Context, line []byte) error {
 	w.Null()
 	w.Null()
 	w.Null()
-	rec.Timestamp, rec.Order = r.copy.read.Load(), r.order
-	w.Commit()
-	return nil
 }
 
 // ownRelation is rel for another goroutine: the stream is shared, what changes while rows are read is not.

@@ -105,7 +105,7 @@ func (m *mirror) compare(r *rig, tables ...string) {
 
 // takeBatch polls one batch into the mirror.
 func (r *rig) takeBatch(m *mirror, durable bool) error {
-	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
 	defer cancel()
 	b, err := r.task.Poll(ctx)
 	if err != nil {
@@ -177,7 +177,7 @@ func resumeOnce(t *testing.T, db string, threads int, random *rand.Rand) {
 		r.task.cfg.snapshot.chunk = 16 << 10
 		before := r.progress()
 		first := len(m.reads)
-		for n := random.IntN(20); n > 0 && r.task.snapshot != nil; n-- {
+		for n := 3 + random.IntN(20); n > 0 && r.task.snapshot != nil; n-- {
 			if err := r.takeBatch(m, n > 2); err != nil { // the last two are not stored
 				t.Fatal(err)
 			}

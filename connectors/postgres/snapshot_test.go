@@ -1,13 +1,15 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"io"
-	"slices"
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
 )
 
 // variety are tables of every kind that a snapshot cuts in its own way, about rows rows in each.
@@ -33,64 +35,67 @@ func variety(r *rig, rows int) {
 // TestParallelSnapshot reads tables of every kind over several connections.
 func TestParallelSnapshot(t *testing.T) {
 	t.Parallel()
-	const rows = 3000
-	for threads := range 5 {
-		for _, perTable := range []string{"false", "true"} {
-			if threads == 0 || threads == 1 && perTable == "true" {
-				continue
-			}
-			t.Run(fmt.Sprint(threads, perTable), func(t *testing.T) {
-				r := newRig(t, connectors.Config{
-					"snapshot.max.threads": fmt.Sprint(threads), "snapshot.max.threads.multiplier": "2", "legacy.snapshot.max.threads": perTable, "snapshot.mode": "initial_only",
-					"snapshot.select.statement.overrides": "public.chosen", "snapshot.select.statement.overrides.public.chosen": "SELECT * FROM chosen WHERE id % 2 = 0",
-				})
-				variety(r, rows)
-				r.start()
-				r.task.cfg.snapshot.chunk = 32 << 10
-				if err := r.pollError(); err != io.EOF {
-					t.Fatal(err)
-				}
-				counts, tables := map[string]int{}, []string{}
-				for _, e := range r.events {
-					table, _, _ := strings.Cut(e, " r ")
-					if counts[table] == 0 {
-						tables = append(tables, table)
-					}
-					counts[table]++
-				}
-				slices.Sort(tables)
-				for _, table := range tables {
-					want := rows
-					switch table {
-					case "public.single", "public.child":
-						want = 1
-					case "public.parent":
-						want = 2
-					case "public.chosen":
-						want = rows / 2
-					case "public.parts1":
-						want = 99
-					case "public.parts2":
-						want = rows - 99
-					}
-					if counts[table] != want {
-						t.Errorf("%d rows of %s, want %d", counts[table], table, want)
-					}
-				}
-				if len(tables) != 12 {
-					t.Errorf("tables %v", tables)
-				}
-				distinct := map[string]bool{}
-				for _, e := range r.events {
-					distinct[e[:strings.LastIndex(e, ")")]] = true
-				}
-				if len(distinct) != len(r.events) {
-					t.Errorf("%d of %d rows are different", len(distinct), len(r.events))
-				}
-				checkMarkers(t, r.events)
-				noLeftovers(r, 0)
+	for _, c := range []struct {
+		threads, perTable string
+		oneBatch          bool
+	}{{"1", "false", false}, {"4", "false", false}, {"4", "false", true}, {"3", "true", false}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			r := newRig(t, connectors.Config{
+				"snapshot.max.threads": c.threads, "snapshot.max.threads.multiplier": "2", "legacy.snapshot.max.threads": c.perTable, "snapshot.mode": "initial_only",
+				"snapshot.select.statement.overrides": "public.chosen", "snapshot.select.statement.overrides.public.chosen": "SELECT * FROM chosen WHERE id % 2 = 0",
 			})
-		}
+			const rows = 1500
+			variety(r, rows)
+			r.start()
+			r.task.cfg.snapshot.chunk = 16 << 10
+			if c.oneBatch {
+				r.task.session = &narrow{rig: r, free: make(chan struct{}, 1)}
+			}
+			var err error
+			for err == nil {
+				err = r.poll(t.Context(), true)
+			}
+			if err != io.EOF {
+				t.Fatal(err)
+			}
+			checkVariety(t, r.events, rows)
+			checkMarkers(t, r.events)
+			noLeftovers(r, 0)
+		})
+	}
+}
+
+// narrow is a session with memory for one batch.
+type narrow struct {
+	*rig
+	free chan struct{}
+}
+
+// NewBatch implements connectors.SourceSession.
+func (n *narrow) NewBatch(ctx context.Context, p offsets.Partition) (*connectors.Builder, error) {
+	select {
+	case n.free <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return connectors.NewBuilder(p, &n.pool, func(*connectors.Batch) { <-n.free }), nil
+}
+
+// checkVariety fails unless every row of variety came once.
+func checkVariety(t *testing.T, events []string, rows int) {
+	t.Helper()
+	counts, distinct := map[string]int{}, map[string]bool{}
+	for _, e := range events {
+		table, _, _ := strings.Cut(e, " r ")
+		counts[table]++
+		distinct[e[:strings.LastIndex(e, ")")]] = true
+	}
+	want := map[string]int{
+		"public.single": 1, "public.child": 1, "public.parent": 2, "public.chosen": rows / 2, "public.parts1": 99, "public.parts2": rows - 99,
+		"public.ordered": rows, "public.pairs": rows, "public.scattered": rows, "public.sorted": rows, "public.keyless": rows, "public.Odd__name": rows,
+	}
+	if !maps.Equal(counts, want) || len(distinct) != len(events) {
+		t.Errorf("%d rows, %d of them different: %v, want %v", len(events), len(distinct), counts, want)
 	}
 }
 
