@@ -222,12 +222,12 @@ func (t *source) keptSlot(ctx context.Context) (*slotInfo, error) {
 		return nil, err
 	case slot == nil:
 		return nil, connectors.AsPermanent(fmt.Errorf("replication slot %s was dropped while this connector was using it: the changes since %s are gone from the server's log; "+
-			"take a new snapshot (snapshot.mode=when_needed, or reset the connector's offsets)", t.cfg.slot, pglogrepl.LSN(start)))
+			"take a new snapshot (start once with snapshot.mode=when_needed)", t.cfg.slot, pglogrepl.LSN(start)))
 	case slot.lost() != "":
 		return nil, t.lostSlot(slot.lost())
 	case confirmed > 0 && slot.confirmed > max(confirmed, start):
 		return nil, connectors.AsPermanent(fmt.Errorf("replication slot %s was created anew or moved while this connector was using it: the changes between %s and %s are gone from the server's log; "+
-			"take a new snapshot (snapshot.mode=when_needed, or reset the connector's offsets)", t.cfg.slot, pglogrepl.LSN(start), pglogrepl.LSN(slot.confirmed)))
+			"take a new snapshot (start once with snapshot.mode=when_needed)", t.cfg.slot, pglogrepl.LSN(start), pglogrepl.LSN(slot.confirmed)))
 	}
 	return slot, nil
 }

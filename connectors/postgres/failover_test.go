@@ -386,3 +386,27 @@ func (c *cluster) goOnAsEver(t *testing.T) {
 		})
 	}
 }
+
+// A slot that was made before slot.failover=true becomes a failover slot at the next start.
+func TestSlotBecomesAFailoverSlot(t *testing.T) {
+	t.Parallel()
+	r := oneRow(t, nil)
+	failover := func() bool {
+		s, err := readSlot(t.Context(), r.sql, r.config["slot.name"])
+		if err != nil || s == nil {
+			t.Fatal(s, err)
+		}
+		return s.failover
+	}
+	if failover() {
+		t.Fatal("a failover slot without slot.failover")
+	}
+	r.stop()
+	r.config["slot.failover"] = "true"
+	r.start()
+	if !failover() {
+		t.Error("not a failover slot")
+	}
+	r.exec("INSERT INTO a VALUES (2,'y')")
+	r.until(2)
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/offsets"
@@ -63,7 +64,7 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 	}
 	if slot == nil {
 		return t.problem(fmt.Sprintf("replication slot %s does not exist, but the connector has an offset (%s): the changes since then are gone from the server's log. "+
-			"Take a new snapshot (snapshot.mode=when_needed, or reset the connector's offsets)", t.cfg.slot, pglogrepl.LSN(p.lsn)))
+			"Take a new snapshot (start once with snapshot.mode=when_needed)", t.cfg.slot, pglogrepl.LSN(p.lsn)))
 	}
 	if problem := slot.usable(t.cfg.slot, t.cfg.database); problem != "" {
 		return connectors.AsPermanent(errors.New(problem))
@@ -71,6 +72,7 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 	if why := slot.lost(); why != "" {
 		return t.problem(lostText(t.cfg.slot, why))
 	}
+	t.keepOverPromotion(ctx, slot)
 	if slot.confirmed > p.confirmable() {
 		if err := t.slotAhead(p, id, slot.confirmed); err != nil || t.snapshot != nil {
 			return err
@@ -136,6 +138,23 @@ func (t *source) beyondLog(ctx context.Context, found *server, p position) (stri
 		"%s; or go on from the slot with offset.mismatch.strategy=trust_slot", pglogrepl.LSN(p.confirmable()), p.confirmable()-found.end, pglogrepl.LSN(found.end), resync), nil
 }
 
+// keepOverPromotion is slot.failover for a slot that was made without it.
+func (t *source) keepOverPromotion(ctx context.Context, slot *slotInfo) {
+	if !t.cfg.slotFailover || slot.failover || t.version < 170000 {
+		return
+	}
+	pc, err := t.connectReplication(ctx)
+	if err == nil {
+		defer func() { _ = pc.Close(ctx) }()
+		err = pc.Exec(ctx, "ALTER_REPLICATION_SLOT "+pgx.Identifier{t.cfg.slot}.Sanitize()+" (FAILOVER true)").Close()
+	}
+	if err != nil { // the slot works without
+		t.log.Warn("slot.failover=true, but the replication slot is not synchronised to standbys, and cannot be altered now", "slot", t.cfg.slot, "error", err)
+		return
+	}
+	t.log.Info("made the replication slot a failover slot", "slot", t.cfg.slot)
+}
+
 // slotAhead decides what to do when the server has forgotten changes behind the stored offset (offset.mismatch.strategy).
 func (t *source) slotAhead(p position, id identity, confirmed uint64) error {
 	reached := p.confirmable() // the furthest this connector let the server forget
@@ -155,7 +174,7 @@ func (t *source) slotAhead(p position, id identity, confirmed uint64) error {
 		if recreated {
 			gap += ": somebody else created the slot anew or moved it"
 		}
-		return t.problem(gap + ". Take a new snapshot (snapshot.mode=when_needed, or reset the connector's offsets), or accept the gap with offset.mismatch.strategy=trust_slot")
+		return t.problem(gap + ". Take a new snapshot (start once with snapshot.mode=when_needed), or accept the gap with offset.mismatch.strategy=trust_slot")
 	}
 	t.log.Warn(gap + "; going on from the slot (offset.mismatch.strategy=no_validation)")
 	return nil
