@@ -19,7 +19,7 @@ import (
 	"github.com/testcontainers/testcontainers-go/log"
 )
 
-const startTimeout = 2 * time.Minute
+const startTimeout = 4 * time.Minute
 
 // server is a running container with one published port, which stays the same over Kill and Restart.
 type server struct {

@@ -19,7 +19,7 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	toxi := testbed.StartToxiproxy(t)
+	toxi := bed.Toxiproxy(t)
 	toKafka := toxi.Proxy(t, "127.0.0.1:1") // where the broker is comes out when it knows the proxy
 	s := &stage{
 		// A walsender whose reader is silent gives up soon, so that another worker can have its slot.

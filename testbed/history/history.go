@@ -28,7 +28,6 @@ type History struct {
 	rows   map[string]map[int]int // table, id: seq
 	ids    map[string][]int       // the ids of rows, to choose from
 	want   map[string][]event     // key: all of its events
-	txOf   map[int]int            // seq: number of its transaction
 	seq    int
 	nextID int
 
@@ -56,7 +55,7 @@ func New(t testing.TB, pg *testbed.Postgres, database string, seed uint64, n int
 	t.Helper()
 	h := &History{
 		random: rand.New(rand.NewPCG(seed, 1)), rows: map[string]map[int]int{"a": {}, "b": {}}, ids: map[string][]int{},
-		want: map[string][]event{}, txOf: map[int]int{}, nextID: n,
+		want: map[string][]event{}, nextID: n,
 	}
 	pg.Exec(t, database, historyTables,
 		fmt.Sprintf("INSERT INTO a SELECT n, n + 1, repeat('x', 50) FROM generate_series(0, %d) n", n-1),
@@ -104,7 +103,7 @@ func (h *History) put(table string, id int, op string) int {
 	if op == "c" {
 		h.ids[table] = append(h.ids[table], id)
 	}
-	h.rows[table][id], h.txOf[h.seq] = h.seq, h.total
+	h.rows[table][id] = h.seq
 	h.note(table, id, op+strconv.Itoa(h.seq))
 	return h.seq
 }
