@@ -3,8 +3,8 @@
 // Command bench measures Freshet against pg_recvlogical and COPY on the same servers in the same run, in interleaved rounds,
 // and prints ratios beside their budgets. docs/performance.md says what is measured and how; `make bench` runs it.
 //
-// Goroutines: one per writer of a paced load, one per watched child, one consumer of a freshness measurement; each ends, and is
-// waited for, within the measurement that started it.
+// Goroutines: "load" of a freshness measurement and one per writer of it, one watcher per worker and per client program; each
+// ends within the measurement that started it.
 package main
 
 import (
