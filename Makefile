@@ -26,7 +26,7 @@ FUZZ ?= Fuzz
 
 # How many rounds `make faults` plays, and the tests that it runs beside them.
 ROUNDS ?= 20
-FAULTS ?= Promot
+FAULTS ?= Promot|Failover
 
 .PHONY: help build lint fmt test test-short images demo bench microbench faults fuzz interchange clean
 
