@@ -101,7 +101,9 @@ func maskMaker(name string) (func() *Mask, error) {
 	if maker == nil {
 		return nil, fmt.Errorf("read column.mask.hash key: algorithm %q is not supported; use MD5, SHA-1, SHA-224, SHA-256, SHA-384 or SHA-512", algorithm)
 	}
-	return func() *Mask { return &Mask{kind: maskHash, digest: maker(), remake: maker, salt: []byte(salt), v1: !v2} }, nil
+	return func() *Mask {
+		return &Mask{kind: maskHash, digest: maker(), remake: maker, salt: []byte(salt), v1: !v2}
+	}, nil
 }
 
 func between(name, prefix, suffix string) (string, bool) {

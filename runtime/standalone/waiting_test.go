@@ -67,7 +67,9 @@ func TestWaitingEndsWithASignal(t *testing.T) {
 			r := waiter(t, 1000, true)
 			if topic {
 				r.file("worker.properties", "offset.storage.topic=o\n")
-				r.o.KafkaStore = func(context.Context, connectors.Config, string) (offsets.Store, error) { return nil, errors.New("away") }
+				r.o.KafkaStore = func(context.Context, connectors.Config, string) (offsets.Store, error) {
+					return nil, errors.New("away")
+				}
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			if err := r.run(ctx); err != nil {
