@@ -8,70 +8,117 @@ import (
 )
 
 var (
-	sourceLSN      = regexp.MustCompile(`"lsn":(\d+)`)
-	sourceTx       = regexp.MustCompile(`"txId":(\d+)`)
-	sourceSequence = regexp.MustCompile(`"sequence":"\[(null|\\"\d+\\"),\\"(\d+)\\"\]"`)
-	times          = regexp.MustCompile(`"ts_(ms|us|ns)":\d+`)
-	offsetCommit   = regexp.MustCompile(`"(lsn_commit|lsn_proc)":(\d+)`)
-	offsetTime     = regexp.MustCompile(`"ts_usec":(\d+)`)
-	offsetDone     = regexp.MustCompile(`"messageType":"COMMIT"|"snapshot":`)
+	lsns      = regexp.MustCompile(`"(lsn|lsn_proc|lsn_commit)":(\d+)`)
+	txIDs     = regexp.MustCompile(`"txId":(\d+)`)
+	sequences = regexp.MustCompile(`"sequence":"\[(null|\\"\d+\\"),\\"(\d+)\\"\]"`)
+	times     = regexp.MustCompile(`"ts_(ms|us|ns)":\d+`)
+	micros    = regexp.MustCompile(`"ts_usec":(\d+)`)
+	behindAll = regexp.MustCompile(`"messageType":"COMMIT"|"snapshot":"INITIAL"`)
 )
 
-// Normal is an event's text with the values that differ from server to server by nature (LSNs, transaction ids, times) replaced
-// by their place in the history. What is left must be equal byte for byte, whoever wrote it.
-func (h *History) Normal(e Event) string {
-	text := string(e.Record.Value)
-	text = sourceLSN.ReplaceAllStringFunc(text, func(m string) string { return `"lsn":` + h.change(number(m)) })
-	text = sourceTx.ReplaceAllStringFunc(text, func(m string) string { return `"txId":` + h.tx(number(m)) })
-	text = sourceSequence.ReplaceAllStringFunc(text, func(m string) string {
-		parts := sourceSequence.FindStringSubmatch(m)
+// places turn the values of one server into text: the LSN of a change, the LSN behind a commit, a transaction, a commit time in µs.
+type places struct {
+	change, mark, tx, time func(uint64) string
+}
+
+// rewrite replaces the values of an event or an offset that differ from server to server by nature.
+func (p places) rewrite(text string) string {
+	change := p.change
+	if behindAll.MatchString(text) {
+		change = p.mark
+	}
+	text = lsns.ReplaceAllStringFunc(text, func(m string) string {
+		name, value, _ := strings.Cut(m, ":")
+		if name == `"lsn_commit"` {
+			return name + ":" + p.mark(number(value))
+		}
+		return name + ":" + change(number(value))
+	})
+	text = sequences.ReplaceAllStringFunc(text, func(m string) string {
+		parts := sequences.FindStringSubmatch(m)
 		commit := parts[1]
 		if commit != "null" {
-			commit = h.mark(number(commit))
+			commit = `\"` + p.mark(number(commit)) + `\"`
 		}
-		return fmt.Sprintf(`"sequence":[%s,%s]`, commit, h.change(number(parts[2])))
+		return `"sequence":"[` + commit + `,\"` + change(number(parts[2])) + `\"]"`
 	})
-	text = times.ReplaceAllString(text, `"ts_$1":0`)
-	topic := e.Record.Topic[strings.LastIndexByte(e.Record.Topic, '.')+1:]
+	text = txIDs.ReplaceAllStringFunc(text, func(m string) string { return `"txId":` + p.tx(number(m)) })
+	return micros.ReplaceAllStringFunc(text, func(m string) string { return `"ts_usec":` + p.time(number(m)) })
+}
+
+// names are places in the history: c17 a change, x3 behind a commit, t3 a transaction, s before the first.
+func (h *History) names() places {
+	return places{change: h.change, mark: h.mark, tx: h.tx, time: h.committed}
+}
+
+// Normal is an event's text with LSNs and transaction ids as places in the history, and without times: what is left must be equal
+// byte for byte, whoever wrote it. name is the rig's.
+func (h *History) Normal(e Event, name string) string {
 	var headers strings.Builder
 	for _, header := range e.Record.Headers {
 		fmt.Fprintf(&headers, " %s=%s", header.Key, header.Value)
 	}
-	return fmt.Sprintf("%s %s %s%s", topic, e.Record.Key, text, headers.String())
+	text := fmt.Sprintf("%s %s %s%s", e.Record.Topic, e.Record.Key, e.Record.Value, headers.String())
+	return times.ReplaceAllString(h.names().rewrite(strings.ReplaceAll(text, name, "NAME")), `"ts_$1":0`)
 }
 
 // NormalOffset is the same for an offset.
-func (h *History) NormalOffset(offset string) string {
-	return h.replaceOffset(offset, strconv.Quote, func(micros int64) string {
-		for i, t := range h.Txs {
-			if t.Micros == micros {
-				return strconv.Quote(fmt.Sprintf("t%d", i))
+func (h *History) NormalOffset(offset string) string { return h.names().rewrite(offset) }
+
+// moved translates the text of a server with the history h for one with the history to, on which what was before the history is at
+// start.
+func (h *History) moved(text string, to *History, start uint64) (string, error) {
+	var failed error
+	lsn := func(name func(uint64) string) func(uint64) string {
+		return func(old uint64) string {
+			found, err := to.at(name(old), start)
+			if err != nil {
+				failed = err
 			}
+			return strconv.FormatUint(found, 10)
 		}
-		return `"?"`
-	})
-}
-
-func (h *History) replaceOffset(offset string, place func(string) string, time func(int64) string) string {
-	name := h.change
-	if offsetDone.MatchString(offset) {
-		name = h.mark
 	}
-	text := sourceLSN.ReplaceAllStringFunc(offset, func(m string) string { return `"lsn":` + place(name(number(m))) })
-	text = offsetCommit.ReplaceAllStringFunc(text, func(m string) string {
-		if strings.HasPrefix(m, `"lsn_commit"`) {
-			return `"lsn_commit":` + place(h.mark(number(m)))
-		}
-		return `"lsn_proc":` + place(name(number(m)))
-	})
-	text = sourceTx.ReplaceAllStringFunc(text, func(m string) string { return `"txId":` + place(h.tx(number(m))) })
-	return offsetTime.ReplaceAllStringFunc(text, func(m string) string { return `"ts_usec":` + time(int64(number(m))) })
+	text = places{
+		change: lsn(h.change), mark: lsn(h.mark),
+		tx: func(old uint64) string {
+			if i, found := h.txIndex(old); found && i < len(to.Txs) {
+				return strconv.FormatUint(uint64(to.Txs[i].XID), 10)
+			}
+			return strconv.FormatUint(old, 10)
+		},
+		time: func(old uint64) string {
+			for i, t := range h.Txs {
+				if uint64(t.Micros) == old && i < len(to.Txs) {
+					return strconv.FormatInt(to.Txs[i].Micros, 10)
+				}
+			}
+			return strconv.FormatUint(old, 10)
+		},
+	}.rewrite(text)
+	return text, failed
 }
 
-// tx names a transaction; "s" is one that is not in the history, such as a snapshot's.
-func (h *History) tx(xid uint64) string {
+func (h *History) txIndex(xid uint64) (int, bool) {
 	for i, t := range h.Txs {
 		if uint64(t.XID) == xid {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// tx names a transaction; s is one that is not in the history, such as a snapshot's.
+func (h *History) tx(xid uint64) string {
+	if i, found := h.txIndex(xid); found {
+		return fmt.Sprintf("t%d", i)
+	}
+	return "s"
+}
+
+// committed names the transaction that was committed at a time.
+func (h *History) committed(micros uint64) string {
+	for i, t := range h.Txs {
+		if uint64(t.Micros) == micros {
 			return fmt.Sprintf("t%d", i)
 		}
 	}

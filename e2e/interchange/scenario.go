@@ -2,6 +2,7 @@ package interchange
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -20,7 +21,8 @@ type Exchange struct {
 type Turn struct {
 	Writer    string
 	SQL       []Statement
-	Ends      map[string]int64 // topic without prefix: offset behind the turn's last record
+	Number    int              // of the last transaction
+	Records   map[string]int64 // topic without prefix: how many there are
 	Offset    string           // the connector's offset record
 	Confirmed uint64           // of the slot
 }
@@ -31,10 +33,13 @@ func (x *Exchange) HandOver(ctx context.Context, w Writer, how string) error {
 	if err := x.Rig.HandOver(ctx); err != nil {
 		return err
 	}
-	t := Turn{Writer: w.Name(), SQL: x.Statements, Ends: map[string]int64{}}
+	t := Turn{Writer: w.Name(), SQL: x.Statements, Number: x.Load.Number, Records: map[string]int64{}}
 	x.Statements = nil
-	for topic, end := range x.Ends[len(x.Ends)-1] {
-		t.Ends[topic[len(x.Name)+1:]] = end
+	ends := x.Ends[len(x.Ends)-1]
+	for _, e := range x.Tail.Events() {
+		if topic := e.Record.Topic; e.Record.Offset < ends[topic] {
+			t.Records[topic[len(x.Name)+1:]]++
+		}
 	}
 	var err error
 	if _, t.Offset, err = x.Offset(ctx); err != nil {
@@ -259,6 +264,9 @@ func (x *Exchange) Snapshot(ctx context.Context, ends []End, rows int) error {
 			return err
 		}
 		if turn == len(ends)-1 {
+			if err := x.streams(ctx); err != nil {
+				return fmt.Errorf("turn %d (%s): %w", turn, e.Name(), err)
+			}
 			if err := x.write(ctx, 20); err != nil {
 				return err
 			}
@@ -288,5 +296,20 @@ func (x *Exchange) Snapshot(ctx context.Context, ends []End, rows int) error {
 	return nil
 }
 
+// streams writes until a change comes through the stream: the snapshot is complete.
+func (x *Exchange) streams(ctx context.Context) error {
+	for {
+		if err := x.write(ctx, 1); err != nil {
+			return err
+		}
+		soon, cancel := context.WithTimeout(ctx, time.Second)
+		err := x.wait(soon, "a change", func(int, int) bool { return x.Tail.Streams() })
+		cancel()
+		if err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 // Deadline bounds one exchange.
-const Deadline = 6 * time.Minute
+const Deadline = 15 * time.Minute

@@ -71,6 +71,7 @@ type Tail struct {
 	ends   map[string]int64 // topic: offset behind what was read
 	seen   int              // the last number in row 0 of table a
 	err    error
+	stream bool          // a change came that is not of a snapshot
 	grown  chan struct{} // closed when something came
 }
 
@@ -102,6 +103,7 @@ func (t *Tail) follow() {
 			e, err := ParseEvent(r)
 			t.err = errors.Join(t.err, err)
 			t.events = append(t.events, e)
+			t.stream = t.stream || e.Op != "r"
 			if e.Table == "a" && e.Key == "0" {
 				t.seen = max(t.seen, e.Seq)
 			}
@@ -147,6 +149,13 @@ func (t *Tail) Reach(ctx context.Context, ends map[string]int64) error {
 		}
 		return true
 	})
+}
+
+// Streams tells that a change came that is not of a snapshot.
+func (t *Tail) Streams() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stream
 }
 
 // Events returns what was read so far; within one topic it is in order.

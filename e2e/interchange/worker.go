@@ -34,6 +34,7 @@ type Writer interface {
 // Properties writes the file that both workers read. Members of more override.
 func Properties(path string, more map[string]string) error {
 	all := map[string]string{
+		"plugin.discovery":                  "service_load",
 		"key.converter":                     "org.apache.kafka.connect.json.JsonConverter",
 		"value.converter":                   "org.apache.kafka.connect.json.JsonConverter",
 		"config.storage.replication.factor": "1",
@@ -105,8 +106,9 @@ func (p *process) end(ctx context.Context, s os.Signal) error {
 	}
 }
 
-// Connect is a worker of Kafka Connect, started when it is needed first.
+// Connect is a worker of Kafka Connect, started when it is needed first; with Running one that somebody else started.
 type Connect struct {
+	Running    bool
 	Home       string // a folder with libs/ (Kafka, Connect) and plugins/ (Debezium)
 	Properties string
 	REST       string // where its listener is
@@ -115,11 +117,11 @@ type Connect struct {
 }
 
 func (c *Connect) up(ctx context.Context) error {
-	if c.p != nil && c.p.running() {
+	if c.Running || c.p != nil && c.p.running() {
 		return nil
 	}
 	var err error
-	c.p, err = run(c.Log, "java", "-Xms256M", "-Xmx1G", "-cp", filepath.Join(c.Home, "libs", "*"), "org.apache.kafka.connect.cli.ConnectDistributed", c.Properties)
+	c.p, err = run(c.Log, "java", "-Xms256M", "-Xmx1G", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(c.Home, "libs", "*"), "org.apache.kafka.connect.cli.ConnectDistributed", c.Properties)
 	if err != nil {
 		return err
 	}
@@ -215,7 +217,7 @@ func (d *Debezium) Name() string { return "Debezium" }
 // Start implements Writer.
 func (d *Debezium) Start(ctx context.Context) error {
 	path := "/connectors/" + d.Config["name"]
-	killed := d.there && !d.Worker.p.running() // it is in state RUNNING and starts with its worker
+	killed := d.there && !d.Worker.Running && !d.Worker.p.running() // it is in state RUNNING and starts with its worker
 	if err := d.Worker.up(ctx); err != nil {
 		return err
 	}
@@ -247,7 +249,12 @@ func (d *Debezium) Failed(ctx context.Context) error {
 }
 
 // Kill implements Writer.
-func (d *Debezium) Kill() error { return d.Worker.p.end(context.Background(), syscall.SIGKILL) }
+func (d *Debezium) Kill() error {
+	if d.Worker.Running {
+		return errors.New("kill Kafka Connect: it was not started here")
+	}
+	return d.Worker.p.end(context.Background(), syscall.SIGKILL)
+}
 
 // Freshet is the same connector in freshet run.
 type Freshet struct {

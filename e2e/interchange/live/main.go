@@ -26,6 +26,7 @@ import (
 
 type options struct {
 	home, bootstrap, postgres, only, record, keep string
+	rest, offsetTopic, mode                       string
 	seed                                          uint64
 	turns, rows                                   int
 }
@@ -35,6 +36,9 @@ func main() {
 	flag.StringVar(&o.home, "home", os.Getenv("ORACLE_HOME"), "folder with libs/ and plugins/")
 	flag.StringVar(&o.bootstrap, "bootstrap", env("ORACLE_BOOTSTRAP", "127.0.0.1:19092"), "Kafka's bootstrap.servers")
 	flag.StringVar(&o.postgres, "postgres", env("ORACLE_POSTGRES", "postgres://postgres:postgres@127.0.0.1:15432/postgres"), "a database in which databases can be created")
+	flag.StringVar(&o.rest, "rest", "", "a running Connect worker to use in place of one of its own; it cannot be killed")
+	flag.StringVar(&o.offsetTopic, "offset-topic", "", "with -rest: the worker's offset.storage.topic")
+	flag.StringVar(&o.mode, "exactly-once", "", "disabled or enabled: only with this exactly.once.source.support")
 	flag.StringVar(&o.only, "run", ".", "exchanges to run, a regular expression")
 	flag.StringVar(&o.record, "record", "", "folder for recordings")
 	flag.StringVar(&o.keep, "logs", "", "folder for the logs; by default they are removed after success")
@@ -89,6 +93,9 @@ func run(ctx context.Context, o options) (err error) {
 	fmt.Printf("seed %d, logs in %s\n", o.seed, s.dir)
 	fmt.Fprintln(s.table, "mode\texchange\thand-overs\tsnapshot rows\tevents\tlost\tagain at the last LSN\tagain otherwise\tunknown\tnew snapshot rows\tresult")
 	for _, mode := range []string{"disabled", "enabled"} {
+		if o.mode != "" && o.mode != mode {
+			continue
+		}
 		if err := s.mode(ctx, mode); err != nil {
 			return err
 		}
@@ -113,6 +120,7 @@ type exchange struct {
 	state bool // compare the end state: a snapshot was interrupted
 	keys  map[string]string
 	run   func(context.Context, *interchange.Exchange, interchange.Writer, interchange.Writer) error
+	to    string // with -record: the recording's folder
 }
 
 func (s *session) exchanges() []exchange {
@@ -150,6 +158,25 @@ func (s *session) exchanges() []exchange {
 	}
 }
 
+// recorded are the exchanges that -record keeps. Debezium does all of them alone: what it goes on with is what Freshet must go on with.
+func (s *session) recorded() []exchange {
+	type x = *interchange.Exchange
+	type w = interchange.Writer
+	plain := map[string]string{
+		"max.batch.size": "4", "max.queue.size": "8",
+		"key.converter": "org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable": "false",
+		"value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
+	}
+	twice := func(d w) []interchange.End {
+		return []interchange.End{{Writer: d, How: "stop"}, {Writer: d, How: "stop"}}
+	}
+	return []exchange{
+		{name: "quiet", to: "quiet", rows: 10, run: func(ctx context.Context, e x, d, _ w) error { return e.Quiet(ctx, []w{d}, 4) }},
+		{name: "transaction", to: "transaction", rows: 5, keys: plain, run: func(ctx context.Context, e x, d, _ w) error { return e.Inside(ctx, twice(d), 300) }},
+		{name: "snapshot", to: "snapshot", rows: 150, state: true, keys: plain, run: func(ctx context.Context, e x, d, _ w) error { return e.Snapshot(ctx, twice(d), 150) }},
+	}
+}
+
 // mode runs the exchanges of one setting of exactly.once.source.support.
 func (s *session) mode(ctx context.Context, mode string) (err error) {
 	listener, err := freePort()
@@ -157,17 +184,28 @@ func (s *session) mode(ctx context.Context, mode string) (err error) {
 		return err
 	}
 	group := fmt.Sprintf("interchange-%s-%d", mode, time.Now().Unix())
+	if s.offsetTopic == "" {
+		s.offsetTopic = group + "-offsets"
+		defer func() { s.offsetTopic = "" }()
+	}
 	properties := filepath.Join(s.dir, group+".properties")
 	if err := interchange.Properties(properties, map[string]string{
 		"bootstrap.servers": s.bootstrap, "group.id": group, "exactly.once.source.support": mode,
-		"config.storage.topic": group + "-configs", "offset.storage.topic": group + "-offsets", "status.storage.topic": group + "-status",
+		"config.storage.topic": group + "-configs", "offset.storage.topic": s.offsetTopic, "status.storage.topic": group + "-status",
 		"listeners": "http://" + listener, "plugin.path": filepath.Join(s.home, "plugins"),
 	}); err != nil {
 		return err
 	}
 	connect := &interchange.Connect{Home: s.home, Properties: properties, REST: "http://" + listener, Log: filepath.Join(s.dir, group+".connect.log")}
+	if s.rest != "" {
+		connect = &interchange.Connect{Running: true, REST: s.rest}
+	}
 	defer func() { err = errors.Join(err, connect.Close(context.WithoutCancel(ctx))) }()
-	for i, e := range s.exchanges() {
+	list := s.exchanges()
+	if s.record != "" {
+		list = s.recorded()
+	}
+	for i, e := range list {
 		if !s.wanted.MatchString(e.name + ", " + mode) {
 			continue
 		}
@@ -190,7 +228,7 @@ func (s *session) one(ctx context.Context, e exchange, mode, name, group string,
 	ctx, cancel := context.WithTimeout(ctx, interchange.Deadline)
 	defer cancel()
 	began := time.Now()
-	rig, err := s.rig(ctx, e, name, group)
+	rig, err := s.rig(ctx, e, name)
 	if err != nil {
 		return err
 	}
@@ -208,6 +246,15 @@ func (s *session) one(ctx context.Context, e exchange, mode, name, group string,
 	if err != nil {
 		return err
 	}
+	if e.to != "" {
+		r, err := x.Record(ctx, e.keys)
+		if err != nil {
+			return err
+		}
+		if err := r.Save(filepath.Join(s.record, e.to)); err != nil {
+			return err
+		}
+	}
 	result := "ok"
 	if !counts.Clean(e.kills && mode == "disabled") {
 		result = "FAILED"
@@ -224,7 +271,7 @@ func (s *session) one(ctx context.Context, e exchange, mode, name, group string,
 	return nil
 }
 
-func (s *session) rig(ctx context.Context, e exchange, name, group string) (*interchange.Rig, error) {
+func (s *session) rig(ctx context.Context, e exchange, name string) (*interchange.Rig, error) {
 	admin, err := pgx.Connect(ctx, s.postgres)
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
@@ -238,7 +285,7 @@ func (s *session) rig(ctx context.Context, e exchange, name, group string) (*int
 		return nil, fmt.Errorf("-postgres: %w", err)
 	}
 	dsn := fmt.Sprintf("postgres://%s:%s@%s/%s", at.User, at.Password, net.JoinHostPort(at.Host, strconv.Itoa(int(at.Port))), name)
-	rig, err := interchange.NewRig(ctx, dsn, s.bootstrap, name, group+"-offsets", s.seed, e.rows, e.keys)
+	rig, err := interchange.NewRig(ctx, dsn, s.bootstrap, name, s.offsetTopic, s.seed, e.rows, e.keys)
 	if err != nil {
 		return nil, err
 	}
