@@ -13,7 +13,10 @@ var (
 	sequences = regexp.MustCompile(`"sequence":"\[(null|\\"\d+\\"),\\"(\d+)\\"\]"`)
 	times     = regexp.MustCompile(`"ts_(ms|us|ns)":\d+`)
 	micros    = regexp.MustCompile(`"ts_usec":(\d+)`)
-	behindAll = regexp.MustCompile(`"messageType":"COMMIT"|"snapshot":"INITIAL"`)
+	// What these have in "lsn" is the place of no change, though the next change may begin there.
+	noChange = regexp.MustCompile(`"messageType":"COMMIT"|"snapshot":"(INITIAL|true|first|last)`)
+	versions = regexp.MustCompile(`"version":"[^"]+","connector"`)
+	runIDs   = regexp.MustCompile(`runId=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 )
 
 // places turn the values of one server into text: the LSN of a change, the LSN behind a commit, a transaction, a commit time in µs.
@@ -24,7 +27,7 @@ type places struct {
 // rewrite replaces the values of an event or an offset that differ from server to server by nature.
 func (p places) rewrite(text string) string {
 	change := p.change
-	if behindAll.MatchString(text) {
+	if noChange.MatchString(text) {
 		change = p.mark
 	}
 	text = lsns.ReplaceAllStringFunc(text, func(m string) string {
@@ -51,15 +54,18 @@ func (h *History) names() places {
 	return places{change: h.change, mark: h.mark, tx: h.tx, time: h.committed}
 }
 
-// Normal is an event's text with LSNs and transaction ids as places in the history, and without times: what is left must be equal
+// Normal is an event's text with LSNs and transaction ids as places in the history, and without times and versions: what is left must be equal
 // byte for byte, whoever wrote it. name is the rig's.
 func (h *History) Normal(e Event, name string) string {
 	var headers strings.Builder
 	for _, header := range e.Record.Headers {
 		fmt.Fprintf(&headers, " %s=%s", header.Key, header.Value)
 	}
-	text := fmt.Sprintf("%s %s %s%s", e.Record.Topic, e.Record.Key, e.Record.Value, headers.String())
-	return times.ReplaceAllString(h.names().rewrite(strings.ReplaceAll(text, name, "NAME")), `"ts_$1":0`)
+	text := fmt.Sprintf("%s %s %s%s", e.Record.Topic, e.Record.Key, e.Record.Value, runIDs.ReplaceAllString(headers.String(), "runId=ID"))
+	text = versions.ReplaceAllString(strings.ReplaceAll(text, name, "NAME"), `"version":"","connector"`)
+	text = times.ReplaceAllString(h.names().rewrite(text), `"ts_$1":0`)
+	// Before the first commit of a slot Debezium writes null, or after a stop inside that transaction the place where it went on.
+	return strings.Replace(text, `"sequence":"[\"s\",`, `"sequence":"[null,`, 1)
 }
 
 // NormalOffset is the same for an offset.

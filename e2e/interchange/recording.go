@@ -187,7 +187,7 @@ func (r *Recording) Play(ctx context.Context, x *Rig, turn int, start uint64) er
 	if failed != nil {
 		return fmt.Errorf("translate turn %d: %w", turn, failed)
 	}
-	c, err := kgo.NewClient(kgo.SeedBrokers(x.Bootstrap), kgo.AllowAutoTopicCreation())
+	c, err := kgo.NewClient(kgo.SeedBrokers(x.Bootstrap), kgo.UnknownTopicRetries(-1)) // the topics were just created
 	if err != nil {
 		return fmt.Errorf("make a Kafka client: %w", err)
 	}
