@@ -140,9 +140,7 @@ func (p *plan) progress(offset, config string) progress {
 			out.Parts = append(out.Parts, partialRead{OID: t.oid, Column: t.key.column, Type: t.key.kind, Done: t.done})
 		}
 	}
-	for _, part := range p.before { // of tables that have not been begun again
-		out.Parts = append(out.Parts, part)
-	}
+	out.Parts = append(out.Parts, p.before...) // of tables that have not been begun again
 	return out
 }
 
