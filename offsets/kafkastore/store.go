@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
 	"sync"
 
@@ -168,6 +169,10 @@ func (s *Store) Save(ctx context.Context, connector string, entries []offsets.En
 			return err
 		}
 	}
+	entries, err := s.known(ctx, connector, entries)
+	if err != nil {
+		return err
+	}
 	ms, err := s.records(connector, entries)
 	if err != nil || len(ms) == 0 {
 		return err
@@ -179,6 +184,18 @@ func (s *Store) Save(ctx context.Context, connector string, entries []offsets.En
 		s.take(m)
 	}
 	return nil
+}
+
+// known leaves out deletions of what the topic does not have; s.mu is held.
+func (s *Store) known(ctx context.Context, connector string, entries []offsets.Entry) ([]offsets.Entry, error) {
+	missing := func(e offsets.Entry) bool { return e.Offset == "" && s.entries[id{connector, e.Partition}] == nil }
+	if !slices.ContainsFunc(entries, missing) {
+		return entries, nil
+	}
+	if err := s.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(entries), missing), nil
 }
 
 // Records returns the records that Save would write, for a sink that writes them in its own transaction. The store knows of

@@ -119,6 +119,7 @@ func TestStoreKeepsForeignKeyBytes(t *testing.T) {
 	}
 	save(t, s, "one", offsets.Entry{Partition: p, Offset: `{"pos":2}`})
 	save(t, s, "one", offsets.Entry{Partition: p})
+	save(t, s, "one", offsets.Entry{Partition: p}) // nothing is there, nothing is written
 	var history []string
 	err = s.log.ReadToEnd(limit(t), func(_ int32, m kafkaclient.Message) error {
 		if strings.Contains(string(m.Key), "table") {
