@@ -1,6 +1,7 @@
 package timescaledb
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -40,6 +41,7 @@ type config struct {
 	offsets     []string // name of the offsets table, with or without schema
 	timeColumns []string
 	chunk       string
+	application string // name of the sessions, unless the URL has one
 }
 
 // address is what a connection URL says.
@@ -234,7 +236,7 @@ func (cfg *config) connConfig() (*pgx.ConnConfig, error) {
 		c.RuntimeParams[name] = v
 	}
 	if c.RuntimeParams["application_name"] == "" {
-		c.RuntimeParams["application_name"] = "freshet"
+		c.RuntimeParams["application_name"] = cmp.Or(cfg.application, "freshet")
 	}
 	dialer := &net.Dialer{KeepAlive: 15 * time.Second, Timeout: c.ConnectTimeout}
 	c.DialFunc = dialer.DialContext

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 
@@ -62,6 +63,28 @@ updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (connector, sink, par
 
 func (l *ledger) where(p offsets.Partition) string {
 	return " WHERE connector = " + literal(l.connector) + " AND sink = " + literal(l.sink) + " AND partition = " + literal(string(p))
+}
+
+// endOwner ends what an earlier owner's sessions have under way: a worker that was stopped or cut off in a transaction holds
+// locks for as long as the server hears nothing of its end. Sessions are known by the name that application gives them.
+const endOwner = `SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE application_name = current_setting('application_name') AND application_name LIKE 'freshet %' AND usename = current_user
+AND datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL`
+
+// application names the sessions of one task of a sink; PostgreSQL keeps 63 bytes of it.
+func application(s connectors.Settings) string {
+	whole := fmt.Sprintf("%s/%s/%d", s.Connector, s.Sink, s.Task)
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(whole)) // it never fails
+	return fmt.Sprintf("freshet %.32s %x", strings.Map(printable, whole), h.Sum64())
+}
+
+// printable is what PostgreSQL leaves of a character in application_name.
+func printable(r rune) rune {
+	if r < ' ' || r > '~' {
+		return '?'
+	}
+	return r
 }
 
 // takeOver raises the epoch and returns what is stored; of all partitions when none is given.

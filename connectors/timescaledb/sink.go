@@ -84,6 +84,13 @@ func (s *sink) open(ctx context.Context) (*pgx.Conn, error) {
 // Progress implements connectors.OffsetKeeper.
 func (s *sink) Progress(ctx context.Context, p ...offsets.Partition) (out []connectors.Progress, err error) {
 	err = s.writer.call(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		var ended int
+		if err = conn.QueryRow(ctx, endOwner).Scan(&ended); err != nil {
+			return fmt.Errorf("end the transactions of an earlier task: %w", err)
+		}
+		if ended > 0 {
+			s.log.Warn("ended open transactions of an earlier task of this connector in the target", "sessions", ended)
+		}
 		out, err = s.ledger.takeOver(ctx, conn, p)
 		return err
 	})

@@ -384,3 +384,23 @@ func TestFencing(t *testing.T) {
 	r.write(bets(), insert(4, "d", 4))
 	r.expect("SELECT id::text FROM bets ORDER BY id", "1 | 2 | 4")
 }
+
+// TestTakeOverFromAStoppedOwner lets an owner stop in the middle of a transaction that holds its position and a row.
+func TestTakeOverFromAStoppedOwner(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.Postgres(t))
+	r.write(bets(), insert(1, "a", 1))
+	var name string
+	if err := r.conn.QueryRow(t.Context(), "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"SET application_name = '" + name + "'", "BEGIN", "UPDATE bets SET horse = 'never'", "UPDATE freshet_offsets SET flush = flush + 1"} {
+		if _, err := r.conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.start(settings(r.server, r.database))
+	r.write(bets(), insert(2, "b", 2), update(1, "c", 1))
+	r.conn = r.server.Connect(t, r.database)
+	r.expect("SELECT id || horse FROM bets ORDER BY id", "1c | 2b")
+}
