@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -55,7 +56,7 @@ func TestParallelSnapshot(t *testing.T) {
 			for err == nil {
 				err = r.poll(t.Context(), true)
 			}
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				t.Fatal(err)
 			}
 			checkVariety(t, r.events, rows)
