@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"go.uber.org/goleak"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/connectortest"
@@ -22,11 +23,19 @@ func TestConformance(t *testing.T) {
 	if _, err := warm.(connectors.OffsetKeeper).Progress(limit(t)); err != nil {
 		t.Fatal(err)
 	}
+	if err := warm.Stop(limit(t)); err != nil {
+		t.Fatal(err)
+	}
 	for _, exactly := range []bool{false, true} {
 		t.Run(fmt.Sprint("exactly once ", exactly), func(t *testing.T) {
 			var servers string
 			connectortest.RunSink(t, connectortest.SinkHarness{
 				ExactlyOnce: exactly,
+				// A connection of the reader below may be closed only when it is collected.
+				Target: []goleak.Option{
+					goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read"),
+					goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).write"),
+				},
 				New: func(t *testing.T) func() connectors.SinkTask {
 					servers = cluster(t, kfake.SeedTopics(1, "feed"))
 					f := &Factory{Converters: converters.Set{json.Kind()}, Pool: &kafkaclient.Pool{}}

@@ -31,8 +31,17 @@ var kinds = []struct {
 	kind   kind
 	weight int
 }{
-	{killWorker, 10}, {killSource, 4}, {killTarget, 4}, {killKafka, 1}, {cut, 8}, {tear, 8}, {slow, 4}, {halfOpen, 4}, {sessions, 3},
-	{storeGone, 4}, {zombie, 3},
+	{killWorker, 10},
+	{killSource, 4},
+	{killTarget, 4},
+	{killKafka, 1},
+	{cut, 8},
+	{tear, 8},
+	{slow, 4},
+	{halfOpen, 4},
+	{sessions, 3},
+	{storeGone, 4},
+	{zombie, 3},
 }
 
 // sinks that a round may have; fan-outs have two.
@@ -40,8 +49,13 @@ var targets = []struct {
 	sinks  []string
 	weight int
 }{
-	{[]string{exactSink}, 30}, {[]string{looseSink}, 14}, {[]string{tableSink}, 20}, {[]string{fileSink}, 10},
-	{[]string{fileSink, exactSink}, 10}, {[]string{tableSink, exactSink}, 8}, {[]string{tableSink, fileSink}, 8},
+	{[]string{exactSink}, 30},
+	{[]string{looseSink}, 14},
+	{[]string{tableSink}, 20},
+	{[]string{fileSink}, 10},
+	{[]string{fileSink, exactSink}, 10},
+	{[]string{tableSink, exactSink}, 8},
+	{[]string{tableSink, fileSink}, 8},
 }
 
 // plan is a round.

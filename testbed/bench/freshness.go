@@ -63,8 +63,12 @@ func (b *bench) freshnesses() []paceVariant {
 	plain := func(ctx context.Context) (*fresh, error) { return b.freshKafka(ctx, nil) }
 	once := func(ctx context.Context) (*fresh, error) { return b.freshKafka(ctx, b.exactlyOnce()) }
 	list := []paceVariant{
-		{toKafka, 1000, 15, plain}, {toKafkaOnce, 1000, 50, once}, {toTables, 1000, 50, b.freshTables},
-		{toKafka, 10_000, 30, plain}, {toKafkaOnce, 10_000, 50, once}, {toTables, 10_000, 50, b.freshTables},
+		{toKafka, 1000, 15, plain},
+		{toKafkaOnce, 1000, 50, once},
+		{toTables, 1000, 50, b.freshTables},
+		{toKafka, 10_000, 30, plain},
+		{toKafkaOnce, 10_000, 50, once},
+		{toTables, 10_000, 50, b.freshTables},
 	}
 	if b.compareURL != "" {
 		fast := map[string]string{"poll.interval.ms": "10"}
@@ -160,8 +164,8 @@ func (f *fresh) follow(ctx context.Context, load *paced, done <-chan error) erro
 	ended, late := false, time.Time{}
 	for !ended || len(f.reader.arrivals()) < load.total() {
 		if err := errors.Join(failed, f.reader.read(ctx), f.process()); err != nil {
-			if !ended {
-				<-done // it ends with the context or within its time
+			if !ended { // the load ends with the context or within its time
+				err = errors.Join(err, <-done)
 			}
 			return err
 		}

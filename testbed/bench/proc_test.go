@@ -28,8 +28,10 @@ func TestParseStat(t *testing.T) {
 func TestTreeCPU(t *testing.T) {
 	t.Parallel()
 	all := []processStat{
-		{pid: 3, parent: 2, own: time.Second}, {pid: 2, parent: 1, own: time.Second, reaped: time.Second},
-		{pid: 1, own: time.Second}, {pid: 4, parent: 9, own: time.Hour},
+		{pid: 3, parent: 2, own: time.Second},
+		{pid: 2, parent: 1, own: time.Second, reaped: time.Second},
+		{pid: 1, own: time.Second},
+		{pid: 4, parent: 9, own: time.Hour},
 	}
 	if got := treeCPU(all, 1); got != 4*time.Second {
 		t.Errorf("%s, want 4s", got)
