@@ -120,11 +120,11 @@ func TestTrickle(t *testing.T) {
 	}
 	tick := time.NewTicker(3 * time.Millisecond) // seven batches while one transaction is being committed
 	defer tick.Stop()
-	before := make([]int64, total+1)
+	taken := make([]int64, total+1) // transactions that had ended when the sink had taken the batch
 	for i := alone + 1; i <= total; i++ {
 		<-tick.C
-		before[i] = ended.Load()
 		put(t, task, rows(i))
+		taken[i] = ended.Load()
 	}
 	awaitAcks(t, run, total)
 	run.check(t, total)
@@ -136,8 +136,8 @@ func TestTrickle(t *testing.T) {
 				t.Fatalf("batch %d is split: transactions %d and %d", i, n, other)
 			}
 		}
-		if i > alone && int64(n) > before[i]+1 {
-			t.Errorf("batch %d, put after %d transactions had ended, is in transaction %d", i, before[i], n)
+		if i > alone && int64(n) > taken[i]+1 {
+			t.Errorf("batch %d, taken before %d transactions had ended, is in transaction %d", i, taken[i]+1, n)
 		}
 	}
 	if n := ended.Load(); n > total/2 {
