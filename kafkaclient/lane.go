@@ -30,7 +30,11 @@ type connection struct {
 
 // schedule puts the partition where its next chunk has to go; p.mu is held.
 func (p *Producer) schedule(pt *partition) {
-	if pt.place != nowhere || pt.muted || len(pt.queue) == 0 || pt.repeated > 0 && len(pt.inflight) > 0 {
+	if pt.place != nowhere || pt.muted || len(pt.queue) == 0 {
+		return
+	}
+	// A broker that does not know the producer takes any sequence for its first, so the first chunk goes alone (I4).
+	if alone := pt.repeated > 0 || !pt.known; alone && len(pt.inflight) > 0 {
 		return
 	}
 	switch {
@@ -203,10 +207,9 @@ func (p *Producer) answered(l *lane, chunks []*chunk, resp *sarama.ProduceRespon
 		if cause == nil {
 			pt.failures = 0
 			p.done(c)
-			if pt.repeated > 0 {
-				pt.repeated--
-				p.schedule(pt)
-			}
+			pt.known = pt.known || c.producer == pt.identity
+			pt.repeated = max(0, pt.repeated-1)
+			p.schedule(pt)
 		} else {
 			p.refused(c, cause)
 		}
@@ -297,7 +300,7 @@ func (p *Producer) resume(pt *partition) {
 
 // renumber starts a new epoch for one partition; brokers keep a producer's state per partition.
 func (p *Producer) renumber(pt *partition) {
-	pt.bump = false
+	pt.bump, pt.known = false, false
 	pt.sequence = 0
 	if pt.identity.epoch < math.MaxInt16 {
 		pt.identity.epoch++

@@ -146,6 +146,7 @@ type partition struct {
 	leader    int32 // -1: unknown
 	stale     bool  // the leader that we knew refused
 	repeated  int   // chunks at the head that were sent before: one at a time
+	known     bool  // the broker has taken a chunk of this identity
 	failures  int
 	failing   time.Time // since when
 	notBefore time.Time

@@ -234,6 +234,25 @@ func TestProducerSurvivesFaults(t *testing.T) {
 	}
 }
 
+// TestFirstChunkGoesAlone refuses the first request to a broker that does not know the producer. It would take any other chunk
+// that is under way for the first.
+func TestFirstChunkGoesAlone(t *testing.T) {
+	cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+	var sequences []uint32
+	cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		const sequence = 53 // of a record batch
+		sequences = append(sequences, binary.BigEndian.Uint32(r.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records[sequence:]))
+		return nil, nil, false
+	})
+	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotLeaderForPartition, Count: 1})
+	produceNumbered(t, cluster, 1, 200, "batch.size", "150")
+	cluster.Close()
+	if len(sequences) < 3 || sequences[0] != 0 || sequences[1] != 0 || sequences[2] == 0 {
+		t.Errorf("sequences of the first requests: %v; want the first chunk twice, then the others", sequences[:min(4, len(sequences))])
+	}
+}
+
 func TestProducerSurvivesLostConnections(t *testing.T) {
 	cluster := fakeCluster(t, kfake.SeedTopics(3, "t"))
 	n := 0

@@ -192,7 +192,7 @@ func (pt *partition) renew(as identity) {
 		c.unseal()
 	}
 	pt.retry = nil
-	pt.muted, pt.bump, pt.repeated, pt.failures, pt.notBefore = false, false, 0, 0, time.Time{}
+	pt.muted, pt.bump, pt.known, pt.repeated, pt.failures, pt.notBefore = false, false, false, 0, 0, time.Time{}
 	pt.place, pt.enlisted = nowhere, 0
 	pt.sequence, pt.identity = 0, as
 }
