@@ -14,7 +14,7 @@ import (
 // problem is what the live check found, and the key that it belongs to.
 type problem struct {
 	key, text string
-	passing   bool // the server could not be reached
+	passing   bool // the server could not be reached, or the connection to it was lost
 }
 
 // checkDatabase connects and looks at everything that a start needs.
@@ -32,7 +32,7 @@ func checkDatabase(ctx context.Context, cfg *config) []problem {
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = fmt.Errorf("Connection validation timed out after %d ms", cfg.validation.Milliseconds()) //nolint:staticcheck // the reference's text
 			}
-			return append(out, problem{key: key, text: "Error while validating connector config: " + err.Error()})
+			return append(out, problem{key: key, text: "Error while validating connector config: " + err.Error(), passing: conn.IsClosed()})
 		}
 		out = append(out, found...)
 	}
