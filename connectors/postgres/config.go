@@ -283,6 +283,7 @@ func sessionSettings() map[string]string {
 	return map[string]string{
 		"client_encoding": "UTF8", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "timezone": "UTC",
 		"extra_float_digits": "1", "bytea_output": "hex", "lc_monetary": "C", "application_name": "Freshet Streaming",
+		"statement_timeout": "0", "idle_in_transaction_session_timeout": "0", // a snapshot is one statement per table, and idle beside it
 	}
 }
 

@@ -95,6 +95,9 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 			t.log.Info("going on with the snapshot that was interrupted", "tables_read", len(s.begun.Tables))
 		} else if s.again {
 			s.begun, kept = nil, slot.confirmed
+			if s.from.System == s.server.system && s.from.Timeline == s.server.timeline {
+				kept = max(kept, s.base) // a sink that has rows of that attempt leaves out what is ordered before them
+			}
 			t.log.Warn("the replication slot exists, but no completed snapshot is stored: taking a full one; if there should be one, look at offset.storage.*",
 				"slot", t.cfg.slot)
 		}

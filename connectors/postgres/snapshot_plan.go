@@ -160,13 +160,13 @@ func (cfg *config) override(id changes.TableID) string {
 
 // tableShape is what decides how a table is cut.
 type tableShape struct {
-	plain bool  // an ordinary table without children: it has a ctid, and nothing else is read with it
+	plain bool  // an ordinary table without children, whose ctid may be read: nothing else is read with it
 	size  int64 // bytes, with large values that lie apart
 	pages int64
 	key   chunkKey
 }
 
-const shapeSQL = `SELECT c.relkind = 'r' AND NOT c.relhassubclass AND coalesce(m.amname = 'heap', false), pg_table_size(c.oid),
+const shapeSQL = `SELECT c.relkind = 'r' AND NOT c.relhassubclass AND coalesce(m.amname = 'heap', false) AND has_table_privilege(c.oid, 'SELECT'), pg_table_size(c.oid),
   pg_relation_size(c.oid) / current_setting('block_size')::int8, coalesce(k.name, ''), coalesce(k.type, '')
 FROM pg_class c LEFT JOIN pg_am m ON m.oid = c.relam LEFT JOIN LATERAL (
   SELECT a.attname::text AS name, a.atttypid::regtype::text AS type

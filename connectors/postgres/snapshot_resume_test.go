@@ -401,3 +401,37 @@ func TestKeyRanges(t *testing.T) {
 		}
 	})
 }
+
+// TestAnotherAttemptKeepsThePosition interrupts a snapshot that was taken beside an older slot, before a table was read to its
+// end. Its rows must not be ordered before those that a sink may have.
+func TestAnotherAttemptKeepsThePosition(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, connectors.Config{"snapshot.mode": "always", "table.include.list": "public.a"})
+	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a SELECT g, 'x' FROM generate_series(1, 20000) g")
+	read := func(n int) {
+		t.Helper()
+		for ; n > 0; n-- {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			err := r.poll(ctx, true)
+			cancel()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.start()
+	for r.task.snapshot != nil {
+		read(1)
+	}
+	r.stop()
+	r.exec("INSERT INTO a SELECT g, 'x' FROM generate_series(20001, 21000) g")
+	r.start() // a snapshot at the end of the log; the slot stays behind
+	read(1)
+	before := r.orders[len(r.orders)-1]
+	r.stop()
+	r.start()
+	read(1)
+	if after := r.orders[len(r.orders)-1]; after.Compare(before) < 0 {
+		t.Errorf("the rows of the next attempt are ordered at %v, before %v", after, before)
+	}
+}

@@ -75,6 +75,7 @@ func (s *snapshot) resumes(ctx context.Context, stored *position, id identity) e
 	if stored == nil || !id.own || !s.streaming {
 		return nil
 	}
+	s.base, s.from = stored.lsn, id
 	p, err := progressPartition(s.t.partition)
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func (s *snapshot) resumes(ctx context.Context, stored *position, id identity) e
 			return connectors.AsPermanent(fmt.Errorf("parse the progress of the snapshot %s: %w", e.Offset, err))
 		}
 		if found.Offset == id.Offset && found.Config == s.t.cfg.rowsDigest() && len(found.Tables)+len(found.Parts) > 0 {
-			s.begun, s.base, s.from = &found, stored.lsn, id
+			s.begun = &found
 		}
 	}
 	return nil
@@ -146,8 +147,12 @@ func (p *plan) progress(offset, config string) progress {
 
 // resume leaves out what an attempt before has read.
 func (p *plan) resume(begun *progress) {
-	p.done = slices.Clone(begun.Tables)
-	p.before = slices.Clone(begun.Parts)
+	// A table that is not captured now may miss changes when it is captured again.
+	captured := func(oid uint32) bool {
+		return slices.ContainsFunc(p.tables, func(t snapshotTable) bool { return t.oid == oid })
+	}
+	p.done = slices.DeleteFunc(slices.Clone(begun.Tables), func(oid uint32) bool { return !captured(oid) })
+	p.before = slices.DeleteFunc(slices.Clone(begun.Parts), func(r partialRead) bool { return !captured(r.OID) })
 	p.tables = slices.DeleteFunc(p.tables, func(t snapshotTable) bool {
 		read := slices.Contains(p.done, t.oid)
 		if read {
