@@ -134,7 +134,7 @@ func (f Factory) NewSink(c connectors.Config, s connectors.Settings) (connectors
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	cfg.application = application(s)
+	cfg.application = application(s, cfg.offsets)
 	return newSink(cfg, s, log), nil
 }
 

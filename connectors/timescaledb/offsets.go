@@ -66,14 +66,15 @@ func (l *ledger) where(p offsets.Partition) string {
 }
 
 // endOwner ends what an earlier owner's sessions have under way: a worker that was stopped or cut off in a transaction holds
-// locks for as long as the server hears nothing of its end. Sessions are known by the name that application gives them.
+// locks for as long as the server hears nothing of its end. Sessions are known by the name that
+// application gives them ($1).
 const endOwner = `SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE application_name = current_setting('application_name') AND application_name LIKE 'freshet %' AND usename = current_user
+WHERE application_name = $1 AND current_setting('application_name') = $1 AND usename = current_user
 AND datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL`
 
-// application names the sessions of one task of a sink; PostgreSQL keeps 63 bytes of it.
-func application(s connectors.Settings) string {
-	whole := fmt.Sprintf("%s/%s/%d", s.Connector, s.Sink, s.Task)
+// application names the sessions of one task of a sink, with its offsets table; PostgreSQL keeps 63 bytes of it.
+func application(s connectors.Settings, table []string) string {
+	whole := fmt.Sprintf("%s/%s/%d %q", s.Connector, s.Sink, s.Task, table)
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(whole)) // it never fails
 	return fmt.Sprintf("freshet %.32s %x", strings.Map(printable, whole), h.Sum64())

@@ -85,7 +85,7 @@ func (s *sink) open(ctx context.Context) (*pgx.Conn, error) {
 func (s *sink) Progress(ctx context.Context, p ...offsets.Partition) (out []connectors.Progress, err error) {
 	err = s.writer.call(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
 		var ended int
-		if err = conn.QueryRow(ctx, endOwner).Scan(&ended); err != nil {
+		if err = conn.QueryRow(ctx, endOwner, s.cfg.application).Scan(&ended); err != nil {
 			return fmt.Errorf("end the transactions of an earlier task: %w", err)
 		}
 		if ended > 0 {
