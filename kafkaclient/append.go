@@ -122,6 +122,9 @@ func (p *Producer) room(ctx context.Context, pt *partition, size int) error {
 		if c == nil {
 			c = p.takeChunk(pt, size)
 			pt.open = c
+			if c.n > 0 { // it has records already, which Mark must hand over even when no other follows
+				p.touched = append(p.touched, pt)
+			}
 		}
 		page, bytes := c.turn(size, p.cfg.BatchBytes)
 		if p.used+bytes <= p.cfg.BufferBytes || p.pending == 0 && p.openChunks() == 0 {

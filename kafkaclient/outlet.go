@@ -121,15 +121,22 @@ func (c *outletConn) Write(p []byte) (int, error) {
 			o.small = append(o.small, b...)
 		}
 		if _, err := c.Conn.Write(o.small); err != nil {
-			return 0, err
+			return 0, c.torn(err)
 		}
 		return len(p), nil
 	}
 	pieces := net.Buffers(append([][]byte{o.small}, o.frame...))
 	if _, err := pieces.WriteTo(c.Conn); err != nil {
-		return 0, err
+		return 0, c.torn(err)
 	}
 	return len(p), nil
+}
+
+// torn closes a connection on which a request may have been written in part: what another user of it wrote would end that
+// request.
+func (c *outletConn) torn(err error) error {
+	_ = c.Conn.Close() // the error is the one to report
+	return err
 }
 
 // appendFrame renders the topics of a produce request of version 3 to 8 (protocol guide, "Produce API"); the chunks are

@@ -188,7 +188,7 @@ func (pt *partition) renew(as identity) {
 		return 0
 	})
 	for _, c := range pt.queue {
-		c.sequenced, c.sent = false, 0
+		c.sequenced, c.sent, c.born = false, 0, time.Now()
 		c.unseal()
 	}
 	pt.retry = nil
