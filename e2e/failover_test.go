@@ -41,7 +41,9 @@ func TestFailoverLosesCommits(t *testing.T) {
 	arrived := func(inTopic, inTable int) {
 		t.Helper()
 		kafka.WaitRecords(t, inTopic, deadline, topic)
-		p.Until(fmt.Sprintf("%d rows are not in the table", inTable), func() bool { return count(t, target, to, "bets") == inTable })
+		p.Until(fmt.Sprintf("%d rows are not in the table", inTable), func() bool {
+			return count(t, target, to, "pg_tables WHERE tablename = 'bets'") == 1 && count(t, target, to, "bets") == inTable
+		})
 	}
 	arrived(2, 2)
 	replica.SyncSlots(t, primary, 2, func() {})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,11 +209,17 @@ func TestAStopThatIsNotWaitedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, 1, func(b *bench) {
 				b.config["task.shutdown.graceful.timeout.ms"] = "2000"
-				b.targets[0].Schedule = never
-				slow := true
+				var slow atomic.Bool
+				slow.Store(true)
+				b.targets[0].Schedule = func(int) int {
+					if slow.Load() {
+						return -1
+					}
+					return 0
+				}
 				b.sink = func(task connectors.SinkTask) connectors.SinkTask {
 					return &faultySink{SinkTask: task, flush: func(ctx context.Context) error {
-						if slow {
+						if slow.Load() {
 							<-ctx.Done()
 						}
 						return ctx.Err()
@@ -233,8 +240,7 @@ func TestAStopThatIsNotWaitedFor(t *testing.T) {
 				} else if err := b.worker.Stop(short, "c"); err == nil {
 					b.Fatal("the flush did not hold")
 				}
-				slow = false
-				b.targets[0].Schedule = nil
+				slow.Store(false)
 				if err := again(b); err != nil {
 					b.Fatal(err)
 				}

@@ -120,7 +120,7 @@ func (p *play) freshet(turn int) {
 	p.must(Exec(ctx, p.Conn, p.r.Turns[turn].SQL...))
 	p.must(p.begin(ctx, p.f))
 	p.Load.Number = p.r.Turns[turn].Number
-	p.must(p.caughtUp(ctx))
+	p.must(p.wait(ctx, "the last transaction", func(int, int) bool { return p.Tail.Streamed() >= p.Load.Number }))
 	p.must(p.end(ctx, p.f, "stop"))
 }
 

@@ -66,13 +66,14 @@ type Tail struct {
 	client *kgo.Client
 	done   chan struct{}
 
-	mu     sync.Mutex
-	events []Event
-	ends   map[string]int64 // topic: offset behind what was read
-	seen   int              // the last number in row 0 of table a
-	err    error
-	stream bool          // a change came that is not of a snapshot
-	grown  chan struct{} // closed when something came
+	mu       sync.Mutex
+	events   []Event
+	ends     map[string]int64 // topic: offset behind what was read
+	seen     int              // the last number in row 0 of table a
+	streamed int              // of those, that came as changes
+	err      error
+	stream   bool          // a change came that is not of a snapshot
+	grown    chan struct{} // closed when something came
 }
 
 // NewTail follows the topics until Close.
@@ -106,6 +107,9 @@ func (t *Tail) follow() {
 			t.stream = t.stream || e.Op != "r"
 			if e.Table == "a" && e.Key == "0" {
 				t.seen = max(t.seen, e.Seq)
+				if e.Op != "r" {
+					t.streamed = max(t.streamed, e.Seq)
+				}
 			}
 		})
 		close(t.grown)
@@ -149,6 +153,13 @@ func (t *Tail) Reach(ctx context.Context, ends map[string]int64) error {
 		}
 		return true
 	})
+}
+
+// Streamed is the number of the last transaction that came as a change; a snapshot may show it before.
+func (t *Tail) Streamed() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.streamed
 }
 
 // Streams tells that a change came that is not of a snapshot.
