@@ -251,6 +251,11 @@ func (p *Producer) stillBusy() time.Duration {
 	if since > p.busyLimit {
 		p.fail(fmt.Errorf("add partitions to transaction %s: %w", p.cfg.TransactionalID, ErrCoordinatorBusy))
 	}
+	return concurrentPause(since)
+}
+
+// concurrentPause is how long to wait before asking a coordinator again that has been busy for so long.
+func concurrentPause(since time.Duration) time.Duration {
 	return min(max(since/10, minConcurrentPause), maxConcurrentPause)
 }
 
@@ -361,7 +366,7 @@ func (p *Producer) insist(ctx context.Context, call func(*sarama.Broker) (sarama
 			p.mu.Lock()
 			p.warnBusy(since)
 			p.mu.Unlock()
-			pause = min(max(since/10, minConcurrentPause), maxConcurrentPause)
+			pause = concurrentPause(since)
 		case !retriable(code):
 			return code, nil
 		default:
