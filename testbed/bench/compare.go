@@ -176,11 +176,7 @@ func (b *bench) snapshotsRemote() []variant {
 // freshRemote is a connector of the Connect worker under a paced load.
 func (b *bench) freshRemote(ctx context.Context, more map[string]string) (*fresh, error) {
 	name := b.name("connect")
-	topic := name + ".bench.rows"
-	if err := errors.Join(b.createSlot(ctx, name), b.createTopic(ctx, topic)); err != nil {
-		return nil, err
-	}
-	consumer, err := b.newTopicReader(topic)
+	consumer, err := b.freshTopic(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -209,14 +209,19 @@ func percentile(sorted []float64, share float64) float64 {
 	return sorted[max(0, min(at, len(sorted)-1))]
 }
 
-// freshKafka starts the freshet program into Kafka and a consumer of committed records.
-func (b *bench) freshKafka(ctx context.Context, properties map[string]string) (*fresh, error) {
-	name := b.name("fresh")
+// freshTopic makes slot and topic of a connector named name, and a consumer of committed records.
+func (b *bench) freshTopic(ctx context.Context, name string) (*topicReader, error) {
 	topic := name + ".bench.rows"
 	if err := errors.Join(b.createSlot(ctx, name), b.createTopic(ctx, topic)); err != nil {
 		return nil, err
 	}
-	consumer, err := b.newTopicReader(topic)
+	return b.newTopicReader(topic)
+}
+
+// freshKafka starts the freshet program into Kafka and a consumer of committed records.
+func (b *bench) freshKafka(ctx context.Context, properties map[string]string) (*fresh, error) {
+	name := b.name("fresh")
+	consumer, err := b.freshTopic(ctx, name)
 	if err != nil {
 		return nil, err
 	}
