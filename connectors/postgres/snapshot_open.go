@@ -165,7 +165,19 @@ func (s *snapshot) lock(ctx context.Context, tables []changes.TableID) error {
 	}
 	sql := fmt.Sprintf("SET LOCAL lock_timeout = %d; LOCK TABLE %s IN ACCESS SHARE MODE", s.t.cfg.snapshot.lockTimeout.Milliseconds(), tableList(tables))
 	if _, err := s.tx.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
+		if altered(err) {
+			err = errAltered
+		}
 		return fmt.Errorf("lock the tables for the snapshot (snapshot.lock.timeout.ms is %s): %w", s.t.cfg.snapshot.lockTimeout, err)
+	}
+	for _, id := range tables {
+		var oid uint32
+		switch err := s.t.catalog.row(ctx, fmt.Sprintf(alteredSQL, "$1", "$2"), []any{id.Schema, id.Name}, &oid); {
+		case err == nil:
+			return fmt.Errorf("lock table %s for the snapshot: %w", id, errAltered)
+		case !errors.Is(err, pgx.ErrNoRows):
+			return fmt.Errorf("lock table %s for the snapshot: %w", id, err)
+		}
 	}
 	return nil
 }

@@ -166,8 +166,8 @@ type tableShape struct {
 	key   chunkKey
 }
 
-const shapeSQL = `SELECT c.relkind = 'r' AND NOT c.relhassubclass AND coalesce(m.amname = 'heap', false) AND has_table_privilege(c.oid, 'SELECT'), pg_table_size(c.oid),
-  pg_relation_size(c.oid) / current_setting('block_size')::int8, coalesce(k.name, ''), coalesce(k.type, '')
+const shapeSQL = `SELECT c.relkind = 'r' AND NOT c.relhassubclass AND coalesce(m.amname = 'heap' AND has_table_privilege(c.oid, 'SELECT'), false), coalesce(pg_table_size(c.oid), 0),
+  coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::int8, coalesce(k.name, ''), coalesce(k.type, '')
 FROM pg_class c LEFT JOIN pg_am m ON m.oid = c.relam LEFT JOIN LATERAL (
   SELECT a.attname::text AS name, a.atttypid::regtype::text AS type
   FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]

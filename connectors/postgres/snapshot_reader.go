@@ -114,8 +114,13 @@ func (r *snapshotReader) chunk(ctx context.Context, c *chunk) error {
 			if err := r.append(ctx, body); err != nil {
 				return err
 			}
+		case 'D': // of alteredSQL, behind the rows
+			return errAltered
 		case 'E':
-			return serverError(body)
+			if err := serverError(body); c.table.override != "" || !altered(err) {
+				return err
+			}
+			return errAltered
 		case 'Z':
 			return r.send(ctx, piece{chunk: c, b: r.b})
 		}
@@ -195,7 +200,7 @@ func ownRelation(rel *relation) *relation {
 }
 
 // statement is the COPY that reads the chunk. A range of keys is read by the index, which the planner takes for dearer than
-// reading the whole table again and again.
+// reading the whole table again and again. A row behind those of the COPY tells that they are not to be used.
 func (c *chunk) statement() string {
 	from := c.table.rel.quotedName()
 	if c.table.override != "" {
@@ -206,7 +211,9 @@ func (c *chunk) statement() string {
 		from += " WHERE " + c.where
 		planner = "SET enable_seqscan = off; "
 	}
-	return planner + "COPY (SELECT " + c.table.rel.selectList() + " FROM " + from + ") TO STDOUT"
+	id := c.table.id
+	return planner + "COPY (SELECT " + c.table.rel.selectList() + " FROM " + from + ") TO STDOUT; " +
+		fmt.Sprintf(alteredSQL, quoteLiteral(id.Schema), quoteLiteral(id.Name))
 }
 
 func quoteName(name string) string { return pgx.Identifier{name}.Sanitize() }
