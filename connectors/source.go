@@ -23,6 +23,12 @@ type SourceTask interface {
 	Stop(ctx context.Context) error
 }
 
+// Reached is how far one of several sinks is.
+type Reached struct {
+	Sink    string // its alias
+	Through Order
+}
+
 // SourceSession is what the runtime lends to a source task. Safe from any goroutine.
 type SourceSession interface {
 	// NewBatch waits for byte credit (I5) and returns a builder for a batch of p.
@@ -30,6 +36,12 @@ type SourceSession interface {
 	// Offsets returns where to resume: the lowest position of all sinks, from the store or from the sink that keeps it.
 	// A partition that was never committed is absent.
 	Offsets(ctx context.Context, p ...offsets.Partition) ([]offsets.Entry, error)
+	// Reached returns through which order each of several sinks had p when Offsets was asked last, which answers the lowest of
+	// them; none for a sink that has nothing, or for the only one.
+	Reached(p offsets.Partition) []Reached
+	// Anew says that the source begins p anew, and that what sinks have of it is of another history of the log: every record
+	// goes to every sink, whatever its Order.
+	Anew(p offsets.Partition)
 	// Drain returns when all polled work of these partitions is durable and committed; none given: of all.
 	Drain(ctx context.Context, p ...offsets.Partition) error
 }

@@ -111,3 +111,32 @@ func TestReplayLeavesTheFurtherSinkWhereItIs(t *testing.T) {
 		t.Errorf("stored %v, %v, want %s", got, err, want)
 	}
 }
+
+// The source hears how far each sink is, and can begin anew: then nothing is left out for the one that was further.
+func TestTheSourceHearsOfTheFurtherSink(t *testing.T) {
+	order := func(n uint64) connectors.Order { return connectors.Order{Epoch: 1, Major: n, Minor: 1} }
+	far, near := connectors.Progress{Partition: p1, Offset: `{"n":9}`, Through: order(9)}, connectors.Progress{Partition: p1, Offset: `{"n":1}`, Through: order(1)}
+	for _, kept := range [][]connectors.Progress{nil, {far}} {
+		in := twoSinks(t, kept, ofSink(t, "a", far), ofSink(t, "b", near), offsets.Entry{Partition: p1, Offset: near.Offset})
+		session := &sourceSession{run: in}
+		if got, err := session.Offsets(t.Context(), p1); err != nil || fmt.Sprint(got) != `[{{"feed":1} {"n":1}}]` {
+			t.Errorf("resumes at %v, %v", got, err)
+		}
+		if got := fmt.Sprint(session.Reached(p1)); got != "[{a {1 1 9}} {b {1 1 1}}]" {
+			t.Errorf("reached %s", got)
+		}
+		w := connectors.NewBuilder(p1, &connectors.Pool{}, nil)
+		b := w.Finish(`{"n":2}`, order(2))
+		if _, all := in.sinks[0].skips(b); !all {
+			t.Error("a does not leave out what it has")
+		}
+		session.Anew(p1)
+		if _, all := in.sinks[0].skips(b); all || len(session.Reached(p1)) > 0 {
+			t.Error("a still leaves out what it has")
+		}
+		b.Release()
+	}
+	if got := (&sourceSession{run: &instance{sinks: []*sinkRun{{}}}}).Reached(p1); len(got) > 0 {
+		t.Errorf("the only sink has reached %v", got)
+	}
+}

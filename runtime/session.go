@@ -50,6 +50,28 @@ func (s *sourceSession) Offsets(ctx context.Context, p ...offsets.Partition) ([]
 	return s.run.resume(ctx, p)
 }
 
+// Reached implements connectors.SourceSession.
+func (s *sourceSession) Reached(p offsets.Partition) []connectors.Reached {
+	var out []connectors.Reached
+	for _, k := range s.run.sinks {
+		k.mu.Lock()
+		if has, ok := k.has[p]; ok {
+			out = append(out, connectors.Reached{Sink: k.plan.alias, Through: has})
+		}
+		k.mu.Unlock()
+	}
+	return out
+}
+
+// Anew implements connectors.SourceSession.
+func (s *sourceSession) Anew(p offsets.Partition) {
+	for _, k := range s.run.sinks {
+		k.mu.Lock()
+		delete(k.has, p)
+		k.mu.Unlock()
+	}
+}
+
 // Drain implements connectors.SourceSession. It drains everything, whatever the partitions.
 func (s *sourceSession) Drain(ctx context.Context, _ ...offsets.Partition) error {
 	r := s.run

@@ -121,6 +121,12 @@ func (s *sourceCheck) Offsets(_ context.Context, p ...offsets.Partition) ([]offs
 	return out, nil
 }
 
+// Reached implements connectors.SourceSession.
+func (s *sourceCheck) Reached(offsets.Partition) []connectors.Reached { return nil }
+
+// Anew implements connectors.SourceSession.
+func (s *sourceCheck) Anew(offsets.Partition) {}
+
 // Drain implements connectors.SourceSession.
 func (s *sourceCheck) Drain(context.Context, ...offsets.Partition) error { return nil }
 

@@ -163,6 +163,7 @@ type promotion struct {
 	trustOffset                *rig
 	straddling                 *rig // stopped between two rows of the last transaction but two
 	byHandSlot, withoutSlot    *rig // their slots are not on the replica
+	fanOut                     *rig // has the first two commits, as one of its sinks; the other has all
 }
 
 func lossyPromotion(t *testing.T) *promotion {
@@ -173,6 +174,7 @@ func lossyPromotion(t *testing.T) *promotion {
 	c.restarted, c.restartedDirect = c.rig("restarted", nil), c.rig("restarted_direct", connectors.Config{"sinks": "x"})
 	c.trustOffset = c.rig("trust_offset", connectors.Config{"offset.mismatch.strategy": "trust_offset"})
 	c.straddling = c.rig("straddling", connectors.Config{"sinks": "x"})
+	c.fanOut = c.rig("fan_out", connectors.Config{"sinks": "far,near"})
 	c.byHandSlot = c.rig("by_hand", connectors.Config{"slot.failover": "false"})
 	c.withoutSlot = c.rig("without_slot", connectors.Config{"slot.failover": "false"})
 	c.exec("INSERT INTO a VALUES (1,'both')")
@@ -181,6 +183,8 @@ func lossyPromotion(t *testing.T) *promotion {
 	}
 	c.synced(replica)
 	c.exec("INSERT INTO a VALUES (2,'both')")
+	c.fanOut.until(2)
+	c.fanOut.stop()
 
 	// A transaction whose rows reach the replica, and whose commit does not.
 	half := c.primary.Connect(t, "postgres")
@@ -204,13 +208,15 @@ func lossyPromotion(t *testing.T) *promotion {
 	c.straddling.crash()
 	c.exec("INSERT INTO a SELECT g, repeat('lost', 100) FROM generate_series(10, 29) g", "UPDATE a SET v = 'lost' WHERE id = 1")
 	for _, r := range c.rigs {
-		if r != c.straddling {
+		if r != c.straddling && r != c.fanOut {
 			r.until(2 + 2 + 20 + 1)
 		}
 		if r != c.inPlace && r != c.inPlaceDirect {
 			r.stop()
 		}
 	}
+	last := func(r *rig) connectors.Order { return r.orders[len(r.orders)-1] }
+	c.fanOut.reached = []connectors.Reached{{Sink: "near", Through: last(c.fanOut)}, {Sink: "far", Through: last(c.restarted)}}
 	delivered := c.lsn("SELECT pg_current_wal_lsn()::text")
 	c.logged = c.inPlace.logged()
 	c.inPlace.task.log = c.inPlace.log
@@ -274,6 +280,22 @@ func TestReplicaWithoutLastCommitsIsPromoted(t *testing.T) {
 	c.straddling.refuses(t, remedies...)
 	delete(c.straddling.config, "sinks")
 	c.straddling.goesOn(t, "no_validation")
+
+	// The position of all sinks is in the server's history, but one of them is further. A new snapshot is for both.
+	c.fanOut.refuses(t, "promoted without the last commits", "left timeline 1 at", "but sink far has commits up to", "snapshot.mode=when_needed", "offset.mismatch.strategy=trust_greater_lsn")
+	reached := c.fanOut.reached
+	c.fanOut.config["snapshot.mode"] = "when_needed"
+	c.fanOut.start()
+	if c.fanOut.task.snapshot == nil || c.fanOut.reached != nil {
+		t.Errorf("when_needed: snapshot %v, the sinks still leave out what is below %v", c.fanOut.task.snapshot, c.fanOut.reached)
+	}
+	c.fanOut.stop()
+	c.fanOut.config["snapshot.mode"], c.fanOut.reached = "no_data", reached
+	c.fanOut.config["offset.mismatch.strategy"] = "trust_greater_lsn"
+	logged := c.fanOut.logged()
+	c.fanOut.start()
+	want(t, c.fanOut.next(3), newCommits)
+	logged.says(t, "promoted without the last commits", "but sink far has commits up to")
 
 	// A slot that was made by hand, or not at all, holds nothing of what came before it.
 	c.byHandSlot.refuses(t, "replication slot by_hand does not exist")

@@ -49,11 +49,22 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 	if why := found.foreign(id); why != "" {
 		return t.problem(why)
 	}
+	ahead := found.ahead(t.session.Reached(t.partition), p, id)
+	if ahead.foreign != "" {
+		return t.problem(ahead.foreign)
+	}
 	r := p.resumeAt(id.own)
-	if cut := found.left(id.Timeline); max(p.delivered(id)+1, p.confirmable()) > cut {
-		if err := t.promoted(&found, p, id, cut); err != nil || t.snapshot != nil {
+	cut := found.left(id.Timeline)
+	if !id.own { // the position is that of one of the sinks, on its timeline
+		cut = min(cut, ahead.cut)
+	}
+	moves := max(p.delivered(id)+1, p.confirmable()) > cut
+	if moves || ahead.sinks != nil {
+		if err := t.moved(&found, p, id, cut, &ahead); err != nil || t.snapshot != nil {
 			return err
 		}
+	}
+	if moves {
 		t.leave(p)
 		p, r = p.movedTo(min(cut, p.confirmable())), resume{} // a transaction of the other timeline may have had the same number
 		id.Offset, id.Commit = string(p.offset()), min(id.Commit, cut-1)
@@ -77,7 +88,7 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 		if err := t.slotAhead(p, id, slot.confirmed); err != nil || t.snapshot != nil {
 			return err
 		}
-	} else if problem, err := t.beyondLog(ctx, &found, p); err != nil || problem != "" {
+	} else if problem, err := t.beyondLog(ctx, &found, max(p.confirmable(), ahead.end)); err != nil || problem != "" {
 		if err != nil {
 			return err
 		}
@@ -93,17 +104,24 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 	return nil
 }
 
-// promoted decides whether to go on from the point at which the server's history left that of the position p. Commits behind
-// that point were delivered, and the server does not have them; it has others there, which must not be taken for delivered.
-// Without such commits, when only the position of an idle stream lies behind it, nothing is to decide.
-func (t *source) promoted(found *server, p position, id identity, cut uint64) error {
-	last := p.delivered(id)
-	if last < cut {
+// moved decides whether to go on from the point at which the server's history left that of the position p, or of sinks that
+// are ahead. Without commits behind it, when only the position of an idle stream lies there, nothing is to decide.
+func (t *source) moved(found *server, p position, id identity, cut uint64, ahead *lead) error {
+	switch last := p.delivered(id); {
+	case ahead.sinks != nil:
+		return t.promoted(found, ahead.timeline, ahead.cut, ahead.String())
+	case last < cut:
 		t.log.Info("the server was promoted: going on from where it left the former timeline", "timeline", found.timeline, "former", id.Timeline, "from", pglogrepl.LSN(cut).String())
 		return nil
+	default:
+		return t.promoted(found, id.Timeline, cut, fmt.Sprintf("the targets have commits up to %s (%d bytes further)", pglogrepl.LSN(last), last-cut))
 	}
-	text := fmt.Sprintf("the server was promoted without the last commits that were delivered: it left timeline %d at %s, but the targets have commits up to %s (%d bytes further)",
-		id.Timeline, pglogrepl.LSN(cut), pglogrepl.LSN(last), last-cut)
+}
+
+// promoted decides whether to go on although commits behind the point cut, at which the server left a timeline, were delivered. The
+// server does not have them; it has others there, which must not be taken for delivered. who tells the targets that have them.
+func (t *source) promoted(found *server, timeline uint32, cut uint64, who string) error {
+	text := fmt.Sprintf("the server was promoted without the last commits that were delivered: it left timeline %d at %s, but %s", timeline, pglogrepl.LSN(cut), who)
 	_, direct := t.cfg.raw["sinks"]
 	trusting := t.cfg.mismatch == "trust_slot" || t.cfg.mismatch == "trust_greater_lsn"
 	if t.cfg.mismatch == "trust_offset" || direct && !trusting {
@@ -111,7 +129,7 @@ func (t *source) promoted(found *server, p position, id identity, cut uint64) er
 			text, resync, pglogrepl.LSN(cut)))
 	}
 	t.log.Warn(text+"; these stay in the targets, and the server's own commits since then follow (offset.mismatch.strategy="+t.cfg.mismatch+")",
-		"timeline", found.timeline, "from", pglogrepl.LSN(cut).String(), "to", pglogrepl.LSN(last).String())
+		"timeline", found.timeline, "from", pglogrepl.LSN(cut).String())
 	return nil
 }
 
@@ -126,8 +144,8 @@ func (t *source) leave(p position) {
 // beyondLog tells why a position that the server's log has not reached is no place to go on: the new commits below it would
 // never be delivered. The history does not show it when the server lost its end by a restored disk, or when the position's timeline
 // is not known.
-func (t *source) beyondLog(ctx context.Context, found *server, p position) (string, error) {
-	if p.confirmable() <= found.end || t.cfg.mismatch == "trust_slot" {
+func (t *source) beyondLog(ctx context.Context, found *server, reached uint64) (string, error) {
+	if reached <= found.end || t.cfg.mismatch == "trust_slot" {
 		return "", nil
 	}
 	standby := false
@@ -135,7 +153,7 @@ func (t *source) beyondLog(ctx context.Context, found *server, p position) (stri
 		return "", err
 	}
 	return fmt.Sprintf("the stored offset %s lies %d bytes beyond the end %s of the server's log: the server has lost its last commits, or is another one; "+
-		"%s; or go on from the slot with offset.mismatch.strategy=trust_slot", pglogrepl.LSN(p.confirmable()), p.confirmable()-found.end, pglogrepl.LSN(found.end), resync), nil
+		"%s; or go on from the slot with offset.mismatch.strategy=trust_slot", pglogrepl.LSN(reached), reached-found.end, pglogrepl.LSN(found.end), resync), nil
 }
 
 // keepOverPromotion is slot.failover for a slot that was made without it.
@@ -186,6 +204,7 @@ func (t *source) problem(text string) error {
 		return connectors.AsPermanent(errors.New(text))
 	}
 	t.log.Warn("taking a new snapshot (snapshot.mode=when_needed): " + text)
+	t.session.Anew(t.partition)
 	t.snapshot = newSnapshot(t, true)
 	return nil
 }

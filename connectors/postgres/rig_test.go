@@ -38,6 +38,7 @@ type rig struct {
 	events  []string // one per record
 	orders  []connectors.Order
 	batches int
+	reached []connectors.Reached // by several sinks
 }
 
 func newRig(t testing.TB, config connectors.Config) *rig {
@@ -96,6 +97,12 @@ func (r *rig) Offsets(_ context.Context, ps ...offsets.Partition) ([]offsets.Ent
 	}
 	return out, nil
 }
+
+// Reached implements connectors.SourceSession.
+func (r *rig) Reached(offsets.Partition) []connectors.Reached { return r.reached }
+
+// Anew implements connectors.SourceSession.
+func (r *rig) Anew(offsets.Partition) { r.reached = nil }
 
 // Drain implements connectors.SourceSession.
 func (r *rig) Drain(context.Context, ...offsets.Partition) error { return nil }

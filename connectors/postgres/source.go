@@ -112,11 +112,8 @@ func (t *source) start(ctx context.Context) error {
 		}
 		return nil
 	case mode == "always", fresh && mode != "no_data":
-		t.snapshot = newSnapshot(t, true)
-		if fresh {
-			if err := t.snapshot.resumes(ctx, stored, id); err != nil {
-				return err
-			}
+		if err := t.beginSnapshot(ctx, stored, id, fresh); err != nil {
+			return err
 		}
 		return t.startHeartbeat(ctx)
 	case stored == nil:
@@ -128,6 +125,20 @@ func (t *source) start(ctx context.Context) error {
 		return err
 	}
 	return t.startHeartbeat(ctx)
+}
+
+// beginSnapshot takes a snapshot; fresh: no one was ever completed.
+func (t *source) beginSnapshot(ctx context.Context, stored *position, id identity, fresh bool) error {
+	if !fresh {
+		t.session.Anew(t.partition) // the server may be another one
+	} else if err := t.aheadOfSnapshot(ctx, stored, id); err != nil || t.snapshot != nil {
+		return err
+	}
+	t.snapshot = newSnapshot(t, true)
+	if !fresh {
+		return nil
+	}
+	return t.snapshot.resumes(ctx, stored, id)
 }
 
 // stored returns the stored offset, nil for none, and the identity beside it.
