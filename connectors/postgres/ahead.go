@@ -30,7 +30,7 @@ func (s *server) ahead(reached []connectors.Reached, p position, id identity) le
 		if at.Minor == 0 { // rows of a snapshot: it has the commits below
 			at.Major = max(at.Major, 1) - 1
 		}
-		if id.own && at.Major < max(p.delivered(id)+1, p.confirmable()) {
+		if id.own && at.Major < p.reached(id) {
 			continue
 		}
 		if why := s.foreign(identity{Timeline: at.Epoch}); why != "" {

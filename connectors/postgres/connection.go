@@ -68,8 +68,8 @@ func (t *source) createSlot(ctx context.Context, pc *pgconn.PgConn, name string,
 	return createSlot(ctx, pc, name, t.version, temporary, export, failover)
 }
 
-// errMoved tells that the server is not the one, or not on the timeline, to which the stream's positions belong.
-var errMoved = errors.New("the server is another one, or was promoted")
+// errMoved tells that the server is not the one, or not on the timeline, to which the stream's positions belong, or lost its last commits.
+var errMoved = errors.New("the server is another one, was promoted, or was restored from an earlier state")
 
 // errSlotTaken is what the server says by SQLSTATE 55006 (object_in_use) when it is asked for the slot.
 var errSlotTaken = errors.New("no snapshot is taken before it is free")
@@ -193,8 +193,14 @@ func (t *source) openStream(ctx context.Context) error {
 		} else if found.system != s.server.system || found.timeline != s.server.timeline {
 			return errMoved
 		}
-		var err error
-		slot, err = t.keptSlot(ctx)
+		behind, err := t.behind(ctx, &found, max(s.startLSN(), s.delivered+1))
+		if behind {
+			return errMoved
+		}
+		if err == nil {
+			s.server.end = found.end
+			slot, err = t.keptSlot(ctx)
+		}
 		return err
 	})
 	if err != nil {

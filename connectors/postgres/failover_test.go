@@ -105,6 +105,12 @@ func (c *cluster) failOver(replica *testbed.Postgres) {
 	c.t.Helper()
 	c.primary.Kill(c.t)
 	replica.Promote(c.t)
+	c.leadTo(replica)
+}
+
+// leadTo makes another server the primary that everybody reaches.
+func (c *cluster) leadTo(replica *testbed.Postgres) {
+	c.t.Helper()
 	c.proxy.Upstream = replica.Address()
 	if err := c.proxy.Save(); err != nil {
 		c.t.Fatal(err)
@@ -407,6 +413,50 @@ func (c *cluster) goOnAsEver(t *testing.T) {
 			return r.slotLSN() >= end
 		})
 	}
+}
+
+// TestServerWithoutItsLastCommits: the server is replaced by an older state of itself, with the same identity on the same timeline, while
+// connectors are streaming and while they are away. They must not wait at a position that its log reaches again some time, since they
+// would skip the commits below it (I8).
+func TestServerWithoutItsLastCommits(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	older := c.primary.StartReplica(t)
+	inPlace, away := c.rig("in_place", nil), c.rig("away", nil)
+	trusting := c.rig("trusting", connectors.Config{"offset.mismatch.strategy": "trust_slot"})
+	torn := c.rig("torn", connectors.Config{"sinks": "x"})
+	c.exec("INSERT INTO a VALUES (1,'both')")
+	for _, r := range c.rigs {
+		r.until(1)
+	}
+	c.synced(older)
+	older.StopReceiving(t)
+	c.exec("INSERT INTO a SELECT g, repeat('lost', 100) FROM generate_series(10, 29) g")
+	torn.until(1 + 20)
+	torn.task.stream.records = 1
+	c.exec("BEGIN; INSERT INTO a VALUES (2,'lost'), (3,'lost'); COMMIT")
+	torn.until(1 + 20 + 1)
+	torn.crash()
+	for _, r := range []*rig{inPlace, away, trusting} {
+		r.until(1 + 20 + 2)
+	}
+	away.stop()
+	c.primary.Kill(t)
+	older.Exec(t, "postgres", "COPY (SELECT) TO PROGRAM 'rm standby.signal'")
+	older.Kill(t)
+	older.Restart(t)
+	c.leadTo(older)
+	c.exec("INSERT INTO a VALUES (3,'new')")
+
+	beyond := []string{"beyond the end", "lost its last commits", "snapshot.mode=when_needed", "offset.mismatch.strategy=trust_slot"}
+	permanent(t, inPlace.pollError(), beyond...)
+	away.refuses(t, beyond...)
+	torn.refuses(t, beyond...)
+	want(t, trusting.next(1), "public.a c (3) after (3,new) last.")
+	trusting.stop()
+	away.config["offset.mismatch.strategy"] = "trust_slot"
+	away.start()
+	want(t, away.next(1), "public.a c (3) after (3,new) last.")
 }
 
 // A slot that was made before slot.failover=true becomes a failover slot at the next start.

@@ -135,6 +135,9 @@ func (p *position) delivered(id identity) uint64 {
 	return max(p.lsn, 1) - 1
 }
 
+// reached is up to where a server must have its log to go on.
+func (p *position) reached(id identity) uint64 { return max(p.delivered(id)+1, p.confirmable()) }
+
 // movedTo is the position at lsn, with nothing delivered behind it.
 func (p *position) movedTo(lsn uint64) position {
 	return position{proc: lsn, kind: typeCommit, commit: lsn, lsn: lsn, txID: p.txID, micros: p.micros}

@@ -42,26 +42,47 @@ func (t *source) startWithoutOffset(ctx context.Context) error {
 
 // startFrom streams from p, which was reached on the server that id names.
 func (t *source) startFrom(ctx context.Context, p position, id identity) error {
-	found, err := t.identify(ctx)
-	if err != nil {
+	at, err := t.compare(ctx, p, id)
+	if err != nil || t.snapshot != nil {
 		return err
 	}
+	t.beginStream(at.p, at.r, at.found, at.id)
+	t.confirm(max(at.p.confirmable(), at.slot.confirmed)) // the one is durable: it was stored; the other the server has already
+	return nil
+}
+
+// comparison is where a stream can go on, and what the server has there.
+type comparison struct {
+	p     position
+	r     resume
+	id    identity
+	found server
+	slot  *slotInfo
+}
+
+// compare looks whether the server and the slot are those by which p was reached, and hold every change behind it. When they do not,
+// it decides where to go on, or finds a problem.
+func (t *source) compare(ctx context.Context, p position, id identity) (comparison, error) {
+	found, err := t.identify(ctx)
+	if err != nil {
+		return comparison{}, err
+	}
 	if why := found.foreign(id); why != "" {
-		return t.problem(why)
+		return comparison{}, t.problem(why)
 	}
 	ahead := found.ahead(t.session.Reached(t.partition), p, id)
 	if ahead.foreign != "" {
-		return t.problem(ahead.foreign)
+		return comparison{}, t.problem(ahead.foreign)
 	}
 	r := p.resumeAt(id.own)
 	cut := found.left(id.Timeline)
 	if !id.own { // the position is that of one of the sinks, on its timeline
 		cut = min(cut, ahead.cut)
 	}
-	moves := max(p.delivered(id)+1, p.confirmable()) > cut
+	moves := p.reached(id) > cut
 	if moves || ahead.sinks != nil {
 		if err := t.moved(&found, p, id, cut, &ahead); err != nil || t.snapshot != nil {
-			return err
+			return comparison{}, err
 		}
 	}
 	if moves {
@@ -71,37 +92,42 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 	}
 	slot, err := t.readSlot(ctx)
 	if err != nil {
-		return err
+		return comparison{}, err
 	}
 	if slot == nil {
-		return t.problem(fmt.Sprintf("replication slot %s does not exist, but the connector has an offset (%s): the changes since then are gone from the server's log. "+
+		return comparison{}, t.problem(fmt.Sprintf("replication slot %s does not exist, but the connector has an offset (%s): the changes since then are gone from the server's log. "+
 			"Take a new snapshot (start once with snapshot.mode=when_needed)", t.cfg.slot, pglogrepl.LSN(p.lsn)))
 	}
 	if problem := slot.usable(t.cfg.slot, t.cfg.database); problem != "" {
-		return connectors.AsPermanent(errors.New(problem))
+		return comparison{}, connectors.AsPermanent(errors.New(problem))
 	}
 	if why := slot.lost(); why != "" {
-		return t.problem(lostText(t.cfg.slot, why))
+		return comparison{}, t.problem(lostText(t.cfg.slot, why))
 	}
 	t.keepOverPromotion(ctx, slot)
-	if slot.confirmed > p.confirmable() {
+	trusted := t.cfg.mismatch == "trust_slot"
+	reached := max(p.reached(id), ahead.end)
+	behind, err := t.behind(ctx, &found, reached)
+	switch {
+	case err != nil:
+		return comparison{}, err
+	case behind && !trusted:
+		return comparison{}, t.problem(t.beyondLog(&found, reached))
+	case slot.confirmed > p.confirmable():
 		if err := t.slotAhead(p, id, slot.confirmed); err != nil || t.snapshot != nil {
-			return err
+			return comparison{}, err
 		}
-	} else if problem, err := t.beyondLog(ctx, &found, max(p.confirmable(), ahead.end)); err != nil || problem != "" {
-		if err != nil {
-			return err
-		}
-		return t.problem(problem)
 	}
-	if t.cfg.mismatch == "trust_slot" && slot.confirmed < p.confirmable() {
+	if trusted && (behind || slot.confirmed < p.confirmable()) {
 		t.log.Warn("the slot is behind the stored offset: its changes are delivered again", "slot", t.cfg.slot, "confirmed", pglogrepl.LSN(slot.confirmed).String(), "offset", pglogrepl.LSN(p.confirmable()).String())
 		t.leave(p)
 		p, r = position{lsn: slot.confirmed, txID: p.txID, micros: p.micros}, resume{}
+		id.Commit = min(id.Commit, max(slot.confirmed, 1)-1)
+		if behind {
+			t.session.Anew(t.partition)
+		}
 	}
-	t.beginStream(p, r, found, id)
-	t.confirm(max(p.confirmable(), slot.confirmed)) // the one is durable: it was stored; the other the server has already
-	return nil
+	return comparison{p, r, id, found, slot}, nil
 }
 
 // moved decides whether to go on from the point at which the server's history left that of the position p, or of sinks that
@@ -141,19 +167,24 @@ func (t *source) leave(p position) {
 	t.left, t.confirmed = p.offset(), 0
 }
 
+// behind tells that the server's log ends below lsn. That of a standby does not: the rest is on the way.
+func (t *source) behind(ctx context.Context, found *server, lsn uint64) (bool, error) {
+	if lsn <= found.end {
+		return false, nil
+	}
+	var standby bool
+	if err := t.catalog.row(ctx, "SELECT pg_is_in_recovery()", nil, &standby); err != nil {
+		return false, fmt.Errorf("read pg_is_in_recovery: %w", err)
+	}
+	return !standby, nil
+}
+
 // beyondLog tells why a position that the server's log has not reached is no place to go on: the new commits below it would
 // never be delivered. The history does not show it when the server lost its end by a restored disk, or when the position's timeline
 // is not known.
-func (t *source) beyondLog(ctx context.Context, found *server, reached uint64) (string, error) {
-	if reached <= found.end || t.cfg.mismatch == "trust_slot" {
-		return "", nil
-	}
-	standby := false
-	if err := t.catalog.row(ctx, "SELECT pg_is_in_recovery()", nil, &standby); err != nil || standby { // its log is on the way
-		return "", err
-	}
-	return fmt.Sprintf("the stored offset %s lies %d bytes beyond the end %s of the server's log: the server has lost its last commits, or is another one; "+
-		"%s; or go on from the slot with offset.mismatch.strategy=trust_slot", pglogrepl.LSN(reached), reached-found.end, pglogrepl.LSN(found.end), resync), nil
+func (t *source) beyondLog(found *server, reached uint64) string {
+	return fmt.Sprintf("what was delivered reaches to %s, %d bytes beyond the end %s of the server's log: the server has lost its last commits, or is another one; "+
+		"%s; or go on from the slot with offset.mismatch.strategy=trust_slot", pglogrepl.LSN(reached), reached-found.end, pglogrepl.LSN(found.end), resync)
 }
 
 // keepOverPromotion is slot.failover for a slot that was made without it.
