@@ -54,8 +54,8 @@ func (s *server) ahead(reached []connectors.Reached, p position, id identity) le
 func (l *lead) String() string { return strings.Join(l.sinks, ", ") }
 
 // aheadOfSnapshot decides whether to take a snapshot for all of several sinks when one of them has completed an earlier one and has
-// gone on. stored is nil when there is no position that all of them have.
-func (t *source) aheadOfSnapshot(ctx context.Context, stored *position, id identity) error {
+// gone on, and there is no position that all of them have.
+func (t *source) aheadOfSnapshot(ctx context.Context, id identity) error {
 	reached := t.session.Reached(t.partition)
 	if len(reached) == 0 {
 		return nil
@@ -64,11 +64,7 @@ func (t *source) aheadOfSnapshot(ctx context.Context, stored *position, id ident
 	if err != nil {
 		return err
 	}
-	var p position
-	if stored != nil {
-		p = *stored
-	}
-	l := found.ahead(reached, p, id)
+	l := found.ahead(reached, position{}, id)
 	switch {
 	case found.foreign(id) != "":
 		t.session.Anew(t.partition) // it is a snapshot of another server

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
 )
 
 // mirror is a sink with one row per key, which leaves a value that was not sent as it is.
@@ -314,6 +315,49 @@ func TestSnapshotStartsAnew(t *testing.T) {
 			change(r)
 			r.begin(m, 0)
 			if n := r.finish(m); (n == 20000) != (name != "nothing") || n == 0 {
+				t.Errorf("%d rows were read in the second attempt", n)
+			}
+		})
+	}
+}
+
+// TestSnapshotOfAnotherServer: rows of an interrupted snapshot are in the targets of a direct connector, and the stream that
+// would correct them is gone. It stops as it does behind a snapshot, unless a new snapshot is asked for.
+func TestSnapshotOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(r *rig, state *string)
+		says   []string
+	}{
+		"slot dropped": {func(r *rig, _ *string) { r.exec("SELECT pg_drop_replication_slot('" + r.config["slot.name"] + "')") },
+			[]string{"does not exist", "snapshot.mode=when_needed"}},
+		"slot made anew": {func(r *rig, _ *string) {
+			r.exec("SELECT pg_drop_replication_slot(slot_name), pg_create_logical_replication_slot(slot_name, 'pgoutput') FROM pg_replication_slots WHERE slot_name = '" + r.config["slot.name"] + "'")
+		}, []string{"no longer in the server's log", "created the slot anew", "snapshot.mode=when_needed"}},
+		"system": {func(_ *rig, state *string) { *state = strings.Replace(*state, `"system":"`, `"system":"1`, 1) },
+			[]string{"belongs to the database system", "take a new snapshot"}},
+		"timeline": {func(_ *rig, state *string) { *state = strings.Replace(*state, `"timeline":1`, `"timeline":7`, 1) },
+			[]string{"timeline 7, which is not in the history", "take a new snapshot"}},
+		"log": {func(_ *rig, state *string) { *state = strings.Replace(*state, `"commit":`, `"commit":9`, 1) },
+			[]string{"beyond the end", "take a new snapshot"}},
+		"nothing": {func(*rig, *string) {}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, m := interrupted(t, connectors.Config{"snapshot.max.threads": "2", "sinks": "x"}, 12)
+			r.stop()
+			plain, _ := partitionOf("p")
+			state, _ := identityPartition(plain)
+			text := string(r.store[state])
+			c.change(r, &text)
+			r.store[state] = offsets.Offset(text)
+			if c.says != nil {
+				permanent(t, r.tryStart(), c.says...)
+				r.stop()
+				r.config["snapshot.mode"] = "when_needed"
+			}
+			r.begin(m, 0)
+			if n := r.finish(m); (n == 20000) != (c.says != nil) || n == 0 {
 				t.Errorf("%d rows were read in the second attempt", n)
 			}
 		})

@@ -127,11 +127,20 @@ func (t *source) start(ctx context.Context) error {
 	return t.startHeartbeat(ctx)
 }
 
-// beginSnapshot takes a snapshot; fresh: no one was ever completed.
+// beginSnapshot takes a snapshot; fresh: no one was ever completed. Rows of one that was interrupted are in the targets, where only the
+// stream from its position corrects them.
 func (t *source) beginSnapshot(ctx context.Context, stored *position, id identity, fresh bool) error {
-	if !fresh {
+	_, direct := t.cfg.raw["sinks"]
+	var err error
+	switch {
+	case !fresh:
 		t.session.Anew(t.partition) // the server may be another one
-	} else if err := t.aheadOfSnapshot(ctx, stored, id); err != nil || t.snapshot != nil {
+	case stored == nil:
+		err = t.aheadOfSnapshot(ctx, id)
+	case direct:
+		_, err = t.compare(ctx, position{lsn: stored.lsn, txID: stored.txID, micros: stored.micros}, id)
+	}
+	if err != nil || t.snapshot != nil {
 		return err
 	}
 	t.snapshot = newSnapshot(t, true)
