@@ -14,11 +14,11 @@ import (
 // it is set only while data pours in, with a short deadline, and taken back as soon as the stream slows down.
 const (
 	lowWaterMark     = 64 << 10
-	lowWaterDeadline = 2 * time.Millisecond
+	lowWaterDeadline = time.Millisecond
 	// Data pours in when it takes this many reads in this time, and goes on to while so many bytes come within the deadline.
-	fastReads  = 64
-	fastWindow = 8 * time.Millisecond
-	slowBytes  = 4 << 10
+	fastReads  = 32
+	fastWindow = 16 * time.Millisecond
+	slowBytes  = 1 << 9
 )
 
 // socket wraps a network connection, below TLS where there is TLS, for reads that do not wait and for the low-water mark.

@@ -168,6 +168,7 @@ const (
 	toTables       = "Freshet → TimescaleDB tables"
 	brokerAlone    = "encoded before → Kafka"
 	tablesByHand   = "encoded before → tables by hand"
+	floorAlone     = "pg_recvlogical, and made events → Kafka"
 )
 
 // drainReference runs pg_recvlogical over TCP to /dev/null, up to the marker.

@@ -69,6 +69,7 @@ func (b *bench) freshnesses() []paceVariant {
 		{toKafka, 10_000, 30, plain},
 		{toKafkaOnce, 10_000, 50, once},
 		{toTables, 10_000, 50, b.freshTables},
+		{floorAlone, 10_000, 0, b.freshFloor},
 	}
 	if b.compareURL != "" {
 		fast := map[string]string{"poll.interval.ms": "10"}
@@ -84,7 +85,9 @@ type fresh struct {
 	process func() error // an error when the worker has ended
 	pid     int
 	reader  reader
-	close   func() error
+	// committed is told of the load's transactions by its writers; nil: nobody.
+	committed func(n int)
+	close     func() error
 }
 
 // latencies are in ms.
@@ -120,6 +123,7 @@ func (b *bench) freshness(ctx context.Context, rate int, start func(context.Cont
 		return found, err
 	}
 	defer func() { err = errors.Join(err, load.close()) }()
+	load.committed = f.committed
 	// A few rows show that the worker streams.
 	for len(f.reader.arrivals()) == 0 {
 		if _, err := load.run(ctx, pacedWriters*10, 200*time.Millisecond); err != nil {

@@ -25,6 +25,8 @@ const (
 type paced struct {
 	conns []*pgx.Conn
 	sent  []int // per writer; valid after run
+
+	committed func(n int) // called by the writers; nil: nobody
 }
 
 // pacedInsert makes one row; every statement is its own transaction.
@@ -123,6 +125,9 @@ func (l *paced) send(ctx context.Context, writer, n int) error {
 	}
 	if err := errors.Join(err, p.Close()); err != nil {
 		return fmt.Errorf("write one-row transactions: %w", err)
+	}
+	if l.committed != nil {
+		l.committed(n)
 	}
 	return nil
 }
