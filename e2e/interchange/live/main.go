@@ -154,7 +154,7 @@ func (s *session) exchanges() []exchange {
 		{name: "in a transaction, stopped", rows: 20, keys: small, run: inside("D F D F D")},
 		{name: "in a transaction, killed", kills: true, rows: 20, keys: small, run: inside("F! D! F! D! F")},
 		{name: "in a snapshot, Debezium first", rows: s.rows / 2, state: true, keys: small, run: snapshot("D F! F")},
-		{name: "in a snapshot, Freshet first", rows: s.rows / 2, state: true, keys: small, run: snapshot("F! D F")},
+		{name: "in a snapshot, Freshet first", rows: 2 * s.rows, state: true, keys: small, run: snapshot("F! D F")},
 	}
 }
 
