@@ -202,6 +202,9 @@ func (s *sourceCheck) note(b *connectors.Batch, last int, out *[]seen) (done boo
 		s.Errorf("partition %q is not canonical: %q, %v", b.Source, p, err)
 	}
 	for _, e := range b.Extra {
+		if _, err := offsets.ParseOffset([]byte(e.Offset)); e.Offset != "" && err != nil {
+			s.Errorf("entry %s beside the offset: %q: %v", e.Partition, e.Offset, err)
+		}
 		s.stored[e.Partition] = e.Offset
 	}
 	return done

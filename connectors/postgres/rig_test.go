@@ -162,6 +162,9 @@ func (r *rig) save(b *connectors.Batch) {
 	entries := append([]offsets.Entry{{Partition: b.Source, Offset: b.Offset}}, b.Extra...)
 	r.mu.Lock()
 	for _, e := range entries {
+		if _, err := offsets.ParseOffset([]byte(e.Offset)); e.Offset != "" && err != nil {
+			r.t.Errorf("an entry that no store takes: %s: %v", e.Offset, err)
+		}
 		r.store[e.Partition] = e.Offset
 	}
 	r.written = append(r.written, b.Offset)

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -125,9 +124,11 @@ func (r *rig) progress() (p progress) {
 	plain, _ := partitionOf("p")
 	state, _ := progressPartition(plain)
 	if text := r.store[state]; text != "" {
-		if err := json.Unmarshal([]byte(text), &p); err != nil {
+		read, err := parseProgress(text)
+		if err != nil {
 			r.t.Fatal(err)
 		}
+		return *read
 	}
 	return p
 }

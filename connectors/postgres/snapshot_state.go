@@ -27,8 +27,45 @@ const (
 type progress struct {
 	Offset string        `json:"offset"` // the plain offset it belongs to
 	Config string        `json:"config"` // digest of the keys that say what the rows are (rowsDigest)
-	Tables []uint32      `json:"tables"` // oids of those read to the end
+	Tables []uint32      `json:"-"`      // oids of those read to the end
+	Parts  []partialRead `json:"-"`
+}
+
+// record is progress as it is stored: an offset is a flat object, so that what was read is a text.
+type record struct {
+	progress
+	Read string `json:"read"` // a JSON object: readRecord
+}
+
+type readRecord struct {
+	Tables []uint32      `json:"tables"`
 	Parts  []partialRead `json:"parts,omitempty"`
+}
+
+func (p *progress) encode() (offsets.Offset, error) {
+	read, err := json.Marshal(readRecord{p.Tables, p.Parts})
+	if err != nil {
+		return "", fmt.Errorf("encode the progress of the snapshot: %w", err)
+	}
+	text, err := json.Marshal(record{*p, string(read)})
+	if err != nil {
+		return "", fmt.Errorf("encode the progress of the snapshot: %w", err)
+	}
+	return offsets.Offset(text), nil
+}
+
+func parseProgress(o offsets.Offset) (*progress, error) {
+	var r record
+	var read readRecord
+	err := json.Unmarshal([]byte(o), &r)
+	if err == nil {
+		err = json.Unmarshal([]byte(r.Read), &read)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("parse the progress of the snapshot %s: %w", o, err)
+	}
+	r.Tables, r.Parts = read.Tables, read.Parts
+	return &r.progress, nil
 }
 
 // partialRead is what was read of a table that is cut by its key.
@@ -88,12 +125,12 @@ func (s *snapshot) resumes(ctx context.Context, stored *position, id identity) e
 		if e.Partition != p || e.Offset == "" {
 			continue
 		}
-		var found progress
-		if err := json.Unmarshal([]byte(e.Offset), &found); err != nil {
-			return connectors.AsPermanent(fmt.Errorf("parse the progress of the snapshot %s: %w", e.Offset, err))
+		found, err := parseProgress(e.Offset)
+		if err != nil {
+			return connectors.AsPermanent(err)
 		}
 		if found.Offset == id.Offset && found.Config == s.t.cfg.rowsDigest() && len(found.Tables)+len(found.Parts) > 0 {
-			s.begun = &found
+			s.begun = found
 		}
 	}
 	return nil
@@ -120,11 +157,12 @@ func (s *snapshot) note(o offsets.Offset) ([]offsets.Entry, error) {
 	if len(s.noted) > smallRecord && time.Since(s.notedAt) < recordPause {
 		return out, nil
 	}
-	text, err := json.Marshal(s.plan.progress(string(o), s.digest))
+	read := s.plan.progress(string(o), s.digest)
+	offset, err := read.encode()
 	if err != nil {
-		return nil, fmt.Errorf("encode the progress of the snapshot: %w", err)
+		return nil, err
 	}
-	if offset := offsets.Offset(text); offset != s.noted && len(text) <= largestBytes {
+	if offset != s.noted && len(offset) <= largestBytes {
 		s.noted, s.notedAt = offset, time.Now()
 		out = append(out, offsets.Entry{Partition: s.state, Offset: offset})
 	}
