@@ -35,6 +35,7 @@ type sinkPlan struct {
 func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigValue) {
 	def := Framework()
 	values, _ := def.Validate(c)
+	values = readPolicy(w.options.Config).check(c, values)
 	p := &pipeline{maxTasks: 1, limits: readLimits(c, w.options.Config, w.options.CommitInterval)}
 	if n, ok := number(c, "tasks.max"); ok && n > 0 {
 		p.maxTasks = int(n)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/workerconfig"
 )
 
 // Connector is one connector file.
@@ -49,7 +50,7 @@ func ReadConnector(path string) (Connector, error) {
 }
 
 func readProperties(path string, text []byte) (connectors.Config, error) {
-	m, err := ParseProperties(text)
+	m, err := workerconfig.ParseProperties(text)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}

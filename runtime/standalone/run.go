@@ -1,5 +1,5 @@
 // Package standalone runs connectors from files in one process, as Kafka Connect's standalone mode does: it reads the files,
-// applies config providers, chooses where offsets are kept, and runs a runtime.Worker until it is told to stop.
+// chooses where offsets are kept, and runs a runtime.Worker until it is told to stop.
 // It starts no goroutine of its own.
 package standalone
 
@@ -18,12 +18,13 @@ import (
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/offsets/boltstore"
 	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/workerconfig"
 )
 
 const (
-	keyFile        = "offset.storage.file.filename"
-	keyTopic       = "offset.storage.topic"
-	keyExactlyOnce = "exactly.once.source.support"
+	keyFile        = workerconfig.KeyOffsetFile
+	keyTopic       = workerconfig.KeyOffsetTopic
+	keyExactlyOnce = workerconfig.KeyExactlyOnce
 
 	// DefaultFile is where offsets are kept when nothing is said.
 	DefaultFile = "freshet-offsets.db"
@@ -69,28 +70,20 @@ func load(o Options) (*setup, error) {
 		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	s := &setup{options: o}
-	var err error
-	if s.worker, err = ReadWorker(o.Worker); err != nil {
-		return nil, err
-	}
-	p, err := newProviders(s.worker)
-	if err != nil {
-		return nil, err
-	}
-	if s.worker, err = p.apply(s.worker); err != nil {
-		return nil, fmt.Errorf("worker file %s: %w", o.Worker, err)
-	}
-	warnings, err := checkWorker(s.worker)
-	for _, w := range warnings {
-		o.Logger.Warn(w)
+	c, err := workerconfig.Read(o.Worker, workerconfig.Standalone, nil)
+	if c != nil {
+		for _, w := range c.Warnings {
+			o.Logger.Warn(w)
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("worker file %s: %w", o.Worker, err)
+		return nil, err
 	}
-	return s, s.readConnectors(p)
+	s.worker = c.Properties
+	return s, s.readConnectors(c.Providers)
 }
 
-func (s *setup) readConnectors(p *providers) error {
+func (s *setup) readConnectors(p *workerconfig.Providers) error {
 	seen := map[string]string{}
 	for _, path := range s.options.Connectors {
 		c, err := ReadConnector(path)
@@ -101,7 +94,7 @@ func (s *setup) readConnectors(p *providers) error {
 			return fmt.Errorf("connector %s is in %s and in %s; give one another name", c.Name, other, path)
 		}
 		seen[c.Name] = path
-		if c.Config, err = p.apply(c.Config); err != nil {
+		if c.Config, err = p.Apply(c.Config); err != nil {
 			return fmt.Errorf("connector file %s: %w", path, err)
 		}
 		s.connectors = append(s.connectors, c)
@@ -129,7 +122,7 @@ func Validate(ctx context.Context, o Options) ([]Checked, error) {
 }
 
 func (s *setup) newWorker(store offsets.Store, interval time.Duration, changed func(string)) *runtime.Worker {
-	limit, _ := strconv.ParseInt(strings.TrimSpace(s.worker["freshet.memory.limit"]), 10, 64) // checked before
+	limit, _ := strconv.ParseInt(strings.TrimSpace(s.worker[workerconfig.KeyMemoryLimit]), 10, 64) // checked before
 	o := runtime.Options{
 		Catalog: s.options.Catalog, Store: store, Logger: s.options.Logger, Config: s.worker, MemoryLimit: limit,
 		CommitInterval: interval, Version: s.options.Version, Changed: changed,

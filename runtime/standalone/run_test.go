@@ -184,7 +184,7 @@ func TestRunRefuses(t *testing.T) {
 		}, "unknown key feed.nam; did you mean feed.name?"},
 		"unknown class": {func(r *run) { r.file("c.json", `{"name":"c","connector.class":"Nope"}`) }, `class "Nope" is not here; available: `},
 		"broken worker": {func(r *run) { r.file("worker.properties", `a=\u1`) }, "worker.properties: line 1: key a: malformed"},
-		"refused key":   {func(r *run) { r.file("worker.properties", "connector.client.config.override.policy=None") }, "not supported yet"},
+		"refused key":   {func(r *run) { r.file("worker.properties", "rest.extension.classes=com.example.Mine") }, "not supported yet"},
 		"offset folder": {func(r *run) { r.file("worker.properties", "offset.storage.file.filename=/nowhere/x/o.db") }, "/nowhere/x/o.db: the directory does not exist"},
 		"topic":         {func(r *run) { r.file("worker.properties", "offset.storage.topic=x") }, "keep offsets in Kafka topic x: not supported yet"},
 	} {

@@ -1,4 +1,4 @@
-package standalone
+package workerconfig
 
 import (
 	"fmt"
@@ -13,17 +13,18 @@ import (
 // reference is ${provider:[path:]key}, as org.apache.kafka.common.config.ConfigTransformer has it.
 var reference = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 
-// providers replaces references in configurations; only those that the worker declares (config.providers).
-type providers struct {
+// Providers replaces references in configurations; only those that the worker declares (config.providers).
+type Providers struct {
 	byName map[string]provider
 }
 
 // provider looks one key up; false: it has no such key, and the reference stays as it is.
 type provider func(path, key string) (string, bool, error)
 
-func newProviders(worker connectors.Config) (*providers, error) {
-	p := &providers{byName: map[string]provider{}}
-	for _, name := range connectors.SplitList(worker["config.providers"]) {
+// NewProviders returns the providers that a worker's properties declare: files, folders and the environment.
+func NewProviders(worker connectors.Config) (*Providers, error) {
+	p := &Providers{byName: map[string]provider{}}
+	for _, name := range connectors.SplitList(worker[keyProviders]) {
 		prefix := "config.providers." + name + "."
 		class := strings.TrimSpace(worker[prefix+"class"])
 		allowed := connectors.SplitList(worker[prefix+"param.allowed.paths"])
@@ -106,8 +107,8 @@ func within(path string, allowed []string) bool {
 	return false
 }
 
-// apply returns the configuration with references replaced. What no provider knows stays as it is.
-func (p *providers) apply(c connectors.Config) (connectors.Config, error) {
+// Apply returns the configuration with references replaced. What no provider knows stays as it is.
+func (p *Providers) Apply(c connectors.Config) (connectors.Config, error) {
 	out := connectors.Config{}
 	for name, value := range c {
 		var failed error
