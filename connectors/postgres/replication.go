@@ -57,7 +57,7 @@ func openStream(ctx context.Context, config *pgconn.Config, slot string, start u
 		_ = pc.Close(ctx)
 		return nil, err
 	}
-	if err := s.takeOver(pc); err != nil {
+	if err := s.takeOver(ctx, pc); err != nil {
 		return nil, err
 	}
 	if err := s.start(ctx, slot, start, options); err != nil {

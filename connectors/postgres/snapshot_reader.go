@@ -80,7 +80,7 @@ func (r *snapshotReader) connect(ctx context.Context) error {
 		_ = pc.Close(ctx)
 		return fmt.Errorf("open the snapshot: %w", err)
 	}
-	return r.copy.takeOver(pc)
+	return r.copy.takeOver(ctx, pc)
 }
 
 func importSnapshot(name string) string {

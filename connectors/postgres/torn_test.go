@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -78,5 +79,76 @@ func TestOrderOfAMessageBeforeACommit(t *testing.T) {
 	r.until(2)
 	if r.orders[0].Compare(r.orders[1]) >= 0 {
 		t.Errorf("orders %v of %v", r.orders, r.events)
+	}
+}
+
+// slowConn is a connection whose next write takes long to return.
+type slowConn struct {
+	net.Conn
+	slow bool
+}
+
+func (c *slowConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.slow {
+		time.Sleep(50 * time.Millisecond)
+		c.slow = false
+	}
+	return n, err
+}
+
+// A slow write makes pgconn read in the background, which goes on when the answer has come. Both kinds of connection must get
+// every byte all the same.
+func TestConnectionTakenOverAfterASlowWrite(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	cfg, err := parseConfig(r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, replication := range []bool{false, true} {
+		config, err := cfg.connConfig(replication)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dial, slow := config.DialFunc, &slowConn{}
+		config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			slow.Conn, err = dial(ctx, network, address)
+			return slow, err
+		}
+		var w wire
+		pc, err := w.dial(t.Context(), &config.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow.slow = true
+		if _, err := pc.Exec(t.Context(), "SELECT 1").ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.takeOver(t.Context(), pc); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.query("SELECT generate_series(1, 10000)"); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(20*time.Second, w.interrupt)
+		rows := 0
+		for {
+			kind, _, err := w.message(true)
+			if err != nil {
+				t.Fatalf("replication %v: %v after %d rows", replication, err, rows)
+			}
+			if kind == 'D' {
+				rows++
+			}
+			if kind == 'Z' {
+				break
+			}
+		}
+		timer.Stop()
+		_ = w.conn.Close()
+		if rows != 10000 {
+			t.Errorf("replication %v: %d rows, want 10000", replication, rows)
+		}
 	}
 }

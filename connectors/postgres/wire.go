@@ -56,7 +56,12 @@ func (s *wire) dial(ctx context.Context, config *pgconn.Config) (*pgconn.PgConn,
 	return pgconn.ConnectConfig(ctx, config)
 }
 
-func (s *wire) takeOver(pc *pgconn.PgConn) error {
+// takeOver waits for what pgconn may still read by itself: it does so after a slow write, and would take what comes next.
+func (s *wire) takeOver(ctx context.Context, pc *pgconn.PgConn) error {
+	if err := pc.SyncConn(ctx); err != nil {
+		_ = pc.Close(ctx)
+		return fmt.Errorf("take over the connection: %w", err)
+	}
 	h, err := pc.Hijack()
 	if err != nil {
 		return fmt.Errorf("take over the connection: %w", err)
