@@ -28,7 +28,7 @@ const (
 )
 
 // plan says what is to be read, in order. Readers ask it for chunks; it reads the catalog as of the snapshot, one caller at
-// a time. Safe from any goroutine.
+// a time, while the others and what is handed out go on. Safe from any goroutine.
 type plan struct {
 	cfg      *config
 	log      *slog.Logger
@@ -36,14 +36,16 @@ type plan struct {
 	exported string  // name of the snapshot that readers import
 	estimate float64 // rows, as the planner of the server thinks; 0: not known
 
-	mu      sync.Mutex
+	reading sync.Mutex // of the catalog; taken before mu
 	catalog *catalog
 	tables  []snapshotTable
-	at      int      // next of tables
-	queue   []*chunk // of the table before
-	open    []*tableRead
-	done    []uint32      // oids of tables that were read
-	before  []partialRead // read by an attempt before, of tables that are not open yet
+	at      int // next of tables
+
+	mu     sync.Mutex
+	queue  []*chunk // of the table before
+	open   []*tableRead
+	done   []uint32      // oids of tables that were read
+	before []partialRead // read by an attempt before, of tables that are not open yet
 }
 
 // snapshotTable is a table that the snapshot reads.
@@ -81,45 +83,72 @@ type chunk struct {
 
 // next returns the next chunk, nil when there is none left.
 func (p *plan) next(ctx context.Context) (*chunk, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(p.queue) == 0 {
-		if p.at == len(p.tables) {
-			return nil, nil
+	for {
+		if c := p.dequeue(); c != nil {
+			return c, nil
 		}
-		table := &p.tables[p.at]
-		p.at++
-		if err := p.begin(ctx, table); err != nil {
+		if more, err := p.begin(ctx); err != nil || !more {
 			return nil, err
 		}
 	}
-	c := p.queue[0]
-	p.queue = p.queue[1:]
-	return c, nil
 }
 
-// begin fills the queue with the chunks of a table; a table that is gone has none.
-func (p *plan) begin(ctx context.Context, table *snapshotTable) error {
-	rel, err := p.catalog.snapshotRelation(ctx, table.id)
-	if err != nil || rel == nil {
-		return err
-	}
-	t := &tableRead{id: table.id, oid: rel.oid, rel: rel, override: p.cfg.override(table.id)}
-	if p.queue, err = p.cut(ctx, t); err != nil {
-		return fmt.Errorf("cut table %s into chunks: %w", t.id, err)
-	}
-	t.number, t.left = len(p.queue), len(p.queue)
-	if t.number == 0 {
-		p.done = append(p.done, t.oid)
+func (p *plan) dequeue() *chunk {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) == 0 {
 		return nil
 	}
-	p.open = append(p.open, t)
+	c := p.queue[0]
+	p.queue = p.queue[1:]
+	return c
+}
+
+// begin fills the queue with the chunks of the next table, when nobody else has filled it; false: there is no table left. A table that is
+// gone has no chunks.
+func (p *plan) begin(ctx context.Context) (more bool, err error) {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	p.mu.Lock()
+	filled := len(p.queue) > 0
+	p.mu.Unlock()
+	if filled || p.at == len(p.tables) {
+		return filled, nil
+	}
+	table := &p.tables[p.at]
+	p.at++
+	rel, err := p.catalog.snapshotRelation(ctx, table.id)
+	if err != nil || rel == nil {
+		return true, err
+	}
+	t := &tableRead{id: table.id, oid: rel.oid, rel: rel, override: p.cfg.override(table.id)}
+	chunks, err := p.cut(ctx, t)
+	if err != nil {
+		return false, fmt.Errorf("cut table %s into chunks: %w", t.id, err)
+	}
+	t.number, t.left = len(chunks), len(chunks)
+	p.enqueue(t, chunks)
+	if t.number == 0 {
+		return true, nil
+	}
 	about := []any{"table", t.id.String(), "number", p.at, "of", len(p.tables)}
 	if t.number > 1 {
 		about = append(about, "chunks", t.number)
 	}
 	p.log.Info("reading table", about...)
-	return nil
+	return true, nil
+}
+
+// enqueue opens a table. Without chunks it was read before.
+func (p *plan) enqueue(t *tableRead, chunks []*chunk) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.before = slices.DeleteFunc(p.before, func(r partialRead) bool { return r.OID == t.oid })
+	if len(chunks) == 0 {
+		p.done = append(p.done, t.oid)
+		return
+	}
+	p.queue, p.open = chunks, append(p.open, t)
 }
 
 // finish notes that all rows of c were handed out, and tells whether that was the last chunk of its table.
@@ -186,7 +215,7 @@ func (p *plan) cut(ctx context.Context, t *tableRead) ([]*chunk, error) {
 		return nil, err
 	}
 	n := p.chunks(s.size)
-	if before := p.takeBefore(t.oid); s.plain && len(before.Done) > 0 && s.key == (chunkKey{before.Column, before.Type}) {
+	if before := p.readBefore(t.oid); s.plain && len(before.Done) > 0 && s.key == (chunkKey{before.Column, before.Type}) {
 		cuts, _, err := p.sample(ctx, t.rel, s, n)
 		t.key, t.done = s.key, before.Done
 		return t.ranges(cuts), err

@@ -200,13 +200,12 @@ func (p *plan) resume(begun *progress) {
 	})
 }
 
-// takeBefore returns what was read of a table before, and forgets it.
-func (p *plan) takeBefore(oid uint32) (out partialRead) {
-	p.before = slices.DeleteFunc(p.before, func(r partialRead) bool {
-		if r.OID == oid {
-			out = r
-		}
-		return r.OID == oid
-	})
+// readBefore returns what was read of a table before.
+func (p *plan) readBefore(oid uint32) (out partialRead) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.IndexFunc(p.before, func(r partialRead) bool { return r.OID == oid }); i >= 0 {
+		out = p.before[i]
+	}
 	return out
 }

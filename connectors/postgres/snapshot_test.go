@@ -8,6 +8,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/offsets"
@@ -64,6 +65,40 @@ func TestParallelSnapshot(t *testing.T) {
 			noLeftovers(r, 0)
 		})
 	}
+}
+
+// TestSnapshotWhileATableIsCut: one reader waits for the catalog, which cuts the next table; what the others read comes meanwhile.
+func TestSnapshotWhileATableIsCut(t *testing.T) {
+	t.Parallel()
+	r, m := newRig(t, connectors.Config{"snapshot.max.threads": "3"}), newMirror(t)
+	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text, w text)", "INSERT INTO a SELECT g, 'v', repeat('w', 1000) FROM generate_series(1, 20000) g",
+		"CREATE TABLE b (id int PRIMARY KEY, v text, w text)", "INSERT INTO b SELECT g, 'v', 'w' FROM generate_series(1, 300) g", "ANALYZE")
+	r.begin(m, 1)
+	r.exec("BEGIN", "LOCK TABLE b")
+	done, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(done)
+		for len(m.reads) < 19000 { // the last rows of a are kept until those of b are there
+			if err := r.takeBatch(m, true); err != nil {
+				failed <- err
+				return
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Error("the rows that were read do not come")
+	}
+	r.exec("ROLLBACK")
+	<-done
+	select {
+	case err := <-failed:
+		t.Fatal(err)
+	default:
+	}
+	r.finish(m)
+	m.compare(r, "a", "b")
 }
 
 // narrow is a session with memory for one batch.
