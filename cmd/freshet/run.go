@@ -23,7 +23,7 @@ func runCommand() *cobra.Command {
 		Short: "Run connectors from files until a signal",
 		Long: `Runs the connectors in this process. The first SIGINT or SIGTERM stops gracefully: what is on its way is made durable
 and its offsets are stored. The second ends the process at once; after that, as after a crash, the next run goes on at
-the last stored offset and nothing is lost.
+the last stored offset and nothing is lost. A connector that fails does not end the others; the exit code is then 1.
 
 ` + filesHelp,
 		Example: `  freshet run examples/postgres-to-stdout.json

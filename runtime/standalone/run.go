@@ -60,6 +60,7 @@ type setup struct {
 	connectors []Connector
 	waiting    []Connector // not put yet, for a server could not be reached
 	attempts   int
+	refused    map[string]error // connectors that were refused when their servers could be reached at last
 }
 
 func load(o Options) (*setup, error) {
@@ -69,7 +70,7 @@ func load(o Options) (*setup, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	s := &setup{options: o}
+	s := &setup{options: o, refused: map[string]error{}}
 	c, err := workerconfig.Read(o.Worker, workerconfig.Standalone, nil)
 	if c != nil {
 		for _, w := range c.Warnings {
@@ -135,8 +136,9 @@ func (s *setup) newWorker(store offsets.Store, interval time.Duration, changed f
 	return runtime.NewWorker(o)
 }
 
-// Run runs the connectors, waiting for servers that cannot be reached yet, until ctx ends (then it stops gracefully, and at once when hard ends), until all of them have failed
-// (the error says why), or, with UntilDone, until all sources have ended.
+// Run runs the connectors, waiting for servers that cannot be reached yet, until ctx ends (then it stops gracefully, and at once
+// when hard ends), until all of them have failed, or, with UntilDone, until every source has ended or failed. One that is refused at
+// once ends the run; one that fails later does not end the others. The error names all that have failed.
 func Run(ctx, hard context.Context, o Options) error {
 	s, err := load(o)
 	if err != nil {
@@ -179,8 +181,11 @@ func (s *setup) start(ctx context.Context, w *runtime.Worker) error {
 			waiting = append(waiting, c)
 			s.options.Logger.Warn("connector waits for a server", "connector", c.Name, "file", c.File,
 				"error", strings.Join(connectors.Errors(config.Values), "; "), "attempt", s.attempts, "in", longer(s.attempts))
-		default:
+		case s.attempts == 1:
 			return fmt.Errorf("start connector %s (%s): %w", c.Name, c.File, err)
+		default:
+			s.options.Logger.Error("the connector has failed", "connector", c.Name, "file", c.File, "error", err)
+			s.refused[c.Name] = err
 		}
 	}
 	s.waiting = waiting
@@ -197,11 +202,12 @@ func (s *setup) watch(ctx context.Context, w *runtime.Worker, changed <-chan str
 	again := time.NewTimer(longer(s.attempts))
 	defer again.Stop()
 	for {
-		if err := s.allFailed(w); err != nil {
+		failed, running, err := s.states(w)
+		if err != nil {
 			return err
 		}
-		if s.options.UntilDone && s.allIdle(w) {
-			return nil
+		if len(s.waiting) == 0 && (len(failed) == len(s.connectors) || s.options.UntilDone && running == 0) {
+			return errors.Join(failed...)
 		}
 		var retry <-chan time.Time
 		if len(s.waiting) > 0 {
@@ -209,7 +215,8 @@ func (s *setup) watch(ctx context.Context, w *runtime.Worker, changed <-chan str
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			failed, _, err := s.states(w)
+			return errors.Join(append(failed, err)...)
 		case <-changed:
 		case <-retry:
 			if err := s.start(ctx, w); err != nil {
@@ -220,45 +227,46 @@ func (s *setup) watch(ctx context.Context, w *runtime.Worker, changed <-chan str
 	}
 }
 
-func (s *setup) allIdle(w *runtime.Worker) bool {
-	if len(s.waiting) > 0 {
-		return false
+// states tells why connectors have failed, and how many of those that were put still have something to do.
+func (s *setup) states(w *runtime.Worker) (failed []error, running int, err error) {
+	waiting := map[string]bool{}
+	for _, c := range s.waiting {
+		waiting[c.Name] = true
 	}
 	for _, c := range s.connectors {
-		if !w.Idle(c.Name) {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *setup) allFailed(w *runtime.Worker) error {
-	if len(s.waiting) > 0 {
-		return nil
-	}
-	var out []error
-	for _, c := range s.connectors {
-		status, err := w.Status(c.Name)
-		if err != nil {
-			return err
-		}
-		if status.State == runtime.Failed {
-			out = append(out, fmt.Errorf("connector %s failed: %s", c.Name, status.Trace))
+		if waiting[c.Name] {
 			continue
 		}
-		failed := ""
-		for _, t := range status.Tasks {
-			if t.State != runtime.Failed {
-				return nil
-			}
-			failed = t.Trace
+		why := ""
+		if err := s.refused[c.Name]; err != nil {
+			why = err.Error()
+		} else if why, err = failure(w, c.Name); err != nil {
+			return nil, 0, err
 		}
-		if failed == "" {
-			return nil
+		switch {
+		case why != "":
+			failed = append(failed, fmt.Errorf("connector %s failed: %s", c.Name, why))
+		case !w.Idle(c.Name):
+			running++
 		}
-		out = append(out, fmt.Errorf("connector %s failed: %s", c.Name, failed))
 	}
-	return errors.Join(out...)
+	return failed, running, nil
+}
+
+// failure tells why a connector, or the last of its tasks, has failed; "" when it has not, or some of its tasks have not.
+func failure(w *runtime.Worker, name string) (string, error) {
+	status, err := w.Status(name)
+	if err != nil || status.State == runtime.Failed {
+		return status.Trace, err
+	}
+	why := ""
+	for _, t := range status.Tasks {
+		if t.State != runtime.Failed {
+			return "", nil
+		}
+		why = t.Trace
+	}
+	return why, nil
 }
 
 // openStore chooses where offsets are kept: in Kafka for an exactly-once Kafka sink, else in the file or the topic that the worker

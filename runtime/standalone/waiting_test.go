@@ -14,11 +14,58 @@ import (
 	"github.com/freshet-io/freshet/runtime"
 )
 
-// awaySources cannot reach their server in the first validations.
+// refusedSources are another class.
+type refusedSources struct{ awaySources }
+
+func (s refusedSources) Describe() connectors.Description {
+	d := s.awaySources.Describe()
+	d.Class, d.Aliases = "RefusedSource", nil
+	return d
+}
+
+// A server that comes up later and refuses does not end the other connectors. The end tells of it.
+func TestARefusalThatComesLaterEndsNothingElse(t *testing.T) {
+	for _, untilDone := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRun(t)
+			away := 2
+			r.o.Catalog = runtime.NewCatalog([]connectors.SourceFactory{
+				connectortest.Sources{Feed: r.feed},
+				refusedSources{awaySources{connectortest.Sources{Feed: connectortest.NewFeed()}, &away, true, true}},
+			}, []connectors.SinkFactory{connectortest.Sinks{Target: r.target}})
+			r.o.Connectors = append(r.o.Connectors, r.file("d.json", `{"name":"d","connector.class":"RefusedSource","sinks":"a","sinks.a.connector.class":"TargetSink"}`))
+			r.o.UntilDone = untilDone
+			started := 0
+			r.o.Started = func(*runtime.Worker) { started++ }
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			time.AfterFunc(time.Minute, func() { // after the refusal
+				r.feed.Extend(connectortest.Partition(1), 3)
+				r.feed.End()
+				if !untilDone {
+					time.AfterFunc(time.Minute, cancel)
+				}
+			})
+			err := r.run(ctx)
+			if err == nil || !strings.Contains(err.Error(), "connector d failed: ") || !strings.Contains(err.Error(), "the password is wrong") {
+				t.Errorf("got %v", err)
+			}
+			if log := r.log.String(); strings.Count(log, "the connector has failed") != 1 || !strings.Contains(log, "connector=d") || started != 1 {
+				t.Errorf("%d times started, log %s", started, log)
+			}
+			if got := r.stored(); got != `[{{"feed":1} {"n":3}}]` {
+				t.Errorf("stored %s", got)
+			}
+		})
+	}
+}
+
+// awaySources cannot reach their server in the first validations; then the server may refuse.
 type awaySources struct {
 	connectortest.Sources
 	away    *int
 	passing bool
+	refuses bool
 }
 
 func (s awaySources) Validate(ctx context.Context, c connectors.Config) []connectors.ConfigValue {
@@ -26,6 +73,8 @@ func (s awaySources) Validate(ctx context.Context, c connectors.Config) []connec
 	if *s.away > 0 {
 		*s.away--
 		values = append(values, connectors.ConfigValue{Name: "feed.name", Errors: []string{"the server at x:1 is away"}, Passing: s.passing})
+	} else if s.refuses {
+		values = append(values, connectors.ConfigValue{Name: "feed.name", Errors: []string{"the password is wrong"}})
 	}
 	return values
 }
@@ -33,7 +82,7 @@ func (s awaySources) Validate(ctx context.Context, c connectors.Config) []connec
 // waiter is a run whose source is away for so many validations.
 func waiter(t *testing.T, away int, passing bool) *run {
 	r := newRun(t)
-	r.o.Catalog = runtime.NewCatalog([]connectors.SourceFactory{awaySources{connectortest.Sources{Feed: r.feed}, &away, passing}}, []connectors.SinkFactory{connectortest.Sinks{Target: r.target}})
+	r.o.Catalog = runtime.NewCatalog([]connectors.SourceFactory{awaySources{connectortest.Sources{Feed: r.feed}, &away, passing, false}}, []connectors.SinkFactory{connectortest.Sinks{Target: r.target}})
 	r.feed.Extend(connectortest.Partition(1), 3)
 	r.feed.End()
 	r.o.UntilDone = true
