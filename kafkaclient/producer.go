@@ -59,17 +59,17 @@ type Producer struct {
 
 	identity  identity
 	txnOpen   uint64 // transaction whose chunks may be sent
-	txnBegun  bool   // the coordinator may know of it
-	txnSince  time.Time
-	aborting  bool     // nothing is sent, and errors are not looked at
-	enlisting bool     // a request to add partitions is on its way
-	unsettled [2]int   // chunks of the transaction with this parity that are not acknowledged
-	retained  []*chunk // acknowledged ones of the open transaction, kept until it is committed
-	spare     int64    // bytes that they hold beyond those of their records
-	broke     *breach  // why the open transaction has to be sent again
-	repeats   int      // how often it was
-	stray     bool     // the answer to a request of the open transaction was lost: it may still be under way
-	undo      func()   // ends the repetition under way
+	txnState  txnState
+	txnSince  time.Time // the coordinator may know of it
+	aborting  bool      // nothing is sent, and errors are not looked at
+	enlisting bool      // a request to add partitions is on its way
+	unsettled [2]int    // chunks of the transaction with this parity that are not acknowledged
+	retained  []*chunk  // acknowledged ones of the open transaction, kept until it is committed
+	spare     int64     // bytes that they hold beyond those of their records
+	broke     *breach   // why the open transaction has to be sent again
+	repeats   int       // how often it was
+	stray     bool      // the answer to a request of the open transaction was lost: it may still be under way
+	undo      func()    // ends the repetition under way
 	ending    sync.Mutex
 	busySince time.Time     // the coordinator is ending the transaction before this one
 	busyLimit time.Duration // for how long that is waited for
@@ -93,6 +93,9 @@ type ProducerOptions struct {
 	// committed: true when that is the open transaction; ErrFenced when it is somebody else's. Without it such a transaction
 	// is an ErrUnknownOutcome.
 	Recall func(ctx context.Context, ended bool) (committed bool, err error)
+	// Claim is what an earlier producer of the same owner held. The new one begins only if nobody has taken over since; without
+	// a claim it takes over from whoever there is.
+	Claim  Claim
 	Logger *slog.Logger
 }
 
@@ -158,7 +161,7 @@ type partition struct {
 }
 
 // NewProducer makes a producer over a session. A transactional one initialises its id first, which fences every earlier
-// holder (I11); ctx bounds that.
+// holder (I11); ctx bounds that. ErrFenced: somebody has taken over what opts.Claim names.
 func NewProducer(ctx context.Context, s *Session, cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 	p := &Producer{
 		cfg: cfg, opts: opts, session: s, log: opts.Logger, quit: make(chan struct{}),
@@ -170,7 +173,7 @@ func NewProducer(ctx context.Context, s *Session, cfg ProducerConfig, opts Produ
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
-	if err := p.initProducerID(ctx, identity{id: -1, epoch: -1}); err != nil {
+	if err := p.begin(ctx, opts.Claim); err != nil {
 		return nil, err
 	}
 	p.wg.Add(2)

@@ -2,7 +2,6 @@ package kafkaclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -94,7 +93,7 @@ func (p *Producer) beginAgain(ctx context.Context, b *breach, attempt int) (comm
 	}
 	p.mu.Lock()
 	err = p.await(ctx, p.quiet)
-	begun := p.txnBegun
+	begun := p.txnState != txnNone
 	p.mu.Unlock()
 	if err != nil {
 		return false, err
@@ -119,13 +118,7 @@ func (p *Producer) beginAgain(ctx context.Context, b *breach, attempt int) (comm
 			}
 		}
 	}
-	err = p.initProducerID(ctx, p.identity)
-	if errors.Is(err, ErrFenced) && owner == kept { // by somebody, or by a request of its own that came late
-		if owner, err = p.judge(ctx, sarama.ErrProducerFenced); err == nil {
-			err = p.initProducerID(ctx, p.identity)
-		}
-	}
-	if err != nil {
+	if owner, err = p.renewID(ctx, owner); err != nil {
 		return false, err
 	}
 	unknown := b.ended && !aborted
@@ -162,7 +155,7 @@ func (p *Producer) putBack(committed bool) {
 			pt.renew(p.identity)
 		}
 	}
-	p.txnBegun, p.stray, p.busySince = false, false, time.Time{}
+	p.txnState, p.stray, p.busySince = txnNone, false, time.Time{}
 	if committed {
 		p.nextTxn()
 	}

@@ -38,7 +38,7 @@ func (p *Producer) Commit(ctx context.Context) error {
 		if p.txnOpen != txn {
 			return nil // what was read back shows that it is committed
 		}
-		if !p.txnBegun {
+		if p.txnState == txnNone {
 			break
 		}
 		p.mu.Unlock()
@@ -65,7 +65,7 @@ func (p *Producer) Commit(ctx context.Context) error {
 func (p *Producer) nextTxn() {
 	p.forgetRetained()
 	p.txnOpen++
-	p.txnBegun, p.repeats = false, 0
+	p.txnState, p.repeats = txnNone, 0
 	held := p.held
 	p.held = nil
 	for _, pt := range held {
@@ -93,21 +93,26 @@ func (p *Producer) Abort(ctx context.Context) error {
 	defer p.ending.Unlock()
 	p.mu.Lock()
 	err := p.await(ctx, p.quiet)
-	begun := p.txnBegun
+	begun := p.txnState != txnNone
 	p.mu.Unlock()
 	if err != nil {
 		err = fmt.Errorf("wait for requests before the abort: %w", err)
 	}
-	if err == nil && begun {
+	owner := kept
+	switch {
+	case err != nil:
+	case begun:
 		var ended *breach
 		if ended, err = p.endTxn(ctx, false); ended != nil {
 			if err = nil; ended.code != 0 {
-				_, err = p.judge(ctx, ended.code)
+				owner, err = p.judge(ctx, ended.code)
 			}
 		}
+	default:
+		owner, err = p.judge(ctx, sarama.ErrNoError)
 	}
 	if err == nil {
-		err = p.initProducerID(ctx, p.identity)
+		_, err = p.renewID(ctx, owner)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,7 +157,7 @@ func (p *Producer) startAfresh() {
 	p.forgetRetained()
 	p.repeats, p.stray = 0, false
 	p.txnNext++
-	p.txnOpen, p.txnBegun = p.txnNext, false
+	p.txnOpen, p.txnState = p.txnNext, txnNone
 	p.err = nil
 	p.broken.Store(false)
 	p.notify()
@@ -171,9 +176,9 @@ func (p *Producer) enlist(parts []*partition) {
 		TopicPartitions: map[string][]int32{},
 	}
 	p.mu.Lock()
-	txn := p.txnOpen
-	if !p.txnBegun {
-		p.txnBegun, p.txnSince = true, time.Now()
+	txn, before := p.txnOpen, p.txnState
+	if before == txnNone {
+		p.txnState, p.txnSince = txnInDoubt, time.Now()
 	}
 	p.mu.Unlock()
 	for _, pt := range parts {
@@ -197,6 +202,9 @@ func (p *Producer) enlist(parts []*partition) {
 	}
 	moved, busy := false, false
 	p.mu.Lock()
+	if p.txnState = max(before, begins(codes)); err != nil {
+		p.txnState = max(before, txnInDoubt)
+	}
 	for _, pt := range parts {
 		if p.err != nil || p.aborting {
 			break
@@ -231,6 +239,22 @@ func (p *Producer) enlist(parts []*partition) {
 	if moved {
 		p.refreshCoordinator()
 	}
+}
+
+// begins tells what the answer to a request to add partitions says of the transaction.
+func begins(answer map[string]map[int32]sarama.KError) txnState {
+	state := txnNone
+	for _, codes := range answer {
+		for _, code := range codes {
+			switch {
+			case code == sarama.ErrNoError:
+				return txnOpen
+			case retriable(code) && code != sarama.ErrConcurrentTransactions:
+				state = txnInDoubt // the coordinator may have written it down
+			}
+		}
+	}
+	return state
 }
 
 const (
@@ -322,6 +346,11 @@ func (p *Producer) endTxn(ctx context.Context, commit bool) (*breach, error) {
 		}
 		return resp.Err, nil
 	})
+	if err != nil || lost.Load() {
+		p.mu.Lock()
+		p.txnState = min(p.txnState, txnInDoubt)
+		p.mu.Unlock()
+	}
 	switch {
 	case err != nil && (lost.Load() || ctx.Err() != nil):
 		return nil, fmt.Errorf("%s: %w: %w", verb, ErrUnknownOutcome, err)
