@@ -56,4 +56,6 @@ type Settings struct {
 	Worker    Config       // worker configuration (defaults of converters, producers, …)
 	// ExactlyOnce asks a sink that can to store offsets together with the data.
 	ExactlyOnce bool
+	// Claim is what this task's instance before held of the sink's target (Claimant); "": there was none, take over.
+	Claim string
 }

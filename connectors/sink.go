@@ -35,6 +35,13 @@ type SinkSession interface {
 	Charge(n int)
 }
 
+// Claimant is implemented by a sink that fences earlier owners. A sink with a Settings.Claim goes on where that one stopped, and is
+// fenced when somebody has taken over since: a task that was stopped for a while must not take the work back (I6).
+type Claimant interface {
+	// Claim returns what the sink holds, or held: of any form, "" when it never got hold of its target. Called after Stop.
+	Claim() string
+}
+
 // Progress is how far a sink is in one source partition.
 type Progress struct {
 	Partition offsets.Partition
@@ -45,7 +52,7 @@ type Progress struct {
 // OffsetKeeper is implemented by a sink that stores b.Offset and b.Through with the data, atomically. Its answer overrides
 // the runtime's offset store, which then holds a copy.
 type OffsetKeeper interface {
-	// Progress takes the partitions over from any earlier owner (a stale one is fenced from now on) and returns what is
+	// Progress takes the partitions over from any earlier owner (a stale one is fenced from now on; see Claimant) and returns what is
 	// stored for them; all of the connector's when none is given. Called after Start and before the first Put.
 	Progress(ctx context.Context, p ...offsets.Partition) ([]Progress, error)
 	// SetProgress overwrites (empty Offset: deletes) stored positions, while no task runs.

@@ -132,10 +132,12 @@ func (k *task) ended(ctx context.Context) error {
 // supervise is the goroutine of a task.
 func (k *task) supervise(stop context.Context, plan *pipeline, store offsets.Store) {
 	log := k.of.worker.options.Logger.With("connector", k.of.name, "task", k.id)
+	claims := map[string]string{} // by alias: what the instance before held of the sinks' targets
 	for failures := 0; ; {
-		in, err := k.newInstance(plan, store, log)
+		in, err := k.newInstance(plan, store, claims, log)
 		if err == nil {
 			err = in.supervised(stop)
+			in.claims(claims)
 		}
 		if stop.Err() != nil {
 			if err != nil && !errors.Is(err, context.Canceled) {
@@ -163,7 +165,7 @@ func (k *task) supervise(stop context.Context, plan *pipeline, store offsets.Sto
 }
 
 // newInstance makes the source and the sinks of one run.
-func (k *task) newInstance(plan *pipeline, store offsets.Store, log *slog.Logger) (*instance, error) {
+func (k *task) newInstance(plan *pipeline, store offsets.Store, claims map[string]string, log *slog.Logger) (*instance, error) {
 	w := k.of.worker
 	settings := connectors.Settings{
 		Connector: k.of.name, Task: k.id, GroupID: w.options.Config["group.id"], RunID: runID(), Version: w.options.Version,
@@ -176,7 +178,7 @@ func (k *task) newInstance(plan *pipeline, store offsets.Store, log *slog.Logger
 			return fmt.Errorf("make source: %w", err)
 		}
 		for _, s := range plan.sinks {
-			settings.Sink = s.alias
+			settings.Sink, settings.Claim = s.alias, claims[s.alias]
 			if s.alias != "" {
 				settings.Logger = log.With("sink", s.alias)
 			}

@@ -92,6 +92,15 @@ func (t *instance) addSink(plan sinkPlan, task connectors.SinkTask, exactlyOnce,
 	t.sinks = append(t.sinks, s)
 }
 
+// claims notes what the sinks hold, for the next instance (I6).
+func (t *instance) claims(into map[string]string) {
+	for _, s := range t.sinks {
+		if c, ok := s.task.(connectors.Claimant); ok && !t.abandoned.Load() {
+			into[s.plan.alias] = c.Claim()
+		}
+	}
+}
+
 // stir wakes the committer.
 func (t *instance) stir() {
 	select {

@@ -33,7 +33,7 @@ func twoSinks(t *testing.T, has []connectors.Progress, stored ...offsets.Entry) 
 	for _, alias := range []string{"a", "b"} {
 		target := connectortest.NewTarget()
 		target.Keep = alias == "a" && has != nil
-		task := target.NewSink()
+		task := target.NewSink("")
 		if target.Keep {
 			task = fixedKeeper{task, has}
 		}

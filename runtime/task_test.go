@@ -129,6 +129,46 @@ func TestFencedWritesNothing(t *testing.T) {
 	})
 }
 
+// A task that is started again in place, after a break in which another one has taken over, is fenced and takes nothing back (I6);
+// where nobody did, it goes on.
+func TestARestartInPlaceTakesNothingBack(t *testing.T) {
+	for _, taken := range []bool{false, true} {
+		bubble(t, 2, func(b *bench) {
+			b.targets[0].Keep, b.targets[1].Keep = true, true
+			var fail atomic.Bool
+			b.source = func(task connectors.SourceTask) connectors.SourceTask {
+				return &faultySource{SourceTask: task, poll: func(context.Context) (*connectors.Batch, error) {
+					if fail.Swap(false) {
+						return nil, errAway
+					}
+					return nil, nil
+				}}
+			}
+			b.feed.Extend(p1, 5)
+			b.start()
+			b.until("put", func() bool { return b.targets[1].Has(p1) == 5 })
+			if taken {
+				other := b.targets[1].NewSink("")
+				if _, err := other.(connectors.OffsetKeeper).Progress(context.Background()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			starts := b.feed.Starts()
+			fail.Store(true)
+			b.feed.Extend(p1, 1)
+			if taken {
+				b.until("failed", func() bool { return b.task().State == Failed })
+				if trace := b.task().Trace; !strings.Contains(trace, "another sink took over") {
+					b.Errorf("failed with %s", trace)
+				}
+			} else {
+				b.until("going on", func() bool { return b.feed.Starts() == starts+1 && b.targets[1].Has(p1) == 6 })
+			}
+			b.close()
+		})
+	}
+}
+
 func TestGracefulStopFlushesAndCommits(t *testing.T) {
 	bubble(t, 1, func(b *bench) {
 		b.config["offset.flush.interval.ms"] = "3600000"

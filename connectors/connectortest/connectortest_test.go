@@ -52,9 +52,9 @@ func runTarget(t *testing.T, schedule func(int) int, keep, loop bool) {
 			target.Schedule, target.Keep = schedule, keep
 			return func() connectors.SinkTask {
 				if loop {
-					return Loopback(target.NewSink())
+					return Loopback(target.NewSink(""))
 				}
-				return target.NewSink()
+				return target.NewSink("")
 			}
 		},
 		Read:        func(*testing.T) []int { return sorted(target, keep) },

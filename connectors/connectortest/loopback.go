@@ -60,6 +60,13 @@ func (l *keepingLoopback) Progress(ctx context.Context, p ...offsets.Partition) 
 	return l.keeper.Progress(ctx, p...)
 }
 
+func (l *keepingLoopback) Claim() string {
+	if c, ok := l.keeper.(connectors.Claimant); ok {
+		return c.Claim()
+	}
+	return ""
+}
+
 func (l *keepingLoopback) SetProgress(ctx context.Context, p []connectors.Progress) error {
 	return l.keeper.SetProgress(ctx, p)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -80,9 +81,11 @@ func (t *Target) problem(format string, args ...any) {
 	t.problems = append(t.problems, fmt.Sprintf(format, args...))
 }
 
-// NewSink returns a task that writes to the target: it acknowledges late, in any order and in groups, as Schedule says.
-func (t *Target) NewSink() connectors.SinkTask {
+// NewSink returns a task that writes to the target: it acknowledges late, in any order and in groups, as Schedule says. A keeper
+// with a claim goes on only if no other one has begun since.
+func (t *Target) NewSink(claim string) connectors.SinkTask {
 	s := &targetSink{target: t, last: map[offsets.Partition]int{}}
+	s.epoch, _ = strconv.Atoi(claim) // "": none
 	if t.Keep {
 		return &keepingSink{s}
 	}
@@ -222,6 +225,9 @@ func (s *keepingSink) Progress(_ context.Context, p ...offsets.Partition) ([]con
 	t := s.target
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if s.epoch > 0 && s.epoch != t.epoch {
+		return nil, connectors.AsFenced(errors.New("another sink took over"))
+	}
 	t.epoch++
 	s.epoch = t.epoch
 	var out []connectors.Progress
@@ -232,6 +238,8 @@ func (s *keepingSink) Progress(_ context.Context, p ...offsets.Partition) ([]con
 	}
 	return out, nil
 }
+
+func (s *keepingSink) Claim() string { return strconv.Itoa(s.epoch) }
 
 func (s *keepingSink) SetProgress(_ context.Context, p []connectors.Progress) error {
 	t := s.target
@@ -279,8 +287,8 @@ func (Sinks) Tasks(_ context.Context, c connectors.Config, _ int) ([]connectors.
 }
 
 // NewSink implements connectors.SinkFactory.
-func (s Sinks) NewSink(connectors.Config, connectors.Settings) (connectors.SinkTask, error) {
-	task := s.Target.NewSink()
+func (s Sinks) NewSink(_ connectors.Config, settings connectors.Settings) (connectors.SinkTask, error) {
+	task := s.Target.NewSink(settings.Claim)
 	if s.Wrap != nil {
 		task = s.Wrap(task)
 	}

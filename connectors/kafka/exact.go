@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,6 +26,7 @@ type exactSink struct {
 	interval     time.Duration // a transaction stays open for so long (transaction.boundary=interval); 0: poll
 	store        *kafkastore.Store
 	offsets      *kafkaclient.Topic
+	claim        kafkaclient.Claim // of the instance before; after Stop, of this one
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -78,12 +80,27 @@ func newExactSink(w *writer, c, worker connectors.Config) (*exactSink, error) {
 				"interval", interval, "transaction.timeout.ms", w.config.Producer.TransactionTimeout.Milliseconds())
 		}
 	}
-	return &exactSink{writer: w, storeOptions: o, interval: interval, wake: make(chan struct{}, 1)}, nil
+	s := &exactSink{writer: w, storeOptions: o, interval: interval, wake: make(chan struct{}, 1)}
+	if text := w.settings.Claim; text != "" {
+		if err := json.Unmarshal([]byte(text), &s.claim); err != nil {
+			return nil, connectors.AsPermanent(fmt.Errorf("read the claim of the instance before: %w", err))
+		}
+	}
+	return s, nil
+}
+
+// Claim implements connectors.Claimant.
+func (s *exactSink) Claim() string {
+	if !s.claim.Held {
+		return ""
+	}
+	text, _ := json.Marshal(s.claim) // numbers and booleans
+	return string(text)
 }
 
 // Start implements connectors.SinkTask. The producer comes first: it fences the earlier owner before offsets are read.
 func (s *exactSink) Start(ctx context.Context, task connectors.SinkSession) error {
-	if err := s.connect(ctx, task, kafkaclient.ProducerOptions{Spare: task.Charge, Recall: s.recall}); err != nil {
+	if err := s.connect(ctx, task, kafkaclient.ProducerOptions{Spare: task.Charge, Recall: s.recall, Claim: s.claim}); err != nil {
 		return err
 	}
 	o := s.storeOptions
@@ -510,6 +527,9 @@ func (s *exactSink) Stop(ctx context.Context) error {
 		if err := s.producer.Abort(ctx); err != nil && s.log != nil {
 			s.log.Debug("an open Kafka transaction was not aborted; the next start of the task or its time-out does that", "error", err)
 		}
+	}
+	if s.producer != nil {
+		s.claim = s.producer.Claim()
 	}
 	var err error
 	if s.store != nil {

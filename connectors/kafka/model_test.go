@@ -213,7 +213,7 @@ func (c *badConn) disturb(frame []byte) error {
 		c.m.note(key.Name() + " answered slowly")
 		c.slow = c.m.pause(20 * time.Millisecond)
 	case 5:
-		if key == kmsg.InitProducerID {
+		if key == kmsg.InitProducerID || key == kmsg.EndTxn { // refused, and done a moment later: no producer can be told so
 			return nil
 		}
 		c.m.note(key.Name() + " twice")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,6 +30,7 @@ type world struct {
 	config  connectors.Config
 	total   int
 	zombies []*ownerTask
+	claim   string         // of the newest instance that has ended
 	ends    map[string]int // of instances, by what ended them
 }
 
@@ -50,9 +52,13 @@ func values(n int) []string {
 	return out
 }
 
-func (w *world) start() *ownerTask {
+// start makes an instance: of another owner, or in place, as the runtime does after an error. Who is fenced is not started in place.
+func (w *world) start(inPlace bool) *ownerTask {
 	for {
 		o := &ownerTask{run: newSession()}
+		if w.set.Claim = ""; inPlace {
+			w.set.Claim = w.claim
+		}
 		task, err := testFactory().NewSink(w.config, w.set)
 		if err != nil {
 			w.rt.Fatal(err)
@@ -69,7 +75,7 @@ func (w *world) start() *ownerTask {
 			return o
 		}
 		w.stop(o)
-		w.mustGoOn(err)
+		inPlace = w.mustGoOn(err) && inPlace
 	}
 }
 
@@ -83,8 +89,9 @@ func progressOf(ctx context.Context, task connectors.SinkTask) (int, error) {
 	return at, err
 }
 
-// mustGoOn takes the end of an instance: every error but a permanent one is followed by another instance.
-func (w *world) mustGoOn(err error) {
+// mustGoOn takes the end of an instance: every error but a permanent one is followed by another instance, in place unless it is
+// fenced.
+func (w *world) mustGoOn(err error) (inPlace bool) {
 	if connectors.ClassOf(err) == connectors.Permanent {
 		w.rt.Fatalf("permanent: %v", err)
 	}
@@ -93,6 +100,7 @@ func (w *world) mustGoOn(err error) {
 	}
 	w.ends[connectors.ClassOf(err).String()]++
 	w.rt.Logf("an instance ended: %v", err)
+	return connectors.ClassOf(err) != connectors.Fenced
 }
 
 func (w *world) stop(o *ownerTask) {
@@ -102,6 +110,29 @@ func (w *world) stop(o *ownerTask) {
 		cancel() // as a kill: nothing is aborted
 	}
 	_ = o.task.Stop(ctx) // what it could not end, the next owner ends
+	w.claim = o.task.(connectors.Claimant).Claim()
+}
+
+// wake starts a zombie in place: it must find that it is fenced, and take nothing back (I6).
+func (w *world) wake(z *ownerTask) {
+	claim := z.task.(connectors.Claimant).Claim()
+	for ctx := w.ctx; ; {
+		s := w.set
+		s.Claim = claim
+		task, err := testFactory().NewSink(w.config, s)
+		if err != nil {
+			w.rt.Fatal(err)
+		}
+		err = task.Start(ctx, newSession())
+		_ = task.Stop(ctx)
+		switch {
+		case connectors.ClassOf(err) == connectors.Fenced && err != nil:
+			w.ends["zombie fenced at its restart"]++
+			return
+		case err == nil || w.ctx.Err() != nil:
+			w.rt.Fatalf("a zombie that was started in place: %v", err)
+		}
+	}
 }
 
 // put gives the next batch to an owner, or to a zombie.
@@ -144,7 +175,7 @@ func (w *world) check(upTo int) {
 
 // live moves everything through one owner after the other.
 func (w *world) live() {
-	o := w.start()
+	o := w.start(false)
 	for {
 		var err error
 		switch what := w.rng.IntN(60); {
@@ -153,11 +184,18 @@ func (w *world) live() {
 		case what == 1: // somebody takes over; this one does not know
 			w.zombies = append(w.zombies, o)
 			w.ends["take-over"]++
-			o = w.start()
+			o = w.start(false)
 		case what == 2:
 			w.stop(o)
 			w.ends["stop"]++
-			o = w.start()
+			o = w.start(w.rng.IntN(2) == 0)
+		case what == 3 && len(w.zombies) > 0:
+			i := w.rng.IntN(len(w.zombies))
+			claim := w.claim
+			w.stop(w.zombies[i])
+			w.wake(w.zombies[i])
+			w.claim = claim
+			w.zombies = slices.Delete(w.zombies, i, i+1)
 		case what < 8 && len(w.zombies) > 0:
 			z := w.zombies[w.rng.IntN(len(w.zombies))]
 			ctx, cancel := context.WithTimeout(w.ctx, 20*time.Millisecond) // it may have a full buffer
@@ -168,15 +206,13 @@ func (w *world) live() {
 		}
 		if err != nil {
 			w.stop(o)
-			w.mustGoOn(err)
-			o = w.start()
+			o = w.start(w.mustGoOn(err))
 		} else if o.next > w.total {
 			if err = o.task.Flush(w.ctx); err == nil {
 				break
 			}
 			w.stop(o)
-			w.mustGoOn(err)
-			o = w.start()
+			o = w.start(w.mustGoOn(err))
 		}
 	}
 	w.zombies = append(w.zombies, o)

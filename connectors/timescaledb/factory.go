@@ -5,6 +5,7 @@ package timescaledb
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -135,7 +136,13 @@ func (f Factory) NewSink(c connectors.Config, s connectors.Settings) (connectors
 		log = slog.New(slog.DiscardHandler)
 	}
 	cfg.application = application(s, cfg.offsets)
-	return newSink(cfg, s, log), nil
+	sink := newSink(cfg, s, log)
+	if s.Claim != "" {
+		if err := json.Unmarshal([]byte(s.Claim), &sink.ledger.claim); err != nil {
+			return nil, connectors.AsPermanent(fmt.Errorf("read the claim of the instance before: %w", err))
+		}
+	}
+	return sink, nil
 }
 
 const rightsSQL = `SELECT pg_is_in_recovery(), has_database_privilege(current_database(), 'TEMP'), coalesce(current_schema(), ''),

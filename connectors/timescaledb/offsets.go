@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,17 @@ type ledger struct {
 	sink      string
 	epoch     int64
 	epochs    map[offsets.Partition]int64
+	claim     claim
 }
+
+// claim is what a sink holds of the table of offsets, for the next instance of the same task. Epochs are raised by random steps, so
+// that one who was asked for is known again when the answer to its COMMIT was lost.
+type claim struct {
+	Epoch int64 // 0: none
+	Asked int64 // by a take-over whose outcome is not known; 0: none
+}
+
+const maxEpochStep = 1 << 30
 
 // position is what one transaction stores for a partition.
 type position struct {
@@ -88,7 +99,26 @@ func printable(r rune) rune {
 	return r
 }
 
-// takeOver raises the epoch and returns what is stored; of all partitions when none is given.
+// check finds out whether what an earlier instance of this task held is still its own, before anything is done to its sessions.
+func (l *ledger) check(ctx context.Context, conn *pgx.Conn) error {
+	if l.claim.Epoch == 0 {
+		return nil
+	}
+	var epoch int64
+	err := conn.QueryRow(ctx, "SELECT epoch FROM "+l.table+l.where("")).Scan(&epoch)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the owner of positions in %s: %w", l.table, err)
+	case epoch != l.claim.Epoch && epoch != l.claim.Asked:
+		return l.displaced()
+	}
+	return nil
+}
+
+// takeOver raises the epoch and returns what is stored; of all partitions when none is given. It is fenced when somebody else has
+// taken over what an earlier instance of this task held (I6).
 func (l *ledger) takeOver(ctx context.Context, conn *pgx.Conn, partitions []offsets.Partition) ([]connectors.Progress, error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
@@ -96,7 +126,12 @@ func (l *ledger) takeOver(ctx context.Context, conn *pgx.Conn, partitions []offs
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	var epoch int64
-	err = tx.QueryRow(ctx, "INSERT INTO "+l.table+" AS o (connector, sink, partition, epoch) VALUES ($1, $2, '', 1) ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = o.epoch + 1, updated_at = now() RETURNING epoch", l.connector, l.sink).Scan(&epoch)
+	err = tx.QueryRow(ctx, "INSERT INTO "+l.table+` AS o (connector, sink, partition, epoch) VALUES ($1, $2, '', $3) ON CONFLICT (connector, sink, partition)
+DO UPDATE SET epoch = o.epoch + EXCLUDED.epoch, updated_at = now() WHERE $4 = 0 OR o.epoch IN ($4, $5) RETURNING epoch`,
+		l.connector, l.sink, 1+rand.Int64N(maxEpochStep), l.claim.Epoch, l.claim.Asked).Scan(&epoch)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, l.displaced()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("take over positions in %s: %w", l.table, err)
 	}
@@ -140,10 +175,11 @@ func (l *ledger) takeOver(ctx context.Context, conn *pgx.Conn, partitions []offs
 	if err != nil {
 		return nil, fmt.Errorf("read positions in %s: %w", l.table, err)
 	}
+	l.claim.Asked = epoch
 	if err := tx.Commit(ctx); err != nil {
 		return nil, fmt.Errorf("take over positions in %s: %w", l.table, err)
 	}
-	l.epoch = epoch
+	l.epoch, l.claim = epoch, claim{Epoch: epoch}
 	if len(partitions) == 0 || l.epochs == nil {
 		l.epochs = owned
 		return out, nil
@@ -222,6 +258,10 @@ func (l *ledger) committed(ctx context.Context, conn *pgx.Conn, p *position, flu
 		return false, l.fenced(p.partition)
 	}
 	return epoch == mine && last == flush, nil
+}
+
+func (l *ledger) displaced() error {
+	return connectors.AsFenced(fmt.Errorf("go on at the positions in %s: another task of connector %s has taken over meanwhile; this one ends", l.table, l.connector))
 }
 
 func (l *ledger) fenced(p offsets.Partition) error {

@@ -2,6 +2,7 @@ package timescaledb
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,6 +45,7 @@ const (
 var (
 	_ connectors.SinkTask     = (*sink)(nil)
 	_ connectors.OffsetKeeper = (*sink)(nil)
+	_ connectors.Claimant     = (*sink)(nil)
 )
 
 func newSink(cfg *config, s connectors.Settings, log *slog.Logger) *sink {
@@ -84,6 +86,9 @@ func (s *sink) open(ctx context.Context) (*pgx.Conn, error) {
 // Progress implements connectors.OffsetKeeper.
 func (s *sink) Progress(ctx context.Context, p ...offsets.Partition) (out []connectors.Progress, err error) {
 	err = s.writer.call(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		if err = s.ledger.check(ctx, conn); err != nil {
+			return err
+		}
 		var ended int
 		if err = conn.QueryRow(ctx, endOwner, s.cfg.application).Scan(&ended); err != nil {
 			return fmt.Errorf("end the transactions of an earlier task: %w", err)
@@ -109,6 +114,15 @@ func (s *sink) SetProgress(ctx context.Context, p []connectors.Progress) error {
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	return set(ctx, conn)
+}
+
+// Claim implements connectors.Claimant.
+func (s *sink) Claim() string {
+	if s.ledger.claim == (claim{}) {
+		return ""
+	}
+	text, _ := json.Marshal(s.ledger.claim) // numbers
+	return string(text)
 }
 
 // Put implements connectors.SinkTask.

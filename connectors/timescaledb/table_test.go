@@ -2,6 +2,7 @@ package timescaledb
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -383,6 +384,69 @@ func TestFencing(t *testing.T) {
 	r.task = second
 	r.write(bets(), insert(4, "d", 4))
 	r.expect("SELECT id::text FROM bets ORDER BY id", "1 | 2 | 4")
+}
+
+// TestARestartInPlace: an instance that goes on for one before it is fenced when somebody has taken over meanwhile, and leaves that
+// one's open transaction alone; else it goes on, also when the answer to a take-over was lost.
+func TestARestartInPlace(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.Postgres(t))
+	again := func(claim string) (connectors.SinkTask, error) {
+		task, err := Factory{}.NewSink(settings(r.server, r.database), connectors.Settings{Connector: "orders", Claim: claim})
+		if err == nil {
+			err = task.Start(t.Context(), r.session)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = task.Stop(context.Background()) })
+		_, err = task.(connectors.OffsetKeeper).Progress(t.Context())
+		return task, err
+	}
+	stop := func(task connectors.SinkTask) string {
+		if err := task.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return task.(connectors.Claimant).Claim()
+	}
+	r.write(bets(), insert(1, "a", 1))
+	zombie := r.task.(connectors.Claimant).Claim()
+	task, err := again(zombie)
+	if err != nil {
+		t.Fatalf("nobody took over: %v", err)
+	}
+	before, held := zombie, stop(task) // the answer to its take-over is lost
+	var was, is claim
+	for text, c := range map[string]*claim{before: &was, held: &is} {
+		if err := json.Unmarshal([]byte(text), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if task, err = again(fmt.Sprintf(`{"Epoch":%d,"Asked":%d}`, was.Epoch, is.Epoch)); err != nil {
+		t.Fatalf("an own take-over: %v", err)
+	}
+	zombie = stop(task)
+	r.start(settings(r.server, r.database))
+	owner := r.server.Connect(t, r.database) // as a session of the owner in a transaction
+	var name string
+	if err := r.conn.QueryRow(t.Context(), "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'freshet %' AND datname = current_database() LIMIT 1").Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"SET application_name = '" + name + "'", "BEGIN", "SELECT pg_current_xact_id()"} {
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if task, err = again(zombie); connectors.ClassOf(err) != connectors.Fenced {
+		t.Errorf("somebody took over: %v", err)
+	}
+	if after := stop(task); after != zombie {
+		t.Errorf("claim %s became %s", zombie, after)
+	}
+	if _, err := owner.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Errorf("the owner was disturbed: %v", err)
+	}
+	r.write(bets(), insert(2, "b", 2))
 }
 
 // TestTakeOverFromAStoppedOwner lets an owner stop in the middle of a transaction that holds its position and a row.

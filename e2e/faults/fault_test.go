@@ -118,14 +118,15 @@ func (r *round) withholdStore() (end func()) {
 }
 
 // zombie stops the worker for longer than its transactions may last, lets another one take over, and continues it: it must
-// find that it is fenced, and write nothing more.
+// find that it is fenced, take nothing back and write nothing more.
 func (r *round) zombie(s step) {
 	r.Helper()
 	sink := "kafka"
 	if r.plan.sinks[0] == tableSink {
 		sink = "target"
 	}
-	r.confirmed() // it runs, and has recovered from the faults before
+	// Who has not begun yet takes over when it wakes up.
+	r.wait("streaming", func() bool { return strings.Contains(r.p.Output(), "msg=streaming") })
 	r.more()
 	// With a slow sink something is on its way when the worker stops.
 	r.hurt(r, sink, "both", "latency", toxiproxy.Attributes{"latency": 150})
