@@ -33,7 +33,7 @@ type claim struct {
 	Asked int64 // by a take-over whose outcome is not known; 0: none
 }
 
-const maxEpochStep = 1 << 30
+const maxEpochStep = 1 << 40
 
 // position is what one transaction stores for a partition.
 type position struct {
@@ -127,7 +127,7 @@ func (l *ledger) takeOver(ctx context.Context, conn *pgx.Conn, partitions []offs
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	var epoch int64
 	err = tx.QueryRow(ctx, "INSERT INTO "+l.table+` AS o (connector, sink, partition, epoch) VALUES ($1, $2, '', $3) ON CONFLICT (connector, sink, partition)
-DO UPDATE SET epoch = o.epoch + EXCLUDED.epoch, updated_at = now() WHERE $4 = 0 OR o.epoch IN ($4, $5) RETURNING epoch`,
+DO UPDATE SET epoch = o.epoch + EXCLUDED.epoch, updated_at = now() WHERE $4::bigint = 0 OR o.epoch IN ($4, $5) RETURNING epoch`,
 		l.connector, l.sink, 1+rand.Int64N(maxEpochStep), l.claim.Epoch, l.claim.Asked).Scan(&epoch)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, l.displaced()
