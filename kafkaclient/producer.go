@@ -309,11 +309,11 @@ func (p *Producer) Flush(ctx context.Context) error {
 	return nil
 }
 
-// await waits until ok, an error, or the end of ctx; p.mu is held, released while it waits, and held again.
+// await waits until ok, an error, Close, or the end of ctx; p.mu is held, released while it waits, and held again.
 func (p *Producer) await(ctx context.Context, ok func() bool) error {
 	for {
 		switch {
-		case p.err != nil && !p.aborting:
+		case p.err != nil && (!p.aborting || p.closed):
 			return p.err
 		case ok():
 			return nil

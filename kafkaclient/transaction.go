@@ -116,6 +116,9 @@ func (p *Producer) Abort(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
 	p.aborting = false
 	if err != nil {
 		p.err = nil

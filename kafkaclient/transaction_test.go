@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/IBM/sarama"
@@ -300,4 +301,57 @@ func TestEmptyTransactionsCostNothing(t *testing.T) {
 	p.Mark(1)
 	p.Cut()
 	commit(t, p)
+}
+
+// Whoever waits while a transaction is sent again hears of Close, not only of the end of its context.
+func TestCloseDuringAResend(t *testing.T) {
+	for _, waiter := range []string{"commit", "flush", "append", "abort"} {
+		t.Run(waiter, func(t *testing.T) {
+			cluster := fakeCluster(t, kfake.SeedTopics(1, "t"))
+			p := newProducer(t, txnConfig(t, cluster, "buffer.memory", "40000", "batch.size", "10000"), ProducerOptions{})
+			busy := make(chan struct{})
+			var once sync.Once
+			cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				once.Do(func() { close(busy) })
+				resp := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+				resp.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+				return resp, nil, true
+			})
+			cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidTxnState, Count: -1})
+			transact(t, p, 1, "a")
+			<-busy
+			topic := topicOf(t, p, "t")
+			done := make(chan error, 1)
+			go func() {
+				switch waiter {
+				case "commit":
+					done <- p.Commit(context.Background())
+				case "flush":
+					done <- p.Flush(context.Background())
+				case "append":
+					var err error
+					for err == nil {
+						err = p.Append(context.Background(), topic, 0, &Record{Value: make([]byte, 5000)})
+					}
+					done <- err
+				case "abort":
+					done <- p.Abort(context.Background())
+				}
+			}()
+			waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.watchers > 0 || waiter == "abort" && p.broke == nil })
+			p.Close()
+			select {
+			case err := <-done:
+				if !errors.Is(err, ErrClosed) && !errors.Is(err, context.Canceled) {
+					t.Errorf("%s: %v", waiter, err)
+				}
+			case <-testContext(t).Done():
+				t.Fatalf("%s hears nothing of Close", waiter)
+			}
+			if err := p.Err(); err == nil {
+				t.Error("the closed producer has no error")
+			}
+		})
+	}
 }
