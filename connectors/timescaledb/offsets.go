@@ -202,7 +202,8 @@ func (l *ledger) set(ctx context.Context, conn *pgx.Conn, list []connectors.Prog
 ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = o.epoch + 1, "offset" = EXCLUDED."offset", order_epoch = EXCLUDED.order_epoch, order_major = EXCLUDED.order_major, order_minor = EXCLUDED.order_minor, updated_at = now()`,
 			l.connector, l.sink, string(p.Partition), string(p.Offset), int64(p.Through.Epoch), strconv.FormatUint(p.Through.Major, 10), int64(p.Through.Minor))
 	}
-	// Whoever still runs is fenced.
+	// Whoever still runs is fenced; this ledger may take over again.
+	l.claim = claim{}
 	batch.Queue("UPDATE "+l.table+" SET epoch = epoch + 1 WHERE connector = $1 AND sink = $2", l.connector, l.sink)
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() })
 }
