@@ -93,7 +93,7 @@ func (t *source) persist(ctx context.Context, attempt func() error) error {
 			}
 			limit = max(t.cfg.slotRetryDelay, firstPause)
 			taken += pause
-		case errors.As(err, new(*sessionError)), t.classifyClass(err) == connectors.Permanent:
+		case errors.As(err, new(*sessionError)), t.classifyClass(err) != connectors.Retriable:
 			return err
 		}
 		t.log.Warn("cannot stream yet, trying again", "slot", t.cfg.slot, "error", err, "pause", pause)
@@ -156,10 +156,7 @@ func (t *source) freeSlot(ctx context.Context) (*slotInfo, error) {
 func (t *source) slotInUse(ctx context.Context, cause error) error {
 	who := "another session"
 	if slot, err := readSlot(ctx, t.meta, t.cfg.slot); err == nil && slot != nil && slot.active {
-		who = fmt.Sprintf("the session with pid %d", slot.pid)
-		if slot.application != "" {
-			who += fmt.Sprintf(" (application_name %q)", slot.application)
-		}
+		who = slot.reader()
 	}
 	return fmt.Errorf("replication slot %s is in use by %s; stop that reader, end it (pg_terminate_backend), or give this connector a slot.name of its own: %w",
 		t.cfg.slot, who, cause)
@@ -231,6 +228,9 @@ func (t *source) keptSlot(ctx context.Context) (*slotInfo, error) {
 			"take a new snapshot (start once with snapshot.mode=when_needed)", t.cfg.slot, pglogrepl.LSN(start)))
 	case slot.lost() != "":
 		return nil, t.lostSlot(slot.lost())
+	case confirmed > 0 && slot.confirmed > max(confirmed, start) && slot.active: // by somebody else, for this one does not stream yet
+		return nil, connectors.AsFenced(fmt.Errorf("replication slot %s was moved to %s while this connector did not stream, and is read by %s: another task has taken over, and this one ends; "+
+			"if that reader is no connector of yours, end it and take a new snapshot (start once with snapshot.mode=when_needed)", t.cfg.slot, pglogrepl.LSN(slot.confirmed), slot.reader()))
 	case confirmed > 0 && slot.confirmed > max(confirmed, start):
 		return nil, connectors.AsPermanent(fmt.Errorf("replication slot %s was created anew or moved while this connector was using it: the changes between %s and %s are gone from the server's log; "+
 			"take a new snapshot (start once with snapshot.mode=when_needed)", t.cfg.slot, pglogrepl.LSN(start), pglogrepl.LSN(slot.confirmed)))

@@ -55,6 +55,15 @@ func readSlot(ctx context.Context, db querier, name string) (*slotInfo, error) {
 	return s, nil
 }
 
+// reader names who uses an active slot.
+func (s *slotInfo) reader() string {
+	who := fmt.Sprintf("the session with pid %d", s.pid)
+	if s.application != "" {
+		who += fmt.Sprintf(" (application_name %q)", s.application)
+	}
+	return who
+}
+
 // usable tells what makes the slot useless for this connector for ever; "" when nothing does.
 func (s *slotInfo) usable(name, database string) string {
 	switch {

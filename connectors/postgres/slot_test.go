@@ -114,6 +114,32 @@ func TestSlotInUse(t *testing.T) {
 	permanent(t, other.pollError(), "is in use by the session with pid", "application_name", "slot.name of its own")
 }
 
+// A connector that was stopped or cut off for a while, and finds that another one reads on with its slot, ends as one that is fenced.
+func TestSlotTakenOver(t *testing.T) {
+	t.Parallel()
+	r := oneRow(t, nil)
+	r.exec("INSERT INTO a VALUES (2,'y')")
+	r.until(2)
+	other := rigOn(t, r.pg, r.db, r.config)
+	other.store = r.store
+	r.eventually("slot taken over", func() bool {
+		r.exec("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active AND slot_name = '" + r.config["slot.name"] + "'")
+		return other.tryStart() == nil
+	})
+	other.streaming()
+	before := r.slotLSN()
+	r.exec("INSERT INTO a VALUES (3,'z')", "INSERT INTO a VALUES (4,'z')")
+	other.until(2)
+	r.eventually("slot moved on", func() bool {
+		other.quiet(100 * time.Millisecond)
+		return r.slotLSN() > max(before, r.task.stream.startLSN())
+	})
+	err := r.pollError()
+	if connectors.ClassOf(err) != connectors.Fenced || !strings.Contains(err.Error(), "has taken over") || !strings.Contains(err.Error(), "with pid") {
+		t.Errorf("%s error: %v", connectors.ClassOf(err), err)
+	}
+}
+
 func TestIdleSlotMoves(t *testing.T) {
 	t.Parallel()
 	r := oneRow(t, connectors.Config{"table.include.list": "public.a", "status.update.interval.ms": "200"})
