@@ -119,8 +119,8 @@ func (s *snapshot) openTransaction(ctx context.Context, name string) (exported s
 	if s.tx, err = pgx.ConnectConfig(ctx, config); err != nil {
 		return "", fmt.Errorf("connect for the snapshot: %w", err)
 	}
-	if _, err := s.tx.PgConn().Exec(ctx, importSnapshot(name)).ReadAll(); err != nil {
-		return "", fmt.Errorf("open the snapshot: %w", err)
+	if err := importSnapshot(ctx, s.tx.PgConn(), name); err != nil {
+		return "", err
 	}
 	s.t.catalog.use(s.tx)
 	if err := s.t.catalog.row(ctx, "SELECT pg_export_snapshot()", nil, &exported); err != nil {

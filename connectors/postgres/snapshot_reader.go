@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
@@ -76,15 +77,25 @@ func (r *snapshotReader) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect for the snapshot: %w", err)
 	}
-	if _, err := pc.Exec(ctx, importSnapshot(r.exported)).ReadAll(); err != nil {
+	if err := importSnapshot(ctx, pc, r.exported); err != nil {
 		_ = pc.Close(ctx)
-		return fmt.Errorf("open the snapshot: %w", err)
+		return err
 	}
 	return r.copy.takeOver(ctx, pc)
 }
 
-func importSnapshot(name string) string {
-	return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT " + quoteLiteral(name)
+// importSnapshot begins a transaction in a snapshot that another connection exports. When that connection was lost, the snapshot has to
+// be taken again, whatever the server calls it.
+func importSnapshot(ctx context.Context, pc *pgconn.PgConn, name string) error {
+	_, err := pc.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+quoteLiteral(name)).ReadAll()
+	switch sqlState(err) {
+	case "22023", "42704", "55000": // invalid_parameter_value before PostgreSQL 17, undefined_object, object_not_in_prerequisite_state
+		return fmt.Errorf("open the snapshot %s: it ended with the connection that exported it: %s", name, err.Error())
+	}
+	if err != nil {
+		return fmt.Errorf("open the snapshot: %w", err)
+	}
+	return nil
 }
 
 // chunk reads one chunk. Memory is asked for only when a row is there, and rows are handed over only when the next one is

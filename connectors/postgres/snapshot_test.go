@@ -101,6 +101,30 @@ func TestSnapshotWhileATableIsCut(t *testing.T) {
 	m.compare(r, "a", "b")
 }
 
+// TestExportedSnapshotIsGone: the connection that exported the snapshot was lost before another one imports it.
+func TestExportedSnapshotIsGone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.start()
+	r.exec("BEGIN ISOLATION LEVEL REPEATABLE READ")
+	var name string
+	if err := r.sql.QueryRow(t.Context(), "SELECT pg_export_snapshot()").Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	reader := &snapshotReader{cfg: r.task.cfg, exported: name}
+	if err := reader.connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_ = reader.copy.conn.Close()
+	r.exec("ROLLBACK")
+	for _, name := range []string{name, "00000000-00000000-1"} {
+		reader := &snapshotReader{cfg: r.task.cfg, exported: name}
+		if err := reader.connect(t.Context()); err == nil || connectors.ClassOf(r.task.classify(err)) != connectors.Retriable || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s error: %v", connectors.ClassOf(r.task.classify(err)), err)
+		}
+	}
+}
+
 // narrow is a session with memory for one batch.
 type narrow struct {
 	*rig
