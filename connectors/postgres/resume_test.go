@@ -102,3 +102,31 @@ func TestResumeAnywhere(t *testing.T) {
 		t.Logf("%s: %d batches, %d records", how, r.batches, len(r.events))
 	}
 }
+
+// TestTransactionThatDoesNotComeAgain stops in the middle of a transaction and goes on with a publication that has none of its rows. The
+// position of the idle stream moves all the same, once the log was read to where it ended at the start.
+func TestTransactionThatDoesNotComeAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, connectors.Config{"snapshot.mode": "no_data", "publication.name": "first", "publication.autocreate.mode": "disabled", "status.update.interval.ms": "200"})
+	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "CREATE TABLE b (id int PRIMARY KEY, v text)", "CREATE PUBLICATION first FOR TABLE a", "CREATE PUBLICATION second FOR TABLE b")
+	r.start()
+	r.streaming()
+	r.task.stream.records = 1
+	r.exec("INSERT INTO a VALUES (1,'x'), (2,'x'), (3,'x')")
+	r.until(1)
+	r.crash()
+	r.config["publication.name"] = "second"
+	r.start()
+	r.exec("CREATE TABLE other AS SELECT generate_series(1, 10000)")
+	var end string
+	if err := r.sql.QueryRow(t.Context(), "SELECT pg_current_wal_lsn()::text").Scan(&end); err != nil {
+		t.Fatal(err)
+	}
+	target, _ := parseLSN(end)
+	r.eventually("the slot is confirmed", func() bool {
+		r.quiet(100 * time.Millisecond)
+		return r.slotLSN() >= target
+	})
+	r.exec("INSERT INTO b VALUES (1,'x')")
+	r.until(2)
+}

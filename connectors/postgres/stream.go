@@ -198,6 +198,9 @@ func (s *stream) finish() *connectors.Batch {
 
 func (s *stream) handle(ctx context.Context) error {
 	if s.frame.kind != 'w' {
+		if !s.tx.open && s.frame.end >= max(s.server.end, s.delivered+1) && !s.torn() {
+			s.resume = resume{} // it has come, or is not published any more: it was in the log when the stream began
+		}
 		return nil
 	}
 	m := &s.msg
