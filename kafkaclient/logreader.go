@@ -85,11 +85,8 @@ func (r *logReader) fetch(ctx context.Context, id int32, at, end int64) (int64, 
 		if err != nil {
 			return nil, err
 		}
-		req := &sarama.FetchRequest{Version: 11, MaxWaitTime: 100, MinBytes: 1, MaxBytes: sarama.MaxResponseSize, Isolation: r.isolation, SessionEpoch: -1}
-		req.AddBlock(r.topic, id, at, r.maxBytes, -1)
-		resp, err := leader.Fetch(req)
+		resp, err := r.request(leader, map[int32]int64{id: at}, 100*time.Millisecond)
 		if err != nil {
-			_ = leader.Close() // a broken connection is of no more use; it may be closed already
 			return nil, err
 		}
 		block := resp.GetBlock(r.topic, id)
@@ -106,12 +103,33 @@ func (r *logReader) fetch(ctx context.Context, id int32, at, end int64) (int64, 
 	}
 	next, partial, err := r.records(id, at, end, block)
 	if err == nil && partial && next == at {
-		if r.maxBytes > 1<<29 {
-			return at, fmt.Errorf("a batch is larger than %d bytes", r.maxBytes)
-		}
-		r.maxBytes *= 2
+		err = r.widen()
 	}
 	return next, err
+}
+
+// request asks a leader for what comes after these offsets, by partition, and waits for so long until there is something.
+func (r *logReader) request(leader *sarama.Broker, at map[int32]int64, wait time.Duration) (*sarama.FetchResponse, error) {
+	req := &sarama.FetchRequest{
+		Version: 11, MaxWaitTime: int32(wait.Milliseconds()), MinBytes: 1, MaxBytes: sarama.MaxResponseSize, Isolation: r.isolation, SessionEpoch: -1,
+	}
+	for id, offset := range at {
+		req.AddBlock(r.topic, id, offset, r.maxBytes, -1)
+	}
+	resp, err := leader.Fetch(req)
+	if err != nil {
+		_ = leader.Close() // a broken connection is of no more use; it may be closed already
+	}
+	return resp, err
+}
+
+// widen asks for larger answers: a batch did not fit.
+func (r *logReader) widen() error {
+	if r.maxBytes > 1<<29 {
+		return fmt.Errorf("a batch is larger than %d bytes", r.maxBytes)
+	}
+	r.maxBytes *= 2
+	return nil
 }
 
 func (r *logReader) records(id int32, at, end int64, block *sarama.FetchResponseBlock) (next int64, partial bool, err error) {

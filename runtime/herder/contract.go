@@ -8,8 +8,12 @@ package herder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
+
+// ErrFenced: another worker leads, or has led meanwhile. Whoever still leads calls Lead again.
+var ErrFenced = errors.New("another worker leads the cluster")
 
 // Message is one record of a log; a nil Value deletes its key.
 type Message struct {
