@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -38,45 +36,6 @@ type LogOptions struct {
 	Settings    map[string]string // further topic settings; cleanup.policy is always compact
 	Uncommitted bool              // read records of open and aborted transactions too
 	Existing    bool              // fail rather than create the topic
-}
-
-// StorageTopic reads a worker's properties for one of its topics: those that begin with prefix, such as "config.storage.", name it,
-// its partitions, its replication factor and further settings (Kafka Connect, DistributedConfig). What is not said is as in def;
-// Topic is empty when it is not named.
-func StorageTopic(worker map[string]string, prefix string, def LogOptions) (LogOptions, error) {
-	o := def
-	o.Settings = map[string]string{}
-	for name, value := range worker {
-		rest, ok := strings.CutPrefix(name, prefix)
-		if !ok {
-			continue
-		}
-		value = strings.TrimSpace(value)
-		bits := 32
-		switch rest {
-		case "topic":
-			o.Topic = value
-			continue
-		case "file.filename": // of the embedded store
-			continue
-		case "replication.factor":
-			bits = 16
-		case "partitions":
-		default:
-			o.Settings[rest] = value
-			continue
-		}
-		n, err := strconv.ParseInt(value, 10, bits)
-		if err != nil || n == 0 || n < -1 {
-			return o, fmt.Errorf("worker key %s is %q: a positive number is expected, or -1 for the broker's default", name, value)
-		}
-		if bits == 32 {
-			o.Partitions = int32(n)
-		} else {
-			o.Replication = int16(n)
-		}
-	}
-	return o, nil
 }
 
 // OpenLog creates the topic when it is missing and opens it for reading and appending. The session must belong to cfg; the

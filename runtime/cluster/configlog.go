@@ -20,7 +20,7 @@ const appendLimit = 30 * time.Second
 type LogOptions struct {
 	Session *kafkaclient.Session // of Config; the log does not close it
 	Config  *kafkaclient.Config
-	Topic   kafkaclient.LogOptions // from kafkaclient.StorageTopic
+	Topic   kafkaclient.LogOptions // one partition for the config log, whatever is said
 	// LeaderID is the transactional id under which the leader writes the config log, connect-cluster-<group.id> with
 	// exactly.once.source.support=enabled or preparing; empty: leaders are not fenced.
 	LeaderID string
