@@ -24,12 +24,14 @@ type BatchID uint64
 type Batch struct {
 	ID      BatchID
 	Source  offsets.Partition
-	Offset  offsets.Offset  // where to resume when every record is durable; "" leaves the stored one as it is
-	Through Order           // of the last record; a position without records too
-	Extra   []offsets.Entry // state of the source's own, stored together with Offset
-	Streams []*Stream
-	Records []Record
-	Bodies  []Body // materialised records; Record.Value is an index + 1
+	Offset  offsets.Offset // where to resume when every record is durable; "" leaves the stored one as it is
+	Through Order          // of the last record; a position without records too
+	// Committed is when the oldest of its transactions was committed, in µs since 1970; 0: it is not known, or they are rows of a snapshot.
+	Committed int64
+	Extra     []offsets.Entry // state of the source's own, stored together with Offset
+	Streams   []*Stream
+	Records   []Record
+	Bodies    []Body // materialised records; Record.Value is an index + 1
 
 	cells  []Cell
 	nested []Cell // elements of lists, maps and points
@@ -220,7 +222,7 @@ func (b *Batch) Release() {
 // takes over one of its references; releasing it releases that.
 func (b *Batch) From(n int) *Batch {
 	v := &Batch{
-		ID: b.ID, Source: b.Source, Offset: b.Offset, Through: b.Through, Extra: b.Extra, Streams: b.Streams,
+		ID: b.ID, Source: b.Source, Offset: b.Offset, Through: b.Through, Committed: b.Committed, Extra: b.Extra, Streams: b.Streams,
 		Records: b.Records[n:], Bodies: b.Bodies, cells: b.cells, nested: b.nested, data: b.data, parent: b,
 	}
 	v.refs.Store(1)

@@ -32,6 +32,7 @@ func (w *WireWriter) Append(dst []byte, b *Batch) ([]byte, error) {
 	e.text(string(b.Source))
 	e.text(string(b.Offset))
 	e.order(b.Through)
+	e.uint(uint64(b.Committed))
 	e.uint(uint64(len(b.Extra)))
 	for _, x := range b.Extra {
 		e.text(string(x.Partition))
@@ -140,6 +141,7 @@ func (r *WireReader) decode(d *wireDecoder, b *Batch) error {
 	b.Source = offsets.Partition(d.text())
 	b.Offset = offsets.Offset(d.text())
 	b.Through = d.order()
+	b.Committed = int64(d.uint())
 	for range d.count(2) {
 		b.Extra = append(b.Extra, offsets.Entry{Partition: offsets.Partition(d.text()), Offset: offsets.Offset(d.text())})
 	}

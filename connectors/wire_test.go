@@ -99,6 +99,7 @@ func same(t *testing.T, got, want *Batch) {
 		{"source", got.Source, want.Source},
 		{"offset", got.Offset, want.Offset},
 		{"through", got.Through, want.Through},
+		{"committed", got.Committed, want.Committed},
 		{"extra", got.Extra, want.Extra},
 		{"streams", got.Streams, want.Streams},
 		{"records", got.Records, want.Records},

@@ -124,6 +124,9 @@ func (b *budget) close() {
 	b.used = 0
 }
 
+// level is how many bytes are in use, and how many may be.
+func (b *budget) level() (used, limit int64) { return b.inUse(), b.limit }
+
 func (b *budget) inUse() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

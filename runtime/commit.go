@@ -44,7 +44,10 @@ func (t *instance) commit(ctx context.Context) error {
 }
 
 func (t *instance) save(ctx context.Context, entries []offsets.Entry) error {
-	if err := t.store.Save(ctx, t.connector, entries); err != nil {
+	began := time.Now()
+	err := t.store.Save(ctx, t.connector, entries)
+	t.meter.stored(time.Since(began), err)
+	if err != nil {
 		return fmt.Errorf("store offsets of connector %s: %w", t.connector, err)
 	}
 	return nil

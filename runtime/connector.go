@@ -45,6 +45,8 @@ type task struct {
 	trace   string
 	current *instance
 	paused  bool
+
+	meter meter
 }
 
 func (k *task) status() TaskStatus {
@@ -149,6 +151,7 @@ func (k *task) supervise(stop context.Context, plan *pipeline, store offsets.Sto
 			failures = 0
 		}
 		failures++
+		k.meter.failed()
 		class := connectors.ClassOf(err)
 		if class != connectors.Retriable || plan.limits.retries >= 0 && failures > plan.limits.retries {
 			log.Error("the task has failed", "class", class.String(), "error", err)
@@ -158,6 +161,7 @@ func (k *task) supervise(stop context.Context, plan *pipeline, store offsets.Sto
 		wait := backoff(failures, plan.limits.delay)
 		log.Warn("the task failed and is started again from the durable offset", "error", err, "attempt", failures, "in", wait.Round(time.Millisecond))
 		k.set(Restarting, err.Error())
+		k.meter.restarts.Add(1)
 		if !pause(stop, wait) {
 			return
 		}
@@ -172,6 +176,7 @@ func (k *task) newInstance(plan *pipeline, store offsets.Store, claims map[strin
 		Logger: log, Worker: w.options.Config, ExactlyOnce: plan.exactlyOnce,
 	}
 	in := newInstance(w.kill, k.of.name, plan.limits, store, w.memory, log)
+	in.meter = &k.meter
 	in.external = plan.source.Describe().OwnOffsets
 	err := guard("make task", func() (err error) {
 		if in.source, err = plan.source.NewSource(k.config, settings); err != nil {

@@ -28,7 +28,9 @@ type instance struct {
 	budget    *budget
 	tracker   *offsets.Tracker // plain positions: acknowledged by every sink
 	changed   func()           // called when everything is connected, and when the source has ended
-	external  bool             // committing to the source is the durable write: nothing is stored (OwnOffsets)
+	meter     *meter
+	unsettled atomic.Int64 // records taken and not acknowledged, once for each sink
+	external  bool         // committing to the source is the durable write: nothing is stored (OwnOffsets)
 
 	hard   context.Context // ends with the instance; its cause is the error
 	cancel context.CancelCauseFunc
@@ -58,8 +60,9 @@ type instance struct {
 }
 
 type polled struct {
-	batch *connectors.Batch
-	err   error
+	batch  *connectors.Batch
+	err    error
+	waited time.Duration
 }
 
 // errGrace is the cause of a hard stop after the grace period.
@@ -72,7 +75,7 @@ func newInstance(parent context.Context, connector string, l limits, store offse
 		unsplit: map[offsets.Partition]bool{}, sources: map[offsets.Partition]bool{},
 		unforgot: map[offsets.Partition]offsets.Offset{},
 		polled:   make(chan polled), drains: make(chan chan error), wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
-		changed: func() {},
+		changed: func() {}, meter: &meter{},
 	}
 	t.hard, t.cancel = context.WithCancelCause(parent)
 	return t
@@ -80,7 +83,8 @@ func newInstance(parent context.Context, connector string, l limits, store offse
 
 // addSink adds a sink; fanOut tells that there are several.
 func (t *instance) addSink(plan sinkPlan, task connectors.SinkTask, exactlyOnce, fanOut bool) {
-	s := &sinkRun{run: t, plan: plan, task: task, held: map[connectors.BatchID]struct{}{}}
+	s := &sinkRun{run: t, plan: plan, task: task, held: map[connectors.BatchID]weight{}}
+	s.fresh = t.meter.histogram(s.name())
 	d := plan.factory.Describe()
 	if k, ok := task.(connectors.OffsetKeeper); ok && d.Keeper && (!d.OwnRecords || exactlyOnce) {
 		s.keeper, s.copied = k, d.OwnRecords
@@ -116,6 +120,12 @@ func (t *instance) pause(on bool) {
 	case t.nudge <- struct{}{}:
 	default:
 	}
+}
+
+// active is how many records are not durable everywhere yet.
+func (t *instance) active() int64 {
+	n := int64(max(len(t.sinks), 1))
+	return (t.unsettled.Load() + n - 1) / n
 }
 
 func (t *instance) fail(err error) { t.cancel(err) }
@@ -282,6 +292,7 @@ func (t *instance) stop(err error) error {
 // poll is the goroutine that waits for the source.
 func (t *instance) poll(ctx context.Context) {
 	for {
+		began := time.Now()
 		b, err := guarded("poll", func() (*connectors.Batch, error) { return t.source.Poll(ctx) })
 		if ctx.Err() != nil {
 			if b != nil {
@@ -293,7 +304,7 @@ func (t *instance) poll(ctx context.Context) {
 			err = connectors.AsPermanent(errors.New("poll source: it returned neither a batch nor an error"))
 		}
 		select {
-		case t.polled <- polled{b, err}:
+		case t.polled <- polled{b, err, time.Since(began)}:
 		case <-ctx.Done():
 			if b != nil {
 				b.Release()
@@ -357,6 +368,7 @@ const stallPause = 10 * time.Millisecond
 
 func (t *instance) take(p polled) error {
 	if p.err == nil {
+		t.meter.took(p.batch, p.waited)
 		return t.deliver(p.batch)
 	}
 	if !errors.Is(p.err, io.EOF) {
@@ -415,6 +427,7 @@ func (t *instance) deliver(b *connectors.Batch) error {
 	}
 	t.tracker.Add(uint64(b.ID), offsets.Entry{Partition: b.Source, Offset: b.Offset}, len(t.sinks), b.Extra...)
 	b.Retain(len(t.sinks) - 1)
+	t.unsettled.Add(int64(len(b.Records) * len(t.sinks)))
 	for i, s := range t.sinks {
 		if err := s.put(t.hard, b); err != nil {
 			for range t.sinks[i+1:] {

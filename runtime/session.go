@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/offsets"
@@ -100,10 +101,17 @@ type sinkRun struct {
 	copied bool                    // its positions are the store's own records: the runtime writes none for it
 
 	tracker *offsets.Tracker // its own position; nil when it is the only sink
+	fresh   *Histogram
 
 	mu   sync.Mutex
-	held map[connectors.BatchID]struct{}        // taken and not acknowledged
+	held map[connectors.BatchID]weight          // taken and not acknowledged
 	has  map[offsets.Partition]connectors.Order // one of several sinks: what it already had at the start
+}
+
+// weight is what is remembered of a batch until it is acknowledged.
+type weight struct {
+	records   int
+	committed int64 // Batch.Committed
 }
 
 func (s *sinkRun) name() string {
@@ -116,18 +124,22 @@ func (s *sinkRun) name() string {
 // Ack implements connectors.SinkSession.
 func (s *sinkRun) Ack(id connectors.BatchID) {
 	s.mu.Lock()
-	_, ok := s.held[id]
+	w, ok := s.held[id]
 	delete(s.held, id)
 	s.mu.Unlock()
 	if !ok {
 		s.run.fail(connectors.AsPermanent(fmt.Errorf("sink %s acknowledged batch %d, which it does not hold", s.name(), id)))
 		return
 	}
-	s.acknowledge(id)
+	if w.committed > 0 {
+		s.fresh.add(float64(time.Now().UnixMicro()-w.committed)/1e6, uint64(w.records))
+	}
+	s.acknowledge(id, w.records)
 }
 
-func (s *sinkRun) acknowledge(id connectors.BatchID) {
+func (s *sinkRun) acknowledge(id connectors.BatchID, records int) {
 	r := s.run
+	r.unsettled.Add(-int64(records))
 	r.moved.Add(1)
 	grew := s.tracker != nil && s.tracker.Ack(uint64(id))
 	if r.tracker.Ack(uint64(id)) || grew {
@@ -165,15 +177,17 @@ func (s *sinkRun) Charge(n int) {
 func (s *sinkRun) put(ctx context.Context, b *connectors.Batch) error {
 	skip, all := s.skips(b)
 	if all {
+		n := len(b.Records)
+		id := b.ID
 		b.Release()
-		s.acknowledge(b.ID)
+		s.acknowledge(id, n)
 		return nil
 	}
 	if skip > 0 || s.tracker != nil {
 		b = b.From(skip) // its own: a sink that releases too often takes nothing from another one
 	}
 	s.mu.Lock()
-	s.held[b.ID] = struct{}{}
+	s.held[b.ID] = weight{len(b.Records) + skip, b.Committed}
 	s.mu.Unlock()
 	err := s.call("put", func() error { return s.task.Put(ctx, b) })
 	if err == nil {

@@ -108,6 +108,7 @@ func (s *snapshot) read(ctx context.Context) {
 	n := s.t.cfg.snapshot.threads
 	s.pieces, s.since = make(chan piece, n), time.Now()
 	s.told = s.since
+	s.t.watch.reading(len(s.plan.tables))
 	s.running.Store(int32(n))
 	for range n {
 		r := &snapshotReader{
@@ -198,6 +199,7 @@ func (s *snapshot) handOut(p *piece) (*connectors.Batch, error) {
 	}
 	t.rows += int64(n)
 	s.total += int64(n)
+	s.t.watch.rows(t.id.String(), int64(n), false)
 	if !p.more {
 		s.finish(p.chunk)
 	}
@@ -222,6 +224,7 @@ func mark(w *connectors.Builder, i int, marker string) {
 // finish notes that every row of a chunk was handed out.
 func (s *snapshot) finish(c *chunk) {
 	if t := c.table; s.plan.finish(c) {
+		s.t.watch.rows(t.id.String(), 0, true)
 		s.t.log.Info("table was read", "table", t.id.String(), "rows", t.rows)
 	}
 }
@@ -236,6 +239,7 @@ func (s *snapshot) end(ctx context.Context) (*connectors.Batch, error) {
 	t := s.t
 	t.log.Info("snapshot completed", "tables", len(s.plan.done), "rows", s.total, "position", pglogrepl.LSN(s.pos.lsn).String(),
 		"took", time.Since(s.since).Round(time.Millisecond))
+	t.watch.ended(true)
 	s.close()
 	t.snapshot = nil
 	t.catalog.use(t.meta)

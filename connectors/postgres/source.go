@@ -41,6 +41,7 @@ type source struct {
 	snapshot         *snapshot // until it is done
 	stream           *stream   // nil: nothing to stream
 	heartbeat        *heartbeat
+	watch            watch
 
 	pauseBeforeStream time.Duration // streaming.delay.ms, once after the snapshot
 
@@ -207,7 +208,8 @@ func (t *source) beginStream(p position, r resume, found server, id identity) {
 		t.stream.b.Abandon()
 	}
 	s := &stream{
-		cfg: t.cfg, log: t.log, session: t.session, catalog: t.catalog, partition: t.partition, state: t.state, server: found, records: maxRecords,
+		cfg: t.cfg, log: t.log, session: t.session, catalog: t.catalog, watch: &t.watch, partition: t.partition, state: t.state,
+		server: found, records: maxRecords,
 	}
 	if t.cfg.heartbeat > 0 {
 		s.beat = changes.NewHeartbeat(t.cfg.naming)

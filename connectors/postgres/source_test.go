@@ -33,6 +33,9 @@ func TestSnapshotThenStream(t *testing.T) {
 	if o := r.offset(); o["snapshot_completed"] != true || o["last_snapshot_record"] != true || o["snapshot"] != "INITIAL" {
 		t.Fatalf("offset %v", o)
 	}
+	if o := r.task.Observe(); o.Kind != "postgres" || !o.Snapshot.Completed || o.Snapshot.Running || o.Snapshot.Tables != 4 || o.Snapshot.Remaining != 0 || o.Snapshot.Rows["public.a"] != 3 {
+		t.Fatalf("after the snapshot: %+v", o)
+	}
 	r.events = nil
 	r.exec("INSERT INTO a VALUES (4,'four')", "BEGIN; UPDATE a SET v = 'x' WHERE id = 4; UPDATE a SET id = 40 WHERE id = 4; DELETE FROM a WHERE id = 40; COMMIT", "TRUNCATE b", "INSERT INTO b VALUES (8)")
 	r.until(8)
@@ -45,6 +48,9 @@ func TestSnapshotThenStream(t *testing.T) {
 		public.a d (40) before (40,-)
 		public.a 0 (40) last.
 		public.b c () after (8) last.`)
+	if o := r.task.Observe(); !o.Connected || o.LastTransaction == "" || o.Read == 0 || o.LogEnd < o.Read || o.Held > o.Read {
+		t.Fatalf("while streaming: %+v", o)
+	}
 	o := r.offset()
 	if o["messageType"] != "INSERT" || o["lsn"] != o["lsn_proc"] || o["lsn_commit"] == nil || o["txId"] == nil {
 		t.Fatalf("offset %v", o)

@@ -26,6 +26,7 @@ type stream struct {
 	log       *slog.Logger
 	session   connectors.SourceSession
 	catalog   *catalog
+	watch     *watch
 	partition offsets.Partition
 	state     offsets.Partition // of the identity
 	server    server
@@ -40,6 +41,7 @@ type stream struct {
 
 	b         *connectors.Builder
 	build     uint64 // number of the batch being built
+	oldest    int64  // commit time of its oldest transaction, µs since 1970; 0: none was committed
 	mark      position
 	through   connectors.Order
 	lastBatch time.Time
@@ -189,7 +191,14 @@ func (s *stream) boundary() bool {
 // finish hands out the batch being built.
 func (s *stream) finish() *connectors.Batch {
 	o := s.mark.offset()
+	if s.oldest == 0 && s.tx.inBatch {
+		s.oldest = s.tx.micros
+	}
 	b := s.b.Finish(o, s.through)
+	b.Committed, s.oldest = s.oldest, 0
+	s.watch.logEnd.Store(max(s.frame.end, s.commit))
+	s.watch.read.Store(s.mark.confirmable())
+	s.watch.xid.Store(uint32(s.mark.txID))
 	s.at, s.id = s.mark, identity{System: s.server.system, Timeline: s.server.timeline, Commit: s.delivered, own: true}
 	b.Extra = []offsets.Entry{{Partition: s.state, Offset: s.id.offset(o)}}
 	s.b, s.tx.inBatch, s.lastBatch = nil, false, time.Now()
@@ -201,6 +210,7 @@ func (s *stream) handle(ctx context.Context) error {
 		if !s.tx.open && s.frame.end >= max(s.server.end, s.delivered+1) && !s.torn() {
 			s.resume = resume{} // it has come, or is not published any more: it was in the log when the stream began
 		}
+		s.watch.logEnd.Store(s.frame.end)
 		return nil
 	}
 	m := &s.msg
@@ -257,6 +267,9 @@ func (s *stream) commitTx(m *pgMessage) error {
 	if s.tx.inBatch {
 		r := s.b.Records()
 		r[len(r)-1].Last = true
+		if s.oldest == 0 {
+			s.oldest = s.tx.micros
+		}
 	}
 	// The transaction to be resumed is the first that is sent; without lsn_commit (older offsets) others may come before it.
 	if s.tx.resumed || s.commit > 0 {

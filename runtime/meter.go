@@ -1,0 +1,237 @@
+package runtime
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// meter counts what a task does, over all its instances. It costs a few additions for a batch.
+type meter struct {
+	polls, records, bytes atomic.Int64
+	polled                atomic.Int64 // ns spent waiting in Poll
+	longestPoll           atomic.Int64
+	largestBatch          atomic.Int64 // records
+	events                [9]atomic.Int64
+	transactions          atomic.Int64
+	commits, notCommitted atomic.Int64
+	committing            atomic.Int64 // ns spent storing offsets
+	longestCommit         atomic.Int64
+	restarts, errors      atomic.Int64
+	lastError             atomic.Int64 // ms since 1970
+	lastEvent             atomic.Int64 // ms since 1970: when the newest record was taken from the source
+	committed             atomic.Int64 // µs since 1970: of the newest transaction that was taken
+	behind                atomic.Int64 // ms between its commit and that
+
+	mu    sync.Mutex
+	fresh map[string]*Histogram // by sink
+}
+
+// freshnessBounds are the upper bounds of a Histogram's buckets in seconds.
+var freshnessBounds = [...]float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300}
+
+// Histogram counts how long changes took from their commit until they were durable in a sink.
+type Histogram struct {
+	mu     sync.Mutex
+	counts [len(freshnessBounds) + 1]uint64
+	n      uint64
+	sum    float64
+}
+
+// Read returns the upper bounds in seconds with the number of changes at or below each, the number of all and the sum.
+func (h *Histogram) Read() (buckets map[float64]uint64, n uint64, sum float64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	buckets = make(map[float64]uint64, len(freshnessBounds))
+	below := uint64(0)
+	for i, bound := range freshnessBounds {
+		below += h.counts[i]
+		buckets[bound] = below
+	}
+	return buckets, h.n, h.sum
+}
+
+func (h *Histogram) add(seconds float64, n uint64) {
+	i := 0
+	for i < len(freshnessBounds) && seconds > freshnessBounds[i] {
+		i++
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.counts[i] += n
+	h.n += n
+	h.sum += seconds * float64(n)
+}
+
+// histogram is that of a sink.
+func (m *meter) histogram(sink string) *Histogram {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := m.fresh[sink]
+	if h == nil {
+		h = &Histogram{}
+		if m.fresh == nil {
+			m.fresh = map[string]*Histogram{}
+		}
+		m.fresh[sink] = h
+	}
+	return h
+}
+
+func raise(v *atomic.Int64, to int64) {
+	for {
+		now := v.Load()
+		if to <= now || v.CompareAndSwap(now, to) {
+			return
+		}
+	}
+}
+
+// took counts a batch that came from the source after waiting so long.
+func (m *meter) took(b *connectors.Batch, waited time.Duration) {
+	m.polls.Add(1)
+	m.polled.Add(int64(waited))
+	raise(&m.longestPoll, int64(waited))
+	n := int64(len(b.Records))
+	if n == 0 {
+		return
+	}
+	m.records.Add(n)
+	m.bytes.Add(int64(b.Size()))
+	raise(&m.largestBatch, n)
+	var events [len(m.events)]int64
+	transactions := int64(0)
+	for i := range b.Records {
+		r := &b.Records[i]
+		events[r.Op]++
+		if r.Last {
+			transactions++
+		}
+	}
+	for op, n := range events {
+		if n > 0 {
+			m.events[op].Add(n)
+		}
+	}
+	m.transactions.Add(transactions)
+	now := time.Now()
+	m.lastEvent.Store(now.UnixMilli())
+	if b.Committed > 0 {
+		m.committed.Store(b.Committed)
+		m.behind.Store(max(0, now.UnixMilli()-b.Committed/1000))
+	}
+}
+
+func (m *meter) failed() {
+	m.errors.Add(1)
+	m.lastError.Store(time.Now().UnixMilli())
+}
+
+// stored counts an attempt to store offsets.
+func (m *meter) stored(took time.Duration, err error) {
+	if err != nil {
+		m.notCommitted.Add(1)
+		return
+	}
+	m.commits.Add(1)
+	m.committing.Add(int64(took))
+	raise(&m.longestCommit, int64(took))
+}
+
+// TaskMetrics is what a task has done since it was made, and what it is doing.
+type TaskMetrics struct {
+	Connector string
+	Task      int
+	State     State
+	Class     string // of the connector
+
+	Polls, Records, Bytes     int64
+	PollTime, LongestPoll     time.Duration
+	LargestBatch              int64
+	Events                    map[connectors.Op]int64
+	Transactions              int64
+	Active                    int64 // records that are not durable everywhere yet
+	Queued, QueueLimit        int64 // bytes on their way
+	Commits, FailedCommits    int64 // of offsets
+	CommitTime, LongestCommit time.Duration
+	Restarts, Errors          int64
+	LastError, LastEvent      time.Time
+	Committed                 time.Time     // when the newest transaction taken was committed in the source
+	Behind                    time.Duration // from that commit until it was taken
+	Freshness                 map[string]*Histogram
+	Observed                  bool
+	connectors.Observation
+}
+
+// Metrics tells what every task does, in the order of connectors and tasks.
+func (w *Worker) Metrics() []TaskMetrics {
+	var out []TaskMetrics
+	for _, name := range w.Names() {
+		c := w.find(name)
+		if c == nil {
+			continue
+		}
+		c.mu.Lock()
+		tasks, class, paused := c.tasks, c.config[keyClass], c.target == Paused
+		c.mu.Unlock()
+		for _, k := range tasks {
+			m := k.metrics()
+			m.Class = class
+			if paused {
+				m.State = Paused
+			}
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func (k *task) metrics() TaskMetrics {
+	k.mu.Lock()
+	state, in := k.state, k.current
+	k.mu.Unlock()
+	out := k.meter.read()
+	out.Connector, out.Task, out.State = k.of.name, k.id, state
+	if in == nil || state != Running {
+		return out
+	}
+	out.Queued, out.QueueLimit = in.budget.level()
+	out.Active = in.active()
+	if o, ok := in.source.(connectors.Observed); ok && in.connected.Load() {
+		out.Observation, out.Observed = o.Observe(), true
+	}
+	return out
+}
+
+func (m *meter) read() TaskMetrics {
+	out := TaskMetrics{
+		Polls: m.polls.Load(), Records: m.records.Load(), Bytes: m.bytes.Load(), PollTime: time.Duration(m.polled.Load()),
+		LongestPoll: time.Duration(m.longestPoll.Load()), LargestBatch: m.largestBatch.Load(), Events: map[connectors.Op]int64{},
+		Transactions: m.transactions.Load(), Commits: m.commits.Load(), FailedCommits: m.notCommitted.Load(),
+		CommitTime: time.Duration(m.committing.Load()), LongestCommit: time.Duration(m.longestCommit.Load()), Restarts: m.restarts.Load(),
+		Errors: m.errors.Load(), LastError: moment(m.lastError.Load()), LastEvent: moment(m.lastEvent.Load()),
+		Behind: time.Duration(m.behind.Load()) * time.Millisecond, Freshness: map[string]*Histogram{},
+	}
+	if us := m.committed.Load(); us > 0 {
+		out.Committed = time.UnixMicro(us)
+	}
+	for op := range m.events {
+		out.Events[connectors.Op(op)] = m.events[op].Load()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for sink, h := range m.fresh {
+		out.Freshness[sink] = h
+	}
+	return out
+}
+
+// moment is ms since 1970; the zero time for 0.
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}

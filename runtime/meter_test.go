@@ -1,0 +1,67 @@
+package runtime
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// TestMetrics: what a task has done, over the end of an instance, and what it holds.
+func TestMetrics(t *testing.T) {
+	bubble(t, 2, func(b *bench) {
+		var armed atomic.Bool
+		b.feed.Fail = func() error {
+			if armed.CompareAndSwap(true, false) {
+				return errAway
+			}
+			return nil
+		}
+		b.feed.Extend(p1, 30)
+		b.start()
+		b.has(30)
+		armed.Store(true)
+		b.feed.Extend(p1, 50)
+		b.has(80)
+		b.until("metrics", func() bool {
+			list := b.worker.Metrics()
+			if len(list) != 1 {
+				return false
+			}
+			m := &list[0]
+			return m.Records >= 80 && m.Active == 0 && m.Commits > 0 && m.Restarts == 1 && m.Errors == 1 && m.State == Running
+		})
+		m := b.worker.Metrics()[0]
+		if m.Connector != "c" || m.Class != "FeedSource" || m.Polls == 0 || m.Bytes == 0 || m.QueueLimit != defaultBudget || m.LastEvent.IsZero() || m.LastError.IsZero() ||
+			len(m.Freshness) != 2 || m.Observed {
+			b.Errorf("metrics %+v", m)
+		}
+		b.close()
+	})
+}
+
+// TestFreshnessIsCounted: from the oldest commit of a batch until the sink has it, once per record.
+func TestFreshnessIsCounted(t *testing.T) {
+	t.Parallel()
+	var h Histogram
+	h.add(0.004, 3)
+	h.add(0.005, 1)
+	h.add(400, 2)
+	buckets, n, sum := h.Read()
+	if n != 6 || buckets[0.0025] != 0 || buckets[0.005] != 4 || buckets[300] != 4 || sum < 800 || sum > 801 {
+		t.Errorf("%d, %v, %v", n, buckets, sum)
+	}
+	in := newInstance(t.Context(), "c", limits{budget: 1 << 20}, nil, nil, nil)
+	in.addSink(sinkPlan{alias: "a", factory: describedSink{}}, nil, false, false)
+	in.unsettled.Add(7)
+	s := in.sinks[0]
+	s.held[1] = weight{7, 1}
+	s.Ack(1)
+	if _, n, _ := s.fresh.Read(); n != 7 || in.active() != 0 {
+		t.Errorf("%d changes in the histogram, %d active", n, in.active())
+	}
+}
+
+type describedSink struct{ connectors.SinkFactory }
+
+func (describedSink) Describe() connectors.Description { return connectors.Description{Class: "x"} }

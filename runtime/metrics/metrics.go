@@ -1,0 +1,288 @@
+// Package metrics shows what a worker does as Prometheus metrics: under the names that the usual exporter rules make of Kafka Connect's
+// and Debezium's JMX metrics (the examples of jmx_exporter, Strimzi and Debezium), so that dashboards go on working, and
+// under names of its own (freshet_…) what those do not have. docs/metrics.md lists them.
+//
+// It asks the worker when it is asked itself, and starts no goroutine.
+package metrics
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/runtime"
+)
+
+// Worker is what is shown.
+type Worker interface{ Metrics() []runtime.TaskMetrics }
+
+// Cluster is what the herder tells for the worker's metrics; the zero value is a worker alone.
+type Cluster struct {
+	Connectors    int    // that this worker has
+	Leader        string // URL
+	Epoch         int64  // generation
+	Rebalances    int64
+	Rebalancing   bool
+	RebalanceTime time.Duration // of all
+	LongestRound  time.Duration
+	LastRebalance time.Time
+	Startups      Startups // of connectors
+	TaskStartups  Startups
+}
+
+// Startups counts starts.
+type Startups struct{ Attempts, Failures int64 }
+
+// Options is what Handler needs. Cluster may be nil.
+type Options struct {
+	Worker  Worker
+	Cluster func() Cluster
+	Version string
+}
+
+// Handler serves GET /metrics.
+func Handler(o Options) http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{o})
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+}
+
+// collector makes the metrics of a moment. It describes none beforehand: connectors come and go.
+type collector struct{ options Options }
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	e := emitter{out}
+	e.gauge("freshet_build_info", "Version of Freshet.", 1, labels{{"version", c.options.Version}})
+	tasks := c.options.Worker.Metrics()
+	c.worker(e, tasks)
+	for i := range tasks {
+		t := &tasks[i]
+		at := labels{{"connector", t.Connector}, {"task", strconv.Itoa(t.Task)}}
+		e.connect(t, at)
+		e.own(t, at)
+		if t.Observed {
+			e.debezium(t, at)
+		}
+	}
+}
+
+// labels are names with their values.
+type labels [][2]string
+
+func (l labels) with(name, value string) labels {
+	return append(l[:len(l):len(l)], [2]string{name, value})
+}
+
+type emitter struct{ out chan<- prometheus.Metric }
+
+func (e emitter) emit(kind prometheus.ValueType, name, help string, value float64, l labels) {
+	names, values := make([]string, len(l)), make([]string, len(l))
+	for i, v := range l {
+		names[i], values[i] = v[0], strings.ToValidUTF8(v[1], "\uFFFD")
+	}
+	e.out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), kind, value, values...)
+}
+
+func (e emitter) gauge(name, help string, value float64, l labels) {
+	e.emit(prometheus.GaugeValue, name, help, value, l)
+}
+
+func (e emitter) counter(name, help string, value float64, l labels) {
+	e.emit(prometheus.CounterValue, name, help, value, l)
+}
+
+// worker shows kafka.connect:type=connect-worker-metrics and connect-worker-rebalance-metrics.
+func (c *collector) worker(e emitter, tasks []runtime.TaskMetrics) {
+	var state Cluster
+	if c.options.Cluster != nil {
+		state = c.options.Cluster()
+	} else {
+		names := map[string]bool{}
+		for i := range tasks {
+			names[tasks[i].Connector] = true
+		}
+		state.Connectors = len(names)
+	}
+	g := func(name string, value float64) {
+		e.gauge("kafka_connect_worker_"+name, "Kafka Connect JMX metric worker "+name, value, nil)
+	}
+	g("connector_count", float64(state.Connectors))
+	g("task_count", float64(len(tasks)))
+	for prefix, s := range map[string]Startups{"connector": state.Startups, "task": state.TaskStartups} {
+		g(prefix+"_startup_attempts_total", float64(s.Attempts))
+		g(prefix+"_startup_failure_total", float64(s.Failures))
+		g(prefix+"_startup_success_total", float64(s.Attempts-s.Failures))
+		g(prefix+"_startup_failure_percentage", ratio(s.Failures, s.Attempts))
+		g(prefix+"_startup_success_percentage", ratio(s.Attempts-s.Failures, s.Attempts))
+	}
+	if c.options.Cluster == nil {
+		return
+	}
+	g("rebalance_epoch", float64(state.Epoch))
+	g("rebalance_completed_rebalances_total", float64(state.Rebalances))
+	g("rebalance_rebalancing", flag(state.Rebalancing))
+	g("rebalance_rebalance_max_time_ms", millis(state.LongestRound))
+	g("rebalance_rebalance_avg_time_ms", average(state.RebalanceTime, state.Rebalances))
+	if !state.LastRebalance.IsZero() {
+		g("rebalance_time_since_last_rebalance_ms", millis(time.Since(state.LastRebalance)))
+	}
+}
+
+// states are the values that the status of a task takes.
+var states = [...]runtime.State{runtime.Running, runtime.Paused, runtime.Failed, runtime.Restarting, runtime.Unassigned}
+
+// connect shows connector-task-metrics, source-task-metrics and task-error-metrics. Sinks that are fed directly belong to the same task.
+func (e emitter) connect(t *runtime.TaskMetrics, at labels) {
+	for _, s := range states {
+		e.gauge("kafka_connect_connector_status", "Kafka Connect JMX Connector status", flag(s == t.State), at.with("status", strings.ToLower(string(s))))
+	}
+	task := func(name string, value float64) {
+		e.gauge("kafka_connect_connector_task_"+name, "Kafka Connect JMX metric type connector-task", value, at)
+	}
+	task("running_ratio", flag(t.State == runtime.Running))
+	task("pause_ratio", flag(t.State == runtime.Paused))
+	task("batch_size_max", float64(t.LargestBatch))
+	task("batch_size_avg", ratio(t.Records, t.Polls))
+	task("offset_commit_max_time_ms", millis(t.LongestCommit))
+	task("offset_commit_avg_time_ms", average(t.CommitTime, t.Commits))
+	task("offset_commit_failure_percentage", ratio(t.FailedCommits, t.Commits+t.FailedCommits))
+	task("offset_commit_success_percentage", ratio(t.Commits, t.Commits+t.FailedCommits))
+	source := func(name string, value float64) {
+		e.gauge("kafka_connect_source_task_"+name, "Kafka Connect JMX metric type source-task", value, at)
+	}
+	source("source_record_poll_total", float64(t.Records))
+	source("source_record_write_total", float64(max(0, t.Records-t.Active)))
+	source("source_record_active_count", float64(t.Active))
+	source("poll_batch_max_time_ms", millis(t.LongestPoll))
+	source("poll_batch_avg_time_ms", average(t.PollTime, t.Polls))
+	failures := func(name string, value float64) {
+		e.gauge("kafka_connect_task_error_"+name, "Kafka Connect JMX metric type task-error", value, at)
+	}
+	failures("total_record_failures", float64(t.Errors))
+	failures("total_record_errors", float64(t.Errors))
+	failures("total_records_skipped", 0)
+	failures("total_retries", float64(t.Restarts))
+	failures("total_errors_logged", float64(t.Errors))
+	failures("deadletterqueue_produce_requests", 0)
+	failures("deadletterqueue_produce_failures", 0)
+	failures("last_error_timestamp", stamp(t.LastError))
+}
+
+// own shows what the reference does not have.
+func (e emitter) own(t *runtime.TaskMetrics, at labels) {
+	e.gauge("freshet_task_queue_bytes", "Memory of records on their way.", float64(t.Queued), at)
+	e.gauge("freshet_task_queue_limit_bytes", "Bound of freshet_task_queue_bytes.", float64(t.QueueLimit), at)
+	e.counter("freshet_task_read_bytes_total", "Size of the records taken from the source, as they lie in memory.", float64(t.Bytes), at)
+	e.counter("freshet_task_restarts_total", "Starts after an error.", float64(t.Restarts), at)
+	if !t.Committed.IsZero() {
+		e.gauge("freshet_source_lag_seconds", "From the commit of the newest transaction that was read until it was read.", t.Behind.Seconds(), at)
+		e.gauge("freshet_source_committed_timestamp_seconds", "When the newest transaction that was read was committed.", float64(t.Committed.UnixMicro())/1e6, at)
+	}
+	if t.Observed && t.LogEnd > 0 {
+		e.gauge("freshet_source_lag_bytes", "Log of the server that was not read yet.", distance(t.LogEnd, t.Read), at)
+		e.gauge("freshet_source_held_bytes", "Log that the server keeps for this connector: by its slot, what is not durable in the sinks.", distance(t.LogEnd, t.Held), at)
+	}
+	for sink, h := range t.Freshness {
+		buckets, n, sum := h.Read()
+		d := prometheus.NewDesc("freshet_freshness_seconds", "From the commit in the source until the change was durable in the sink.", []string{"connector", "task", "sink"}, nil)
+		e.out <- prometheus.MustNewConstHistogram(d, n, sum, buckets, at[0][1], at[1][1], sink)
+	}
+}
+
+// debezium shows debezium.<kind>:type=connector-metrics of the contexts snapshot and streaming.
+func (e emitter) debezium(t *runtime.TaskMetrics, at labels) {
+	in := func(context string) labels {
+		return append(at[:len(at):len(at)], [2]string{"plugin", t.Kind}, [2]string{"name", t.Server}, [2]string{"context", context})
+	}
+	show := func(l labels, name string, value float64) {
+		e.gauge("debezium_metrics_"+name, "Debezium JMX metric "+name, value, l)
+	}
+	streaming, snapshot := in("streaming"), in("snapshot")
+	show(streaming, "Connected", flag(t.Connected))
+	show(streaming, "MilliSecondsBehindSource", behind(t))
+	show(streaming, "NumberOfCommittedTransactions", float64(t.Transactions))
+	for name, op := range map[string]connectors.Op{"Create": connectors.OpCreate, "Update": connectors.OpUpdate, "Delete": connectors.OpDelete} {
+		show(streaming, "TotalNumberOf"+name+"EventsSeen", float64(t.Events[op]))
+	}
+	show(streaming, "TotalNumberOfEventsSeen", float64(t.Records-t.Events[connectors.OpRead]))
+	show(snapshot, "TotalNumberOfEventsSeen", float64(t.Events[connectors.OpRead]))
+	for _, l := range []labels{streaming, snapshot} {
+		show(l, "MilliSecondsSinceLastEvent", sinceLast(t))
+		show(l, "NumberOfErroneousEvents", 0)
+		show(l, "MaxQueueSizeInBytes", float64(t.QueueLimit))
+		show(l, "CurrentQueueSizeInBytes", float64(t.Queued))
+	}
+	s := t.Snapshot
+	show(snapshot, "SnapshotRunning", flag(s.Running))
+	show(snapshot, "SnapshotCompleted", flag(s.Completed))
+	show(snapshot, "SnapshotAborted", 0)
+	show(snapshot, "SnapshotPaused", 0)
+	show(snapshot, "SnapshotDurationInSeconds", s.Took.Seconds())
+	show(snapshot, "TotalTableCount", float64(s.Tables))
+	show(snapshot, "RemainingTableCount", float64(s.Remaining))
+	for table, n := range s.Rows {
+		show(snapshot.with("table", table), "RowsScanned", float64(n))
+	}
+}
+
+// behind is -1 until there was a transaction, as in the reference.
+func behind(t *runtime.TaskMetrics) float64 {
+	if t.Committed.IsZero() {
+		return -1
+	}
+	return millis(t.Behind)
+}
+
+func sinceLast(t *runtime.TaskMetrics) float64 {
+	if t.LastEvent.IsZero() {
+		return -1
+	}
+	return millis(time.Since(t.LastEvent))
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func average(sum time.Duration, n int64) float64 {
+	if n == 0 {
+		return 0
+	}
+	return millis(sum) / float64(n)
+}
+
+func ratio(part, of int64) float64 {
+	if of == 0 {
+		return 0
+	}
+	return float64(part) / float64(of)
+}
+
+func stamp(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli())
+}
+
+func distance(end, from uint64) float64 {
+	if end <= from {
+		return 0
+	}
+	return float64(end - from)
+}
