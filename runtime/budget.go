@@ -17,7 +17,8 @@ type budget struct {
 	used    int64
 	waiters int
 	closed  bool
-	changed chan struct{} // closed and replaced when bytes come back
+	changed chan struct{} // closed and replaced when bytes come back that somebody wanted
+	wanted  bool
 }
 
 func newBudget(limit int64, parent *budget) *budget {
@@ -79,12 +80,14 @@ func (b *budget) try(n int64) (own, all <-chan struct{}, err error) {
 		return nil, nil, errStopping
 	}
 	if b.used > 0 && b.used+n > b.limit {
+		b.wanted = true
 		return b.changed, nil, errFull
 	}
 	if b.parent != nil {
 		b.parent.mu.Lock()
 		defer b.parent.mu.Unlock()
 		if b.used > 0 && b.parent.used+n > b.parent.limit {
+			b.wanted, b.parent.wanted = true, true
 			return b.changed, b.parent.changed, errFull
 		}
 		b.parent.used += n
@@ -101,7 +104,8 @@ func (b *budget) charge(n int64) {
 		return
 	}
 	b.used += n
-	if n < 0 {
+	if n < 0 && b.wanted {
+		b.wanted = false
 		close(b.changed)
 		b.changed = make(chan struct{})
 	}
