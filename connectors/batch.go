@@ -66,7 +66,7 @@ type Record struct {
 	Stream         uint32 // index into Batch.Streams
 	Value          uint32 // 0: the body is the change; else Batch.Bodies[Value-1]
 	Op             Op
-	Last           bool  // last record of its transaction
+	Last           bool  // last record of its transaction; may be missing when a batch ended before records of it that were filtered
 	KafkaPartition int32 // -1: by key
 	Key            Row   // one cell per Stream.Key field; absent for a table without key
 	Before         Row   // one cell per Stream.Table column; absent when the old row is not known
