@@ -9,8 +9,8 @@ import (
 )
 
 // TestBigTransaction streams one transaction of a million rows: batches end inside it, memory stays small.
+// The heap is that of the process: no other test runs beside it.
 func TestBigTransaction(t *testing.T) {
-	t.Parallel()
 	const rows = 1_000_000
 	r := newRig(t, connectors.Config{"snapshot.mode": "no_data"})
 	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)")
