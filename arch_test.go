@@ -53,7 +53,7 @@ var mayImport = []struct {
 	{"runtime", []string{"connectors", "schemas", "offsets"}},
 	{"runtime/herder", []string{"runtime", "connectors", "offsets"}},
 	{"runtime/rest", []string{"runtime", "runtime/herder", "connectors", "offsets", "github.com/coreos/go-oidc", "golang.org/x/crypto/"}},
-	{"runtime/rest/client", []string{"connectors", "offsets"}},
+	{"runtime/rest/client", []string{"runtime", "runtime/herder", "connectors"}},
 	{"runtime/transforms", []string{"runtime", "connectors", "changes", "schemas", "offsets", "github.com/expr-lang/expr"}},
 	{"runtime/cluster", []string{"runtime", "runtime/herder", "connectors", "offsets", "kafkaclient", "github.com/IBM/sarama"}},
 	{"runtime/workerconfig", []string{"connectors"}},

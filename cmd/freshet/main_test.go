@@ -38,8 +38,10 @@ func TestExamplesAreValid(t *testing.T) {
 // Every example of a help text and of the readme must be accepted as it is written: commands, flags and files.
 func TestExamplesRunAsWritten(t *testing.T) {
 	var examples []string
-	for _, c := range append(rootCommand().Commands(), rootCommand()) {
-		examples = append(examples, strings.Split(c.Example, "\n")...)
+	commands := []*cobra.Command{rootCommand()}
+	for i := 0; i < len(commands); i++ {
+		examples = append(examples, strings.Split(commands[i].Example, "\n")...)
+		commands = append(commands, commands[i].Commands()...)
 	}
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -82,7 +84,13 @@ func checkExample(t *testing.T, line string, words []string) {
 
 func checkFiles(t *testing.T, c *cobra.Command) {
 	t.Helper()
-	names := c.Flags().Args()
+	var names []string
+	if strings.Contains(c.Use, "CONNECTOR") { // files
+		names = c.Flags().Args()
+	}
+	if files, err := c.Flags().GetStringArray("file"); err == nil {
+		names = append(names, files...)
+	}
 	if f := c.Flags().Lookup("config"); f != nil && f.Changed {
 		names = append(names, f.Value.String())
 	}

@@ -47,8 +47,7 @@ another database, or into files. Connectors are configured with the keys of Kafk
 	root.PersistentFlags().StringVar(&format, "log-format", "text", "how to log to standard error: text or json")
 	root.PersistentFlags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), validateCommand(), pluginsCommand(), demoCommand(), brokerCommand(), versionCommand())
+	root.AddCommand(runCommand(), connectorsCommand(), offsetsCommand(), validateCommand(), pluginsCommand(), demoCommand(), brokerCommand(), versionCommand())
 	return root
 }
 

@@ -19,21 +19,32 @@ func (c *Config) Settings() []Setting {
 		k := find(name)
 		value = strings.TrimSpace(value)
 		switch {
-		case k == nil || Secret(name):
+		case k == nil:
 			value = hidden
 		case k.HasDefault && value == k.Default:
 			continue
-		default:
-			value = credentials.ReplaceAllString(value, "://"+hidden+"@")
 		}
-		out = append(out, Setting{name, value})
+		out = append(out, Setting{name, Mask(name, value)})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Key < out[j].Key })
 	return out
 }
 
-// credentials are those of a URL.
-var credentials = regexp.MustCompile(`://[^/@\s]+@`)
+// Mask returns the value of a key, a worker's or a connector's, fit to be shown: without a secret, and without the credentials in
+// a URL. A secret that is only a reference to a config provider stays.
+func Mask(name, value string) string {
+	if Secret(name) && (reference.FindString(value) != value || value == "") {
+		return hidden
+	}
+	value = credentials.ReplaceAllString(value, "://"+hidden+"@")
+	return parameters.ReplaceAllString(value, "${1}"+hidden)
+}
+
+// What hides secrets in a URL: its user, and parameters.
+var (
+	credentials = regexp.MustCompile(`://[^/@\s]+@`)
+	parameters  = regexp.MustCompile(`(?i)([?&;](?:password|passwd|pwd|secret|token)=)[^&;\s]+`)
+)
 
 // secretName finds names whose values are secrets: the reference's PASSWORD keys and what converters, connectors and plugins
 // usually call theirs.
