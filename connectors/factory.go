@@ -3,6 +3,8 @@ package connectors
 import (
 	"context"
 	"log/slog"
+
+	"github.com/freshet-io/freshet/offsets"
 )
 
 // Config is what users write: a flat map, as Kafka Connect has it.
@@ -22,6 +24,20 @@ type Factory interface {
 type SourceFactory interface {
 	Factory
 	NewSource(c Config, s Settings) (SourceTask, error)
+}
+
+// OffsetChecker is a SourceFactory that knows what its offsets look like.
+type OffsetChecker interface {
+	// CheckOffsets tells what is wrong with entries that a user wants to set; nil entries: with deleting all. An entry without Offset
+	// is to be deleted; Partition "" stands for JSON's null. The error's text is the reference's.
+	CheckOffsets(c Config, entries []offsets.Entry) error
+}
+
+// OffsetOwner is a SourceFactory whose sources keep their offsets outside the offset store (Description.OwnOffsets).
+type OffsetOwner interface {
+	Offsets(ctx context.Context, c Config, s Settings) ([]offsets.Entry, error)
+	// SetOffsets changes offsets while no task runs; an entry without Offset is deleted, nil deletes all.
+	SetOffsets(ctx context.Context, c Config, s Settings, entries []offsets.Entry) error
 }
 
 // SinkFactory makes sink tasks.

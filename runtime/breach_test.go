@@ -231,7 +231,9 @@ func TestAStopThatIsNotWaitedFor(t *testing.T) {
 				short, cancel := context.WithTimeout(context.Background(), time.Second)
 				defer cancel()
 				if name == "restart" {
-					if err := b.worker.Put(short, "c", b.connector(), ""); err == nil {
+					config := b.connector()
+					config["tasks.max"] = "2"
+					if err := b.worker.Put(short, "c", config, ""); err == nil {
 						b.Fatal("the flush did not hold")
 					}
 					if s, _ := b.worker.Status("c"); s.State != Failed || !strings.Contains(s.Trace, "restart the connector") {

@@ -39,6 +39,17 @@ func (c *Catalog) Sink(class string) connectors.SinkFactory {
 	return nil
 }
 
+// Describe returns what a class says of itself, as a source first; the zero value for a class that is not here.
+func (c *Catalog) Describe(class string) connectors.Description {
+	if f := c.Source(class); f != nil {
+		return f.Describe()
+	}
+	if f := c.Sink(class); f != nil {
+		return f.Describe()
+	}
+	return connectors.Description{}
+}
+
 // List describes everything, sinks first as GET /connector-plugins has them, each kind sorted by class.
 func (c *Catalog) List() []connectors.Description {
 	var out []connectors.Description

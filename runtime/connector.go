@@ -15,30 +15,33 @@ import (
 	"github.com/freshet-io/freshet/offsets"
 )
 
-// connector is one configured connector and its tasks. op is held for the length of one operation on it; mu for its fields.
+// connector is one connector and those of its tasks that run here. op is held for the length of one operation on it; mu for its
+// fields.
 type connector struct {
 	worker *Worker
 	name   string
 	op     sync.Mutex
 
 	mu     sync.Mutex
-	config connectors.Config
-	plan   *pipeline
+	config connectors.Config // as it was put; nil: its tasks were assigned
 	target State
-	trace  string // why no tasks could be made
-	tasks  []*task
+	trace  string  // why no tasks could be made
+	tasks  []*task // by number
 	store  offsets.Store
-	opened bool // store belongs to this connector alone
+	topic  string // of its own that store reads; "": the worker's store
 }
 
 // task runs instances one after the other until it is stopped or an error forbids another one.
 type task struct {
 	of     *connector
 	id     int
-	config connectors.Config
+	config connectors.Config // of the connector, with what differs for this task
+	run    uint64
+	plan   *pipeline // nil: it cannot run
 
 	mu      sync.Mutex
 	stop    context.CancelFunc
+	kill    context.CancelCauseFunc
 	done    chan struct{}
 	ending  bool // it was told to end and was not started since
 	state   State
@@ -62,48 +65,63 @@ func (k *task) set(s State, trace string) {
 	k.of.worker.changed(k.of.name)
 }
 
+// aim is the state that the connector shall have.
+func (c *connector) aim() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.target
+}
+
 // startTasks makes the task configurations and starts them, after the end of earlier ones.
 func (c *connector) startTasks(ctx context.Context) error {
 	if err := c.stopTasks(ctx); err != nil {
 		return err
 	}
 	c.mu.Lock()
-	plan := c.plan
+	config := c.config
 	c.mu.Unlock()
-	configs, err := guarded("tasks", func() ([]connectors.Config, error) {
-		return plan.source.Tasks(ctx, plan.config, plan.maxTasks)
-	})
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tasks, c.trace = nil, ""
-	if err != nil {
-		c.trace = err.Error()
-		return fmt.Errorf("make tasks of connector %s: %w", c.name, err)
+	tasks, problem := c.worker.plan(ctx, c.name, config)
+	if err := c.assign(ctx, Running, config, tasks); err != nil {
+		return err
 	}
-	for i, config := range configs {
-		c.tasks = append(c.tasks, &task{of: c, id: i, config: config, state: Unassigned})
+	if problem != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.trace = problem.Error()
 	}
-	for _, k := range c.tasks {
-		k.start(plan, c.store)
-	}
-	return nil
+	return problem
 }
 
-// start runs the task unless the worker is closing; whoever closes it then sees every task that was started.
-func (k *task) start(plan *pipeline, store offsets.Store) {
+// start runs the task unless it cannot run or the worker is closing; whoever closes it then sees every task that was started.
+func (k *task) start() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.of.worker.hard.Err() != nil {
+	if k.plan == nil || k.of.worker.hard.Err() != nil {
 		return
 	}
 	stop, cancel := context.WithCancel(k.of.worker.hard)
+	hard, kill := context.WithCancelCause(k.of.worker.kill)
+	store := k.of.store // set before; it changes only when no task runs
 	done := make(chan struct{})
-	k.stop, k.done, k.ending = cancel, done, false
+	k.stop, k.kill, k.done, k.ending = cancel, kill, done, false
 	go func() {
 		defer close(done)
+		defer kill(nil)
 		labels := pprof.Labels("connector", k.of.name, "goroutine", "task")
-		pprof.Do(stop, labels, func(context.Context) { k.supervise(stop, plan, store) })
+		pprof.Do(stop, labels, func(context.Context) { k.supervise(stop, hard, store) })
 	}()
+}
+
+// restart starts the task again after its end.
+func (k *task) restart(ctx context.Context) error {
+	if err := k.ended(ctx); err != nil {
+		return err
+	}
+	if k.plan != nil {
+		k.set(Restarting, "")
+	}
+	k.start()
+	return nil
 }
 
 // end tells the task to stop gracefully and returns what is closed when it has; nil: it never ran.
@@ -132,11 +150,12 @@ func (k *task) ended(ctx context.Context) error {
 }
 
 // supervise is the goroutine of a task.
-func (k *task) supervise(stop context.Context, plan *pipeline, store offsets.Store) {
+func (k *task) supervise(stop, kill context.Context, store offsets.Store) {
+	limits := k.plan.limits
 	log := k.of.worker.options.Logger.With("connector", k.of.name, "task", k.id)
 	claims := map[string]string{} // by alias: what the instance before held of the sinks' targets
 	for failures := 0; ; {
-		in, err := k.newInstance(plan, store, claims, log)
+		in, err := k.newInstance(kill, store, claims, log)
 		if err == nil {
 			err = in.supervised(stop)
 			in.claims(claims)
@@ -153,12 +172,12 @@ func (k *task) supervise(stop context.Context, plan *pipeline, store offsets.Sto
 		failures++
 		k.meter.failed()
 		class := connectors.ClassOf(err)
-		if class != connectors.Retriable || plan.limits.retries >= 0 && failures > plan.limits.retries {
+		if class != connectors.Retriable || limits.retries >= 0 && failures > limits.retries {
 			log.Error("the task has failed", "class", class.String(), "error", err)
 			k.set(Failed, err.Error())
 			return
 		}
-		wait := backoff(failures, plan.limits.delay)
+		wait := backoff(failures, limits.delay)
 		log.Warn("the task failed and is started again from the durable offset", "error", err, "attempt", failures, "in", wait.Round(time.Millisecond))
 		k.set(Restarting, err.Error())
 		k.meter.restarts.Add(1)
@@ -169,17 +188,15 @@ func (k *task) supervise(stop context.Context, plan *pipeline, store offsets.Sto
 }
 
 // newInstance makes the source and the sinks of one run.
-func (k *task) newInstance(plan *pipeline, store offsets.Store, claims map[string]string, log *slog.Logger) (*instance, error) {
-	w := k.of.worker
-	settings := connectors.Settings{
-		Connector: k.of.name, Task: k.id, GroupID: w.options.Config["group.id"], RunID: runID(), Version: w.options.Version,
-		Logger: log, Worker: w.options.Config, ExactlyOnce: plan.exactlyOnce,
-	}
-	in := newInstance(w.kill, k.of.name, plan.limits, store, w.memory, log)
+func (k *task) newInstance(kill context.Context, store offsets.Store, claims map[string]string, log *slog.Logger) (*instance, error) {
+	w, plan := k.of.worker, k.plan
+	settings := w.settings(k.of.name, plan)
+	settings.Task, settings.Logger = k.id, log
+	in := newInstance(kill, k.of.name, plan.limits, store, w.memory, log)
 	in.meter = &k.meter
 	in.external = plan.source.Describe().OwnOffsets
 	err := guard("make task", func() (err error) {
-		if in.source, err = plan.source.NewSource(k.config, settings); err != nil {
+		if in.source, err = plan.source.NewSource(plan.taskConfig(k.config), settings); err != nil {
 			return fmt.Errorf("make source: %w", err)
 		}
 		for _, s := range plan.sinks {
@@ -229,6 +246,10 @@ func (c *connector) stopTasks(ctx context.Context) error {
 	c.mu.Lock()
 	tasks := c.tasks
 	c.mu.Unlock()
+	return c.stop(ctx, tasks)
+}
+
+func (c *connector) stop(ctx context.Context, tasks []*task) error {
 	for _, k := range tasks {
 		k.end()
 	}
@@ -267,7 +288,7 @@ func (c *connector) status() Status {
 	}
 	for _, k := range c.tasks {
 		t := k.status()
-		if c.target == Paused {
+		if c.target == Paused && t.State != Failed {
 			t.State, t.Trace = Paused, ""
 		}
 		s.Tasks = append(s.Tasks, t)

@@ -174,12 +174,12 @@ func (w *Worker) Metrics() []TaskMetrics {
 			continue
 		}
 		c.mu.Lock()
-		tasks, class, paused := c.tasks, c.config[keyClass], c.target == Paused
+		tasks, paused := c.tasks, c.target == Paused
 		c.mu.Unlock()
 		for _, k := range tasks {
 			m := k.metrics()
-			m.Class = class
-			if paused {
+			m.Class = k.config[keyClass]
+			if paused && m.State != Failed {
 				m.State = Paused
 			}
 			out = append(out, m)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/offsets"
@@ -11,16 +12,24 @@ import (
 
 // Offsets returns the positions stored for a connector. State of our own that lies beside them is left out.
 func (w *Worker) Offsets(ctx context.Context, name string) ([]offsets.Entry, error) {
-	c := w.find(name)
-	if c == nil {
-		return nil, requestError(NotFound, "Connector %s not found", name)
+	config, err := w.Config(name)
+	if err != nil {
+		return nil, err
 	}
-	c.mu.Lock()
-	store := c.store
-	c.mu.Unlock()
-	if store == nil {
-		return nil, nil
+	return w.OffsetsOf(ctx, name, config)
+}
+
+// OffsetsOf returns the positions of a connector with this configuration, wherever it runs.
+func (w *Worker) OffsetsOf(ctx context.Context, name string, config connectors.Config) ([]offsets.Entry, error) {
+	p, _ := w.resolve(config) // what is wrong with it matters only to what runs
+	if owner, ok := p.source.(connectors.OffsetOwner); ok {
+		return owner.Offsets(ctx, p.config, w.settings(name, p))
 	}
+	store, done, err := w.borrowStore(ctx, name, config)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	out, err := store.Load(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("load offsets of connector %s: %w", name, err)
@@ -28,10 +37,46 @@ func (w *Worker) Offsets(ctx context.Context, name string) ([]offsets.Entry, err
 	return slices.DeleteFunc(out, func(e offsets.Entry) bool { return connectors.OwnPartition(e.Partition) }), nil
 }
 
+// borrowStore returns the store of a connector, the one that it has open here or another until done.
+func (w *Worker) borrowStore(ctx context.Context, name string, config connectors.Config) (offsets.Store, func(), error) {
+	topic := strings.TrimSpace(config["offsets.storage.topic"])
+	if c := w.find(name); c != nil {
+		c.mu.Lock()
+		store, open := c.store, c.topic
+		c.mu.Unlock()
+		if store != nil && open == topic {
+			return store, func() {}, nil
+		}
+	}
+	store, err := w.openStore(ctx, name, topic, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	return store, func() {
+		if store == w.options.Store {
+			return
+		}
+		if err := store.Close(); err != nil {
+			w.options.Logger.Warn("close offset store", "connector", name, "error", err)
+		}
+	}, nil
+}
+
+func (w *Worker) settings(name string, p *pipeline) connectors.Settings {
+	return connectors.Settings{
+		Connector: name, GroupID: w.options.Config["group.id"], RunID: runID(), Version: w.options.Version,
+		Logger: w.options.Logger, Worker: w.options.Config, ExactlyOnce: p.exactlyOnce,
+	}
+}
+
 const (
+	changedHere       = "The offsets for this connector have been %s successfully"
 	changedExternally = "The Connect framework-managed offsets for this connector have been %s successfully. However, if this connector manages offsets externally, they will need to be manually %s in the system that the connector uses."
 	mustBeStopped     = "Connectors must be in the STOPPED state before their offsets can be modified. This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/%s/stop' endpoint"
 )
+
+// NotStopped is the answer to a change of the offsets of a connector that is not stopped.
+func NotStopped(name string) error { return requestError(BadRequest, mustBeStopped, name) }
 
 // AlterOffsets sets positions of a stopped connector, in the store and in every sink that keeps them; an empty Offset deletes.
 // It returns Kafka Connect's message.
@@ -39,96 +84,140 @@ func (w *Worker) AlterOffsets(ctx context.Context, name string, entries []offset
 	if len(entries) == 0 {
 		return "", requestError(BadRequest, "Partitions / offsets need to be provided for an alter offsets request")
 	}
-	c, err := w.lockStopped(name)
-	if err != nil {
-		return "", err
-	}
-	defer c.op.Unlock()
-	all := append([]offsets.Entry(nil), entries...)
-	var kept []connectors.Progress
-	for _, e := range entries {
-		p := connectors.Progress{Partition: e.Partition, Offset: e.Offset}
-		kept = append(kept, p)
-		for _, s := range c.plan.sinks {
-			if s.alias == "" {
-				continue
-			}
-			own, err := p.Entry(s.alias)
-			if err != nil {
-				return "", requestError(BadRequest, "%v", err)
-			}
-			all = append(all, own)
-		}
-	}
-	if err := c.setProgress(ctx, func([]connectors.Progress) []connectors.Progress { return kept }); err != nil {
-		return "", err
-	}
-	if err := c.store.Save(ctx, name, all); err != nil {
-		return "", fmt.Errorf("store offsets of connector %s: %w", name, err)
-	}
-	return fmt.Sprintf(changedExternally, "altered", "altered"), nil
+	return w.changeOffsets(ctx, name, entries)
 }
 
 // ResetOffsets deletes every position of a stopped connector, its own state included.
 func (w *Worker) ResetOffsets(ctx context.Context, name string) (string, error) {
-	c, err := w.lockStopped(name)
+	return w.changeOffsets(ctx, name, nil)
+}
+
+func (w *Worker) changeOffsets(ctx context.Context, name string, entries []offsets.Entry) (string, error) {
+	c, err := w.lock(name, "Connector %s not found")
 	if err != nil {
 		return "", err
 	}
 	defer c.op.Unlock()
+	c.mu.Lock()
+	target, config := c.target, c.config
+	c.mu.Unlock()
+	if target != Stopped {
+		return "", NotStopped(name)
+	}
+	return w.SetOffsets(ctx, name, config, entries)
+}
+
+// SetOffsets sets positions of a connector with this configuration, in the store and in every sink that keeps them; an empty Offset
+// deletes one, no entries all, state of its own included. The caller has made sure that no task of it runs anywhere. It returns
+// Kafka Connect's message.
+func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.Config, entries []offsets.Entry) (string, error) {
+	done, message := "altered", changedExternally
+	if entries == nil {
+		done = "reset"
+	}
+	p, values := w.resolve(config)
+	if p.source == nil || len(connectors.Errors(values)) > 0 {
+		return "", &ConfigError{name, values}
+	}
+	if checker, ok := p.source.(connectors.OffsetChecker); ok {
+		message = changedHere
+		if err := checker.CheckOffsets(p.config, entries); err != nil {
+			return "", err
+		}
+	}
+	for _, e := range entries {
+		if e.Partition == "" {
+			return "", requestError(BadRequest, "The partition of an offset cannot be null or missing")
+		}
+	}
+	if owner, ok := p.source.(connectors.OffsetOwner); ok {
+		if err := owner.SetOffsets(ctx, p.config, w.settings(name, p), entries); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf(changedHere, done), nil
+	}
+	store, release, err := w.borrowStore(ctx, name, config)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	if entries == nil {
+		err = w.resetStored(ctx, name, p, store)
+	} else {
+		err = w.alterStored(ctx, name, p, store, entries)
+	}
+	if err != nil {
+		return "", err
+	}
+	if message == changedHere {
+		return fmt.Sprintf(message, done), nil
+	}
+	return fmt.Sprintf(message, done, done), nil
+}
+
+func (w *Worker) alterStored(ctx context.Context, name string, p *pipeline, store offsets.Store, entries []offsets.Entry) error {
+	all := append([]offsets.Entry(nil), entries...)
+	var kept []connectors.Progress
+	for _, e := range entries {
+		position := connectors.Progress{Partition: e.Partition, Offset: e.Offset}
+		kept = append(kept, position)
+		for _, s := range p.sinks {
+			if s.alias == "" {
+				continue
+			}
+			own, err := position.Entry(s.alias)
+			if err != nil {
+				return requestError(BadRequest, "%v", err)
+			}
+			all = append(all, own)
+		}
+	}
+	if err := w.setProgress(ctx, name, p, store, func([]connectors.Progress) []connectors.Progress { return kept }); err != nil {
+		return err
+	}
+	if err := store.Save(ctx, name, all); err != nil {
+		return fmt.Errorf("store offsets of connector %s: %w", name, err)
+	}
+	return nil
+}
+
+func (w *Worker) resetStored(ctx context.Context, name string, p *pipeline, store offsets.Store) error {
 	reset := func(stored []connectors.Progress) []connectors.Progress {
 		for i := range stored {
 			stored[i].Offset, stored[i].Through = "", connectors.Order{}
 		}
 		return stored
 	}
-	if err := c.setProgress(ctx, reset); err != nil {
-		return "", err
+	if err := w.setProgress(ctx, name, p, store, reset); err != nil {
+		return err
 	}
-	stored, err := c.store.Load(ctx, name)
+	stored, err := store.Load(ctx, name)
 	if err != nil {
-		return "", fmt.Errorf("load offsets of connector %s: %w", name, err)
+		return fmt.Errorf("load offsets of connector %s: %w", name, err)
 	}
 	for i := range stored {
 		stored[i].Offset = ""
 	}
-	if err := c.store.Save(ctx, name, stored); err != nil {
-		return "", fmt.Errorf("delete offsets of connector %s: %w", name, err)
+	if err := store.Save(ctx, name, stored); err != nil {
+		return fmt.Errorf("delete offsets of connector %s: %w", name, err)
 	}
-	return fmt.Sprintf(changedExternally, "reset", "reset"), nil
-}
-
-func (w *Worker) lockStopped(name string) (*connector, error) {
-	c, err := w.lock(name, "Connector %s not found")
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	target := c.target
-	c.mu.Unlock()
-	if target != Stopped {
-		c.op.Unlock()
-		return nil, requestError(BadRequest, mustBeStopped, name)
-	}
-	return c, nil
+	return nil
 }
 
 // setProgress changes the positions in the sinks that keep them: edit gets what a sink has and returns what it shall have.
-func (c *connector) setProgress(ctx context.Context, edit func([]connectors.Progress) []connectors.Progress) error {
-	w := c.worker
-	for _, s := range c.plan.sinks {
+func (w *Worker) setProgress(ctx context.Context, name string, p *pipeline, store offsets.Store, edit func([]connectors.Progress) []connectors.Progress) error {
+	for _, s := range p.sinks {
 		if !s.factory.Describe().Keeper {
 			continue
 		}
-		in := newInstance(w.kill, c.name, c.plan.limits, c.store, w.memory, w.options.Logger)
-		task, err := s.factory.NewSink(s.config, connectors.Settings{
-			Connector: c.name, Sink: s.alias, GroupID: w.options.Config["group.id"], RunID: runID(), Version: w.options.Version,
-			Logger: w.options.Logger, Worker: w.options.Config, ExactlyOnce: c.plan.exactlyOnce,
-		})
+		in := newInstance(w.kill, name, p.limits, store, w.memory, w.options.Logger)
+		settings := w.settings(name, p)
+		settings.Sink = s.alias
+		task, err := s.factory.NewSink(s.config, settings)
 		if err != nil {
 			return fmt.Errorf("make sink %s: %w", s.factory.Describe().Class, err)
 		}
-		in.addSink(s, task, c.plan.exactlyOnce, s.alias != "")
+		in.addSink(s, task, p.exactlyOnce, s.alias != "")
 		if err := in.sinks[0].edit(ctx, edit); err != nil {
 			return err
 		}

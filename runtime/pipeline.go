@@ -15,13 +15,12 @@ const defaultSink = "kafka"
 
 // pipeline is a resolved configuration: one source and where it writes to.
 type pipeline struct {
-	source       connectors.SourceFactory
-	config       connectors.Config // of the source
-	sinks        []sinkPlan
-	maxTasks     int
-	exactlyOnce  bool
-	offsetsTopic string
-	limits       limits
+	source      connectors.SourceFactory
+	config      connectors.Config // of the source
+	sinks       []sinkPlan
+	maxTasks    int
+	exactlyOnce bool
+	limits      limits
 }
 
 type sinkPlan struct {
@@ -50,9 +49,7 @@ func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigVal
 	}
 	values = p.findSinks(w, c, values)
 	p.config = only(c, p.source.Describe().Config, def)
-	values = append(values, p.unknownKeys(c, def)...)
-	p.offsetsTopic = strings.TrimSpace(c["offsets.storage.topic"])
-	if p.offsetsTopic != "" && w.options.StoreFor == nil {
+	if strings.TrimSpace(c["offsets.storage.topic"]) != "" && w.options.StoreFor == nil {
 		values = addError(values, "offsets.storage.topic", errors.New("The 'offsets.storage.topic' value is invalid: not supported yet here: all offsets are kept in the worker's store"))
 	}
 	return p, p.checkExactlyOnce(w, c, values)
@@ -219,6 +216,7 @@ func (w *Worker) validate(ctx context.Context, c connectors.Config) (*pipeline, 
 	if p.source == nil {
 		return p, values
 	}
+	values = append(values, p.unknownKeys(c, Framework())...)
 	live := len(connectors.Errors(values)) == 0
 	source, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
 		return check(ctx, p.source, only(p.config, p.source.Describe().Config), live), nil

@@ -42,9 +42,11 @@ type RequestKind int
 
 // The kinds.
 const (
-	BadRequest RequestKind = 400
-	NotFound   RequestKind = 404
-	Conflict   RequestKind = 409
+	BadRequest  RequestKind = 400
+	Forbidden   RequestKind = 403
+	NotFound    RequestKind = 404
+	Conflict    RequestKind = 409
+	Unavailable RequestKind = 503
 )
 
 // RequestError is the caller's mistake; texts are Kafka Connect's.

@@ -11,7 +11,6 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -39,7 +38,7 @@ type Options struct {
 	// a second for a store in Kafka, 100 ms (also for 0) for an embedded one.
 	CommitInterval time.Duration
 	Version        string
-	// Changed is called without locks whenever the status of a connector may have changed; nil: nobody.
+	// Changed is called without locks whenever the status of a connector may have changed; nil: nobody. Watch names another.
 	Changed func(connector string)
 }
 
@@ -55,6 +54,7 @@ type Worker struct {
 
 	mu         sync.Mutex
 	connectors map[string]*connector
+	watch      func(connector string)
 	closed     bool
 }
 
@@ -81,6 +81,20 @@ func (w *Worker) changed(name string) {
 	if w.options.Changed != nil {
 		w.options.Changed(name)
 	}
+	w.mu.Lock()
+	watch := w.watch
+	w.mu.Unlock()
+	if watch != nil {
+		watch(name)
+	}
+}
+
+// Watch names who else is told, without locks and from any goroutine, when the status of a connector may have changed. It must
+// not block.
+func (w *Worker) Watch(f func(connector string)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watch = f
 }
 
 // Catalog is what the worker can run.
@@ -107,8 +121,7 @@ func (w *Worker) Put(ctx context.Context, name string, config connectors.Config,
 	if strings.TrimSpace(config[keyClass]) == "" {
 		return requestError(BadRequest, "Connector config contains no connector type")
 	}
-	plan, values := w.validate(ctx, config)
-	if len(connectors.Errors(values)) > 0 {
+	if _, values := w.validate(ctx, config); len(connectors.Errors(values)) > 0 {
 		return &ConfigError{name, values}
 	}
 	c, err := w.lockOrAdd(name)
@@ -117,52 +130,25 @@ func (w *Worker) Put(ctx context.Context, name string, config connectors.Config,
 	}
 	defer c.op.Unlock()
 	defer w.dropUnused(c)
-	store, opened, err := w.openStore(ctx, name, plan, config)
-	if err != nil {
-		return err // nothing has changed: a connector that was there runs on
+	if target == "" {
+		target = c.aim()
 	}
-	if err := c.stopTasks(ctx); err != nil {
-		if opened {
-			err = errors.Join(err, store.Close())
-		}
-		return err
+	var tasks []Task
+	var problem error
+	if target == Running {
+		tasks, problem = w.plan(ctx, name, config)
 	}
-	c.closeStore()
-	c.mu.Lock()
-	c.config, c.plan, c.store, c.opened = config, plan, store, opened
-	if target != "" {
-		c.target = target
+	if err := c.assign(ctx, target, config, tasks); err != nil {
+		return err // a connector that was there runs on
 	}
-	run := c.target == Running
-	c.tasks, c.trace = nil, ""
-	c.mu.Unlock()
 	defer w.changed(name)
-	if run {
-		return c.startTasks(ctx)
-	}
-	return nil
-}
-
-func (w *Worker) openStore(ctx context.Context, name string, plan *pipeline, config connectors.Config) (offsets.Store, bool, error) {
-	if plan.offsetsTopic == "" {
-		return w.options.Store, false, nil
-	}
-	s, err := w.options.StoreFor(ctx, name, config)
-	if err != nil {
-		return nil, false, fmt.Errorf("open offsets of connector %s in topic %s: %w", name, plan.offsetsTopic, err)
-	}
-	return s, true, nil
-}
-
-func (c *connector) closeStore() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.opened {
-		if err := c.store.Close(); err != nil {
-			c.worker.options.Logger.Warn("close offset store", "connector", c.name, "error", err)
-		}
+	c.config, c.trace = config, ""
+	if problem != nil {
+		c.trace = problem.Error()
 	}
-	c.store, c.opened = nil, false
+	return problem
 }
 
 // lockOrAdd returns the connector, made when needed, with its op lock held.
@@ -187,10 +173,10 @@ func (w *Worker) lockOrAdd(name string) (*connector, error) {
 	}
 }
 
-// dropUnused forgets a connector that never got a configuration.
+// dropUnused forgets a connector that has neither a configuration nor tasks.
 func (w *Worker) dropUnused(c *connector) {
 	c.mu.Lock()
-	used := c.plan != nil
+	used := c.config != nil || len(c.tasks) > 0
 	c.mu.Unlock()
 	if !used {
 		w.mu.Lock()
@@ -235,7 +221,7 @@ func (w *Worker) aim(ctx context.Context, name string, target State) error {
 	defer c.op.Unlock()
 	defer w.changed(name)
 	c.mu.Lock()
-	was, tasks := c.target, c.tasks
+	was, tasks, config := c.target, c.tasks, c.config
 	c.target = target
 	c.mu.Unlock()
 	ending := c.ending() // an earlier stop did not wait for its end
@@ -243,13 +229,7 @@ func (w *Worker) aim(ctx context.Context, name string, target State) error {
 		return nil
 	}
 	if target == Stopped {
-		if err := c.stopTasks(ctx); err != nil {
-			return err
-		}
-		c.mu.Lock()
-		c.tasks, c.trace = nil, ""
-		c.mu.Unlock()
-		return nil
+		return c.assign(ctx, target, config, nil)
 	}
 	for _, k := range tasks {
 		k.pause(target == Paused)
@@ -270,7 +250,7 @@ func (w *Worker) Restart(ctx context.Context, name string, tasks, onlyFailed boo
 	defer c.op.Unlock()
 	defer w.changed(name)
 	c.mu.Lock()
-	target, list, broken, plan, store := c.target, c.tasks, c.trace != "", c.plan, c.store
+	target, list, broken := c.target, c.tasks, c.trace != ""
 	c.mu.Unlock()
 	if target != Running {
 		return nil
@@ -283,7 +263,7 @@ func (w *Worker) Restart(ctx context.Context, name string, tasks, onlyFailed boo
 	}
 	for _, k := range list {
 		if !onlyFailed || k.status().State == Failed {
-			if err := k.restart(ctx, plan, store); err != nil {
+			if err := k.restart(ctx); err != nil {
 				return err
 			}
 		}
@@ -299,24 +279,15 @@ func (w *Worker) RestartTask(ctx context.Context, name string, id int) error {
 	}
 	defer c.op.Unlock()
 	c.mu.Lock()
-	target, list, plan, store := c.target, c.tasks, c.plan, c.store
+	target, k := c.target, find(c.tasks, id)
 	c.mu.Unlock()
-	if id < 0 || id >= len(list) {
+	if k == nil {
 		return requestError(NotFound, "Unknown task: %s", taskNumber(name, id))
 	}
 	if target != Running {
 		return nil
 	}
-	return list[id].restart(ctx, plan, store)
-}
-
-func (k *task) restart(ctx context.Context, plan *pipeline, store offsets.Store) error {
-	if err := k.ended(ctx); err != nil {
-		return err
-	}
-	k.set(Restarting, "")
-	k.start(plan, store)
-	return nil
+	return k.restart(ctx)
 }
 
 // Delete stops a connector and forgets it. Its offsets stay, as in Kafka Connect.

@@ -87,6 +87,7 @@ type Assignment struct {
 	LeaderURL  string // "": unknown
 	Offset     int64  // of the config log that it was made from
 	Tasks      []TaskID
+	Owners     map[TaskID]string // for the leader: URL of the worker that has it; nil for others
 }
 
 // NotLeader tells that only the leader can do what was asked; the REST API forwards it there. URL "": not known at present.
