@@ -330,17 +330,25 @@ func TestSnapshotOfAnotherServer(t *testing.T) {
 		change func(r *rig, state *string)
 		says   []string
 	}{
-		"slot dropped": {func(r *rig, _ *string) { r.exec("SELECT pg_drop_replication_slot('" + r.config["slot.name"] + "')") },
-			[]string{"does not exist", "snapshot.mode=when_needed"}},
+		"slot dropped": {
+			func(r *rig, _ *string) { r.exec("SELECT pg_drop_replication_slot('" + r.config["slot.name"] + "')") },
+			[]string{"does not exist", "snapshot.mode=when_needed"},
+		},
 		"slot made anew": {func(r *rig, _ *string) {
 			r.exec("SELECT pg_drop_replication_slot(slot_name), pg_create_logical_replication_slot(slot_name, 'pgoutput') FROM pg_replication_slots WHERE slot_name = '" + r.config["slot.name"] + "'")
 		}, []string{"no longer in the server's log", "created the slot anew", "snapshot.mode=when_needed"}},
-		"system": {func(_ *rig, state *string) { *state = strings.Replace(*state, `"system":"`, `"system":"1`, 1) },
-			[]string{"belongs to the database system", "take a new snapshot"}},
-		"timeline": {func(_ *rig, state *string) { *state = strings.Replace(*state, `"timeline":1`, `"timeline":7`, 1) },
-			[]string{"timeline 7, which is not in the history", "take a new snapshot"}},
-		"log": {func(_ *rig, state *string) { *state = strings.Replace(*state, `"commit":`, `"commit":9`, 1) },
-			[]string{"beyond the end", "take a new snapshot"}},
+		"system": {
+			func(_ *rig, state *string) { *state = strings.Replace(*state, `"system":"`, `"system":"1`, 1) },
+			[]string{"belongs to the database system", "take a new snapshot"},
+		},
+		"timeline": {
+			func(_ *rig, state *string) { *state = strings.Replace(*state, `"timeline":1`, `"timeline":7`, 1) },
+			[]string{"timeline 7, which is not in the history", "take a new snapshot"},
+		},
+		"log": {
+			func(_ *rig, state *string) { *state = strings.Replace(*state, `"commit":`, `"commit":9`, 1) },
+			[]string{"beyond the end", "take a new snapshot"},
+		},
 		"nothing": {func(*rig, *string) {}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
