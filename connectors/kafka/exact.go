@@ -531,10 +531,10 @@ func (s *exactSink) Stop(ctx context.Context) error {
 	if s.producer != nil {
 		s.claim = s.producer.Claim()
 	}
-	var err error
+	// The producer's steward may be in recall until it has ended, or for longer than ctx: the store stays in its place.
+	err := s.disconnect(ctx)
 	if s.store != nil {
-		err = s.store.Close()
-		s.store = nil
+		err = errors.Join(err, s.store.Close())
 	}
-	return errors.Join(err, s.disconnect(ctx))
+	return err
 }

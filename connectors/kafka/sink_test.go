@@ -465,3 +465,26 @@ func TestSinkNamesWhatIsWrong(t *testing.T) {
 		t.Errorf("validation %v", texts)
 	}
 }
+
+// The producer may read offsets back while the sink is being stopped, and goes on with that when Stop has run out of time.
+func TestStopWhileOffsetsAreReadBack(t *testing.T) {
+	task, _ := start(t, nil, settings(cluster(t, kfake.SeedTopics(1, "a")), true))
+	s := task.(*exactSink)
+	begun, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 20 {
+			if i == 1 {
+				close(begun)
+			}
+			if _, err := s.recall(limit(t), false); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	<-begun
+	if err := task.Stop(limit(t)); err != nil {
+		t.Error(err)
+	}
+	<-done
+}
