@@ -28,6 +28,10 @@ type connection struct {
 	generation uint64
 }
 
+// forgottenAfter is how long a partition may be idle before its broker counts as one that does not know the producer: much shorter
+// than any sensible producer.id.expiration.ms (a day unless configured), and rare enough to cost nothing.
+const forgottenAfter = time.Minute
+
 // schedule puts the partition where its next chunk has to go; p.mu is held.
 func (p *Producer) schedule(pt *partition) {
 	if pt.place != nowhere || pt.muted || len(pt.queue) == 0 {
@@ -41,7 +45,7 @@ func (p *Producer) schedule(pt *partition) {
 	case pt.queue[0].txn != p.txnOpen:
 		pt.place = holds
 		p.held = append(p.held, pt)
-	case pt.leader < 0, !pt.notBefore.IsZero(), p.transactional() && pt.enlisted != p.txnOpen:
+	case pt.leader < 0, pt.spent, !pt.notBefore.IsZero(), p.transactional() && pt.enlisted != p.txnOpen:
 		pt.place = waits
 		p.waiting = append(p.waiting, pt)
 		signal(p.wakeSteward)
@@ -205,9 +209,9 @@ func (p *Producer) answered(l *lane, chunks []*chunk, resp *sarama.ProduceRespon
 			}
 		}
 		if cause == nil {
-			pt.failures = 0
-			p.done(c)
+			pt.failures, pt.acked = 0, time.Now()
 			pt.known = pt.known || c.producer == pt.identity
+			p.done(c) // c is another's from here on
 			pt.repeated = max(0, pt.repeated-1)
 			p.schedule(pt)
 		} else {
@@ -298,12 +302,18 @@ func (p *Producer) resume(pt *partition) {
 	p.schedule(pt) // from another list it is taken when its turn comes
 }
 
-// renumber starts a new epoch for one partition; brokers keep a producer's state per partition.
+// renumber starts a new epoch for one partition; brokers keep a producer's state per partition. After the last epoch it needs
+// another id.
 func (p *Producer) renumber(pt *partition) {
 	pt.bump, pt.known = false, false
 	pt.sequence = 0
-	if pt.identity.epoch < math.MaxInt16 {
+	switch {
+	case pt.identity.epoch < math.MaxInt16:
 		pt.identity.epoch++
+	case pt.identity.id != p.identity.id: // another partition has asked for one
+		pt.identity = p.identity
+	default:
+		pt.spent = true
 	}
 	for _, c := range pt.queue {
 		if c.sequenced {

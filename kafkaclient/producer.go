@@ -146,14 +146,16 @@ type partition struct {
 	retry     []*chunk // answered with an error; they go first when all answers are in
 	muted     bool     // answers are still to come after an error: nothing new is sent
 	place     place
-	leader    int32 // -1: unknown
-	stale     bool  // the leader that we knew refused
-	repeated  int   // chunks at the head that were sent before: one at a time
-	known     bool  // the broker has taken a chunk of this identity
+	leader    int32     // -1: unknown
+	stale     bool      // the leader that we knew refused
+	repeated  int       // chunks at the head that were sent before: one at a time
+	known     bool      // the broker has taken a chunk of this identity
+	acked     time.Time // when it took the newest
 	failures  int
 	failing   time.Time // since when
 	notBefore time.Time
 	identity  identity
+	spent     bool // the identity has no epoch left: the steward gets another
 	bump      bool // the broker lost the producer's state: begin a new epoch
 	sequence  int32
 	sends     uint64
@@ -272,6 +274,9 @@ func (p *Producer) push(pt *partition) {
 	}
 	p.pending++
 	p.unsettled[c.txn&1]++
+	if len(pt.queue) == 0 && len(pt.inflight) == 0 && c.born.Sub(pt.acked) >= forgottenAfter {
+		pt.known = false
+	}
 	pt.queue = append(pt.queue, c)
 	p.schedule(pt)
 }

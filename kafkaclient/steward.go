@@ -23,8 +23,11 @@ func (p *Producer) steward() {
 	defer timer.Stop()
 	for {
 		p.repeat()
-		leaderless, strangers, pause := p.triage(time.Now())
+		leaderless, strangers, spent, pause := p.triage(time.Now())
 		switch {
+		case len(spent) > 0:
+			p.replaceID(spent)
+			continue
 		case len(leaderless) > 0:
 			p.findLeaders(leaderless)
 			continue
@@ -43,12 +46,12 @@ func (p *Producer) steward() {
 }
 
 // triage returns the partitions to act on now, and how long nothing is to be done when there are none.
-func (p *Producer) triage(now time.Time) (leaderless, strangers []*partition, pause time.Duration) {
+func (p *Producer) triage(now time.Time) (leaderless, strangers, spent []*partition, pause time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pause = time.Hour
 	if p.err != nil || p.aborting {
-		return nil, nil, pause
+		return nil, nil, nil, pause
 	}
 	list := p.waiting
 	p.waiting = nil
@@ -60,6 +63,8 @@ func (p *Producer) triage(now time.Time) (leaderless, strangers []*partition, pa
 			continue
 		case pt.notBefore.After(now):
 			pause = min(pause, pt.notBefore.Sub(now))
+		case pt.spent:
+			spent = append(spent, pt)
 		case pt.leader < 0:
 			leaderless = append(leaderless, pt)
 		case p.transactional() && pt.enlisted != p.txnOpen:
@@ -72,8 +77,28 @@ func (p *Producer) triage(now time.Time) (leaderless, strangers []*partition, pa
 		}
 		p.waiting = append(p.waiting, pt)
 	}
-	p.enlisting = len(leaderless) == 0 && len(strangers) > 0
-	return leaderless, strangers, pause
+	p.enlisting = len(leaderless) == 0 && len(spent) == 0 && len(strangers) > 0
+	return leaderless, strangers, spent, pause
+}
+
+// replaceID gets another producer id for partitions that have used up the epochs of theirs. No chunk of them is on its way.
+func (p *Producer) replaceID(parts []*partition) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.RequestTimeout)
+	defer cancel()
+	err := p.interruptible(func() error { return p.initProducerID(ctx, identity{-1, -1}) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, pt := range parts {
+		switch {
+		case p.err != nil:
+		case err == nil:
+			pt.identity, pt.spent = p.identity, false
+		case !retriable(err) && !errors.Is(err, context.Canceled):
+			p.fail(err)
+		default:
+			p.postpone(pt, err)
+		}
+	}
 }
 
 // findLeaders asks for the leaders of partitions, of all stale topics in one question.

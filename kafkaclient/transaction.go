@@ -425,7 +425,9 @@ func (p *Producer) initProducerID(ctx context.Context, current identity) error {
 		for attempt := 1; ; attempt++ {
 			resp, err := wait(ctx, p.session.client.InitProducerID)
 			if err == nil && resp.Err == sarama.ErrNoError {
+				p.mu.Lock()
 				p.identity = identity{resp.ProducerID, resp.ProducerEpoch}
+				p.mu.Unlock()
 				return nil
 			}
 			if err == nil {

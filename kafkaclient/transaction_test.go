@@ -339,7 +339,11 @@ func TestCloseDuringAResend(t *testing.T) {
 					done <- p.Abort(context.Background())
 				}
 			}()
-			waitFor(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.watchers > 0 || waiter == "abort" && p.broke == nil })
+			waitFor(t, func() bool {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				return p.watchers > 0 || waiter == "abort" && p.broke == nil
+			})
 			p.Close()
 			select {
 			case err := <-done:
