@@ -17,6 +17,12 @@ const (
 	KeyOffsetFile  = "offset.storage.file.filename"
 	KeyOffsetTopic = "offset.storage.topic"
 	KeyMemoryLimit = "freshet.memory.limit"
+	KeyUsers       = "freshet.rest.basic.auth.file"  // users and passwords of the REST API
+	KeyIssuer      = "freshet.rest.oidc.issuer"      // of bearer tokens; "": none are taken
+	KeyAudience    = "freshet.rest.oidc.audience"    // that tokens must have; "": any
+	KeyRoles       = "freshet.rest.oidc.roles.claim" // which claim has the roles
+	KeyRoleAdmin   = "freshet.rest.oidc.role.admin"  // the role that may do everything
+	KeyRoleRead    = "freshet.rest.oidc.role.read"   // the role that may look
 	keyConfigTopic = "config.storage.topic"
 	keyStatusTopic = "status.storage.topic"
 	keyAdmin       = "admin.listeners"
@@ -184,6 +190,12 @@ func workerKeys() []key {
 		{Key: text("access.control.allow.methods", ""), rest: true},
 		{Key: text("response.http.headers.config", ""), rest: true},
 		{Key: with(list(keyExtensions, ""), checkExtensions), rest: true},
+		{Key: text(KeyUsers, ""), rest: true},
+		{Key: text(KeyIssuer, ""), rest: true},
+		{Key: text(KeyAudience, ""), rest: true},
+		{Key: text(KeyRoles, "roles"), rest: true},
+		{Key: text(KeyRoleAdmin, "admin"), rest: true},
+		{Key: text(KeyRoleRead, "read"), rest: true},
 
 		{Key: choice("connect.protocol", "sessioned", "eager", "compatible", "sessioned"), only: cluster, ignored: "workers of Freshet have a protocol of their own, with sessions"},
 		{Key: millis(integer, "scheduled.rebalance.max.delay.ms", "300000"), only: cluster},
