@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,7 @@ type exactSink struct {
 	known     sync.Mutex                           // of what follows
 	committed map[offsets.Partition]offsets.Offset // as last read or committed
 	ending    []offsets.Entry                      // of the transaction that is being committed
+	own       map[offsets.Partition]bool           // that this sink has ever written; other tasks of the connector write others
 }
 
 // taken is what is left of a batch after its records were appended.
@@ -80,7 +82,7 @@ func newExactSink(w *writer, c, worker connectors.Config) (*exactSink, error) {
 				"interval", interval, "transaction.timeout.ms", w.config.Producer.TransactionTimeout.Milliseconds())
 		}
 	}
-	s := &exactSink{writer: w, storeOptions: o, interval: interval, wake: make(chan struct{}, 1)}
+	s := &exactSink{writer: w, storeOptions: o, interval: interval, wake: make(chan struct{}, 1), own: map[offsets.Partition]bool{}}
 	if text := w.settings.Claim; text != "" {
 		if err := json.Unmarshal([]byte(text), &s.claim); err != nil {
 			return nil, connectors.AsPermanent(fmt.Errorf("read the claim of the instance before: %w", err))
@@ -297,6 +299,9 @@ func (s *exactSink) appendOffsets(ctx context.Context, batch []taken) error {
 	}
 	s.known.Lock()
 	s.ending = entries
+	for _, e := range entries {
+		s.own[e.Partition] = true
+	}
 	s.known.Unlock()
 	records, err := s.store.Records(s.settings.Connector, entries)
 	if err != nil {
@@ -385,6 +390,7 @@ func (s *exactSink) recall(ctx context.Context, ended bool) (bool, error) {
 	for _, e := range s.ending {
 		expected[e.Partition] = e.Offset
 	}
+	strange = slices.DeleteFunc(strange, func(e offsets.Entry) bool { return !s.own[e.Partition] })
 	for _, e := range strange {
 		if o, ours := expected[e.Partition]; !ended || !ours || o != e.Offset {
 			return false, fmt.Errorf("%w: the offset of %s has been moved to %q by somebody else", kafkaclient.ErrFenced, e.Partition, e.Offset)

@@ -488,3 +488,26 @@ func TestStopWhileOffsetsAreReadBack(t *testing.T) {
 	}
 	<-done
 }
+
+// What another task of the connector commits in its own partitions is no take-over of this one's.
+func TestOtherTasksMoveOtherPartitions(t *testing.T) {
+	c := settings(cluster(t, kfake.SeedTopics(1, "a")), true)
+	task, _ := start(t, nil, c)
+	put(t, task, batch(1, stream("a"), "k=1"))
+	flush(t, task)
+	c.Task = 1
+	other, _ := start(t, nil, c)
+	b := batch(1, stream("a"), "k=2")
+	b.Source = `{"server":"payments"}`
+	put(t, other, b)
+	flush(t, other)
+	if committed, err := task.(*exactSink).recall(limit(t), false); committed || err != nil {
+		t.Errorf("committed %v, %v", committed, err)
+	}
+	b = batch(2, stream("a"), "k=3")
+	put(t, other, b)
+	flush(t, other)
+	if _, err := task.(*exactSink).recall(limit(t), false); !errors.Is(err, kafkaclient.ErrFenced) {
+		t.Errorf("its own partition was moved: %v", err)
+	}
+}
