@@ -194,6 +194,9 @@ func (k *task) newInstance(kill context.Context, store offsets.Store, claims map
 	settings.Task, settings.Logger = k.id, log
 	in := newInstance(kill, k.of.name, plan.limits, store, w.memory, log)
 	in.meter = &k.meter
+	if topic := w.watcher().Topic; topic != nil && plan.hasTopics() {
+		in.topic = func(name string) { topic(k.of.name, k.id, name) }
+	}
 	in.external = plan.source.Describe().OwnOffsets
 	err := guard("make task", func() (err error) {
 		if in.source, err = plan.source.NewSource(plan.taskConfig(k.config), settings); err != nil {

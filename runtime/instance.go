@@ -27,6 +27,7 @@ type instance struct {
 	pool      *connectors.Pool
 	budget    *budget
 	tracker   *offsets.Tracker // plain positions: acknowledged by every sink
+	topic     func(string)     // called for every topic of a batch; nil: nobody asks
 	changed   func()           // called when everything is connected, and when the source has ended
 	meter     *meter
 	unsettled atomic.Int64 // records taken and not acknowledged, once for each sink
@@ -408,6 +409,11 @@ func (t *instance) deliver(b *connectors.Batch) error {
 	if !t.note(b.Source) {
 		b.Release()
 		return t.needsResync(t.sinks[0], b.Source)
+	}
+	if t.topic != nil && len(b.Records) > 0 {
+		for _, s := range b.Streams {
+			t.topic(s.Topic)
+		}
 	}
 	t.next++
 	b.ID = t.next

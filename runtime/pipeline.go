@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -141,6 +142,11 @@ func (p *pipeline) checkExactlyOnce(w *Worker, c connectors.Config, values []con
 		}
 	}
 	return values
+}
+
+// hasTopics tells that records come from Kafka or go there.
+func (p *pipeline) hasTopics() bool {
+	return p.source.Describe().OwnOffsets || slices.ContainsFunc(p.sinks, func(s sinkPlan) bool { return answers(s.factory.Describe(), defaultSink) })
 }
 
 // unknownKeys reports configured names that nobody reads, each with the nearest known one.

@@ -54,7 +54,7 @@ type Worker struct {
 
 	mu         sync.Mutex
 	connectors map[string]*connector
-	watch      func(connector string)
+	watch      Watcher
 	closed     bool
 }
 
@@ -81,20 +81,30 @@ func (w *Worker) changed(name string) {
 	if w.options.Changed != nil {
 		w.options.Changed(name)
 	}
-	w.mu.Lock()
-	watch := w.watch
-	w.mu.Unlock()
-	if watch != nil {
-		watch(name)
+	if f := w.watcher().Changed; f != nil {
+		f(name)
 	}
 }
 
-// Watch names who else is told, without locks and from any goroutine, when the status of a connector may have changed. It must
-// not block.
-func (w *Worker) Watch(f func(connector string)) {
+// Watcher is told what tasks do, without locks and from any goroutine. It must not block. A member may be nil.
+type Watcher struct {
+	// Changed: the status of a connector may have changed.
+	Changed func(connector string)
+	// Topic: a batch with records of this topic was taken by a task that reads from Kafka or writes to it.
+	Topic func(connector string, task int, topic string)
+}
+
+// Watch names who is told, beside Options.Changed.
+func (w *Worker) Watch(o Watcher) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.watch = f
+	w.watch = o
+}
+
+func (w *Worker) watcher() Watcher {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.watch
 }
 
 // Catalog is what the worker can run.

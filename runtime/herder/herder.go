@@ -59,6 +59,8 @@ type Herder struct {
 	endSession context.CancelFunc
 	settled    chan struct{} // closed when a connector was worked on or a status has come
 	turned     time.Time     // of the loop
+	read       time.Time     // when the config log was last seen to its end
+	unread     error         // why it could not be since
 	failure    error         // why Run has ended
 	wake       chan struct{}
 }
@@ -76,6 +78,8 @@ const (
 	parallel  = 16 // connectors that are started, stopped or planned at the same time
 	turn      = 500 * time.Millisecond
 	healthy   = 10 * time.Second // the loop turns more often
+	readEvery = 5 * time.Second  // the end of the config log is looked for
+	readable  = 30 * time.Second // it is found more often
 	lastFlush = 10 * time.Second // for the last statuses
 )
 
@@ -120,8 +124,12 @@ func (h *Herder) Run(ctx context.Context) (err error) {
 	if err := h.startLogs(ctx, life); err != nil {
 		return err
 	}
-	h.o.Worker.Watch(h.touch)
-	defer h.o.Worker.Watch(nil)
+	watcher := runtime.Watcher{Changed: h.touch}
+	if !h.o.NoTopicTracking {
+		watcher.Topic = h.sawTopic
+	}
+	h.o.Worker.Watch(watcher)
+	defer h.o.Worker.Watch(runtime.Watcher{})
 	looping := make(chan struct{})
 	go func() { defer close(looping); h.loop(life) }()
 	err = h.o.Group.Run(ctx, h)
@@ -152,6 +160,9 @@ func (h *Herder) startLogs(ctx, life context.Context) error {
 	if err := h.o.Config.Start(reading, h.applyConfig); err != nil {
 		return fmt.Errorf("read the config log: %w", err)
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.read = time.Now()
 	return nil
 }
 
@@ -283,7 +294,12 @@ func (q *queue) take(n int) []string {
 	return out
 }
 
+// holds tells that a connector is looked at, or will be.
+func (q *queue) holds(name string) bool { return q.queued[name] || q.busy[name] }
+
 func (q *queue) done(name string) { delete(q.busy, name) }
+
+const unable = "Worker was unable to handle this request and may be unable to handle other requests."
 
 // Health is healthy, starting or unhealthy, and why.
 func (h *Herder) Health(context.Context) (status, message string) {
@@ -291,11 +307,13 @@ func (h *Herder) Health(context.Context) (status, message string) {
 	defer h.mu.RUnlock()
 	switch {
 	case h.failure != nil:
-		return "unhealthy", fmt.Sprintf("Worker was unable to handle this request and may be unable to handle other requests. %v", h.failure)
+		return "unhealthy", fmt.Sprintf("%s %v", unable, h.failure)
 	case !h.membership.joined:
 		return "starting", "Worker is still starting up."
 	case time.Since(h.turned) > healthy:
-		return "unhealthy", fmt.Sprintf("Worker was unable to handle this request and may be unable to handle other requests. The herder has not turned for %s", time.Since(h.turned).Round(time.Second))
+		return "unhealthy", fmt.Sprintf("%s The herder has not turned for %s.", unable, time.Since(h.turned).Round(time.Second))
+	case time.Since(h.read) > readable:
+		return "unhealthy", fmt.Sprintf("%s The config log has not been read to its end for %s: %v", unable, time.Since(h.read).Round(time.Second), h.unread)
 	}
 	return "healthy", "Worker has completed startup and is ready to handle requests."
 }

@@ -81,8 +81,12 @@ func (h *Herder) outdated(err error) error {
 	return &NotLeader{}
 }
 
-// keepUp is what the leader does now and then: it makes and replaces the session key and removes statuses of what is no more.
+// keepUp is done now and then: it looks whether the config log can be read, and as leader makes and replaces the session key and
+// removes statuses of what is no more.
 func (h *Herder) keepUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, healthy)
+	defer cancel()
+	h.checkLog(ctx)
 	h.mu.Lock()
 	leader, key := h.membership.Leader, h.desired.session
 	var orphans []Message
@@ -100,11 +104,26 @@ func (h *Herder) keepUp(ctx context.Context) {
 	if key != nil && key.Algorithm == h.o.KeyAlgorithm && time.Since(time.UnixMilli(key.Created)) < h.o.KeyTTL {
 		return
 	}
-	short, cancel := context.WithTimeout(ctx, healthy)
-	defer cancel()
-	err := h.asLeader(short, func() error { return h.append(short, newSessionKey(h.o.KeyAlgorithm)) })
-	if err != nil && ctx.Err() == nil {
+	err := h.asLeader(ctx, func() error { return h.append(ctx, newSessionKey(h.o.KeyAlgorithm)) })
+	if err != nil && !errors.Is(err, context.Canceled) {
 		h.log.Warn("the key for requests between workers is not written yet", "error", err)
+	}
+}
+
+// checkLog finds out for Health whether the config log can be read to its end.
+func (h *Herder) checkLog(ctx context.Context) {
+	h.mu.RLock()
+	due := time.Since(h.read) > readEvery
+	h.mu.RUnlock()
+	if !due {
+		return
+	}
+	err := h.o.Config.Sync(ctx)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unread = err
+	if err == nil {
+		h.read = time.Now()
 	}
 }
 

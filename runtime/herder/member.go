@@ -109,7 +109,7 @@ func (h *Herder) awaitGone(ctx context.Context, ids []TaskID) bool {
 	for {
 		h.mu.RLock()
 		settled := h.settled
-		there := slices.ContainsFunc(ids, h.here)
+		there := slices.ContainsFunc(ids, func(id TaskID) bool { return h.here(id) || h.queue.holds(id.Connector) })
 		h.mu.RUnlock()
 		if !there {
 			return true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/freshet-io/freshet/runtime"
 )
@@ -37,4 +38,21 @@ func (h *Herder) ResetTopics(_ context.Context, name string) error {
 		h.o.Status.Put(m)
 	}
 	return nil
+}
+
+// sawTopic writes that a connector uses a topic, once.
+func (h *Herder) sawTopic(connector string, task int, topic string) {
+	h.mu.RLock()
+	_, known := h.statuses.topics[connector][topic]
+	h.mu.RUnlock()
+	if known {
+		return
+	}
+	m := Message{topicKey(connector, topic), encode(topicRecord{topicStatus{topic, connector, task, time.Now().UnixMilli()}})}
+	h.mu.Lock()
+	_, err := h.statuses.apply(m) // before it comes back from the log, so that the next batch does not write it again
+	h.mu.Unlock()
+	if err == nil {
+		h.o.Status.Put(m)
+	}
 }
