@@ -10,13 +10,6 @@ import (
 // from batch to batch. It waits while the buffer is full. An error means that the record was not taken; a *RecordError
 // concerns this record alone.
 func (p *Producer) Append(ctx context.Context, t *Topic, partition int32, r *Record) error {
-	claim := p.claimed
-	p.claimed = claimed{}
-	if claim.holds(r.Value) && !p.broken.Load() {
-		p.enter(claim.pt)
-		claim.pt.open.settle(r, claim.n)
-		return nil
-	}
 	pt, err := p.place(ctx, t, partition, r, recordSize(r))
 	if err != nil {
 		return err
@@ -24,37 +17,6 @@ func (p *Producer) Append(ctx context.Context, t *Topic, partition int32, r *Rec
 	p.enter(pt)
 	pt.open.append(r)
 	return nil
-}
-
-// claimed is the place of a value that Reserve gave out.
-type claimed struct {
-	pt    *partition
-	value []byte
-	n     int
-}
-
-// holds tells that the value was written there.
-func (c *claimed) holds(value []byte) bool {
-	return len(value) > 0 && cap(c.value) > 0 && &value[0] == &c.value[:1][0]
-}
-
-// Reserve returns where the value of the next record can be written: nothing long, with room for n bytes or more. Append copies
-// a value that is still in place no more. Until then the producer must not be called for anything else, and key, headers and
-// timestamp stay as they are. The result is nil when the record is too large to tell; an error is as Append's.
-func (p *Producer) Reserve(ctx context.Context, t *Topic, partition int32, r *Record, n int) ([]byte, error) {
-	p.claimed = claimed{}
-	size := recordSize(r) + n
-	if size+batchOverhead > p.cfg.BatchBytes {
-		return nil, nil
-	}
-	// Twice: a claim keeps room for both forms of the prefix.
-	pt, err := p.place(ctx, t, partition, r, size+recordOverhead)
-	if err != nil {
-		return nil, err
-	}
-	value := pt.open.claim(r, n, p.cfg.BatchBytes)
-	p.claimed = claimed{pt, value, n}
-	return value, nil
 }
 
 // place chooses the record's partition and gives it an open chunk that has room for size bytes.

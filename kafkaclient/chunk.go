@@ -165,38 +165,6 @@ func (c *chunk) count(r *Record, from int) {
 	}
 }
 
-// claim returns where the value of a record would lie if it had n bytes, nothing long, with room for n bytes and what else the
-// page and most, the batch's bound, leave; nil when that is too little.
-func (c *chunk) claim(r *Record, n, most int) []byte {
-	ts, p := c.stamp(r), c.pages[c.at]
-	if c.n == 0 {
-		c.first = ts
-	}
-	size := recordSize(r) // also room for a prefix that becomes longer
-	room := min(cap(p)-len(p), most-c.size) - size
-	if room < n {
-		return nil
-	}
-	at := len(appendPrefix(p, r, n, ts-c.first, c.n))
-	return p[at : at : at+room]
-}
-
-// settle is append for a record whose value was written where claim said, for n bytes.
-func (c *chunk) settle(r *Record, n int) {
-	ts, p := c.stamp(r), c.pages[c.at]
-	c.last = max(c.last, ts)
-	from, delta := len(p), ts-c.first
-	value := r.Value
-	if varintLen(int64(len(value))) != varintLen(int64(n)) || varintLen(int64(recordLen(r, len(value), delta, c.n))) != varintLen(int64(recordLen(r, n, delta, c.n))) {
-		at := from + prefixLen(r, len(value), delta, c.n)
-		value = p[at : at+len(value)]
-		copy(value, r.Value)
-	}
-	p = appendPrefix(p, r, len(value), delta, c.n)
-	c.pages[c.at] = appendSuffix(p[:len(p)+len(value)], r)
-	c.count(r, from)
-}
-
 // appendPrefix writes what comes before the value of a record of version 2 (protocol guide, "Record"); value is its length.
 func appendPrefix(dst []byte, r *Record, value int, delta int64, index int) []byte {
 	dst = binary.AppendVarint(dst, int64(recordLen(r, value, delta, index)))
@@ -220,10 +188,6 @@ func recordLen(r *Record, value int, delta int64, index int) int {
 		headers += r.Common.n
 	}
 	return n + varintLen(int64(headers))
-}
-
-func prefixLen(r *Record, value int, delta int64, index int) int {
-	return varintLen(int64(recordLen(r, value, delta, index))) + 1 + varintLen(delta) + varintLen(int64(index)) + bytesLen(r.Key) + varintLen(int64(value))
 }
 
 // appendSuffix writes what comes behind the value: the headers.

@@ -26,7 +26,6 @@ func TestChunkOnTheWire(t *testing.T) {
 					records := drawRecords(rt, common)
 					c.reset()
 					c.plain, c.producer, c.sequence = codec == sarama.CompressionNone, identity{77, 3}, 5
-					room := rapid.SampledFrom([]int{-1, 0, 50, 5000}).Draw(rt, "room")
 					for i := range records {
 						size := recordSize(&records[i])
 						for !c.fits(size) {
@@ -34,7 +33,7 @@ func TestChunkOnTheWire(t *testing.T) {
 							c.grow(page)
 						}
 						before := c.size
-						write(c, &records[i], room)
+						c.append(&records[i])
 						if c.size-before > size {
 							rt.Fatalf("a record takes %d bytes, more than the bound of %d", c.size-before, size)
 						}
@@ -56,24 +55,6 @@ func TestChunkOnTheWire(t *testing.T) {
 }
 
 const testBatch = 1 << 20
-
-// write appends the record; with a room not below 0 its value is written in place if there is as much.
-func write(c *chunk, r *Record, room int) {
-	value := r.Value
-	if room < 0 || len(value) == 0 {
-		c.append(r)
-		return
-	}
-	r.Value = nil
-	place := c.claim(r, room, testBatch)
-	if r.Value = value; cap(place) < len(value) {
-		c.append(r)
-		return
-	}
-	r.Value = append(place, value...)
-	c.settle(r, room)
-	r.Value = value
-}
 
 func drawRecords(rt *rapid.T, common *Headers) []Record {
 	r := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))

@@ -36,7 +36,6 @@ type Producer struct {
 	touched []*partition
 	mark    uint64 // of the batch being appended; starts at 1
 	txnNext uint64 // transaction that appended records belong to
-	claimed claimed
 
 	mu        sync.Mutex
 	err       error

@@ -31,7 +31,7 @@ type writer struct {
 	resolved []*output // by stream of the batch being written
 
 	scratch []byte // key and headers of one record
-	value   []byte // of one record for which there was no room in the producer's memory
+	value   []byte // of one record
 	headers []kafkaclient.Header
 	record  kafkaclient.Record
 }
@@ -42,7 +42,6 @@ type output struct {
 	topic      *kafkaclient.Topic
 	key, value converters.Encoder
 	headers    *kafkaclient.Headers
-	room       int // bytes that values have taken lately
 }
 
 const maxOutputs = 10_000 // streams remembered; a schema change makes a new one
@@ -119,8 +118,7 @@ func (w *writer) write(ctx context.Context, b *connectors.Batch) (int, error) {
 	return total, nil
 }
 
-// encode fills w.record. Its key and headers lie in w.scratch, its value where the producer wants it if it is no longer than
-// others were, else in w.value.
+// encode fills w.record. Its key and headers lie in w.scratch, its value in w.value: Append copies them.
 func (w *writer) encode(ctx context.Context, o *output, b *connectors.Batch, r *connectors.Record, now int64) error {
 	w.record = kafkaclient.Record{Common: o.headers, Timestamp: now} // as Connect's producer does for records without one
 	out, null, err := o.key.Append(w.scratch[:0], b, r)
@@ -132,24 +130,14 @@ func (w *writer) encode(ctx context.Context, o *output, b *connectors.Batch, r *
 	}
 	w.scratch = out
 	w.record.Headers = w.appendHeaders(o, b, r)
-	dst, err := w.producer.Reserve(ctx, o.topic, r.KafkaPartition, &w.record, o.room)
-	if err != nil {
-		return err
-	}
-	if dst == nil {
-		dst = w.value[:0]
-	}
-	value, null, err := o.value.Append(dst, b, r)
+	value, null, err := o.value.Append(w.value[:0], b, r)
 	if err != nil {
 		return connectors.AsPermanent(fmt.Errorf("convert the value of a record for topic %s: %w", o.stream.Topic, err))
 	}
-	if cap(value) != cap(dst) {
-		w.value = value[:0]
-	}
+	w.value = value
 	if !null {
 		w.record.Value = value[:len(value):len(value)]
 	}
-	o.room = max(len(value), o.room-o.room/64)
 	return nil
 }
 
