@@ -1,7 +1,9 @@
 package connectors
 
 import (
+	"errors"
 	"fmt"
+	"regexp/syntax"
 	"sort"
 	"strconv"
 	"strings"
@@ -47,20 +49,56 @@ type Key struct {
 	Harmless    []string
 	// Prefix: the key is a family, every configured name that starts with Name belongs to it.
 	Prefix bool
+	// NotNull: Check also refuses a value that has no form of its type (Kafka's ranges do), so that it has two errors.
+	NotNull bool
+	// Own: the reference has no such key. It is shown only where it is configured.
+	Own bool
+	// Alias: an older name of another key, which has a definition and no value of its own.
+	Alias bool
+	// Show returns what may be shown of a value (I12); nil: all of it.
+	Show func(value string) string
+	// Invisible: user interfaces are told not to show the key.
+	Invisible bool
 }
 
-// ConfigDef is the one reader of a connector's configuration: defaults, validation, documentation.
-type ConfigDef struct{ Keys []Key }
+// Style is how a definition answers a validation.
+type Style uint8
 
-// ConfigValue is the validation result of one key. Value is empty for passwords.
+// The styles.
+const (
+	StyleFreshet  Style = iota // values are shown; "The 'x' value is invalid: …"
+	StyleDebezium              // the same texts, but no value is shown and no key is called required
+	StyleConnect               // Kafka's ConfigDef: values as they were read; "Invalid value … for configuration x: …"
+)
+
+// ConfigDef is the one reader of a connector's configuration: defaults, validation, documentation.
+type ConfigDef struct {
+	Keys  []Key
+	Style Style
+}
+
+// Hidden stands for a password that was given.
+const Hidden = "[hidden]"
+
+// ConfigValue is the validation result of one key. Value is nil for passwords, and where there is none.
 type ConfigValue struct {
 	Name        string
-	Value       string
+	Value       *string
 	Recommended []string
 	Errors      []string
-	Visible     bool
+	// Long are the errors for somebody who does not see a form: with the place, and what to do. nil: Errors will do.
+	Long    []string
+	Visible bool
 	// Passing: the errors may go away without another configuration, for a server could not be reached.
 	Passing bool
+}
+
+// Text is Value, "" when there is none.
+func (v ConfigValue) Text() string {
+	if v.Value == nil {
+		return ""
+	}
+	return *v.Value
 }
 
 // Find returns the definition of a configured name, exact names before families (the longest); nil for an unknown one.
@@ -86,32 +124,113 @@ func (d *ConfigDef) Validate(c Config) (values []ConfigValue, unknown []string) 
 			continue
 		}
 		given, ok := c[k.Name]
-		values = append(values, k.validate(k.Name, given, ok))
+		values = append(values, d.validate(k, k.Name, given, ok))
 	}
 	for name, given := range c {
 		k := d.Find(name)
 		if k == nil {
 			unknown = append(unknown, name)
 		} else if k.Prefix {
-			values = append(values, k.validate(name, given, true))
+			values = append(values, d.validate(k, name, given, true))
 		}
 	}
 	sort.Strings(unknown)
 	return values, unknown
 }
 
-func (k *Key) validate(name, given string, ok bool) ConfigValue {
-	v := ConfigValue{Name: name, Value: given, Recommended: k.Recommended, Visible: true}
-	if !ok {
-		v.Value = k.Default
+func (d *ConfigDef) validate(k *Key, name, given string, ok bool) ConfigValue {
+	v := ConfigValue{Name: name, Recommended: k.Recommended, Visible: !k.Invisible}
+	if d.Style == StyleConnect {
+		v.Value, v.Errors = k.read(name, given, ok)
+		return v
 	}
-	if k.Type == TypePassword {
-		v.Value = "" // I12
+	switch {
+	case k.Type == TypePassword: // I12
+	case ok:
+		shown := k.shown(given)
+		v.Value = &shown
+	case k.HasDefault:
+		v.Value = &k.Default
 	}
 	if problem := k.problem(given, ok); problem != "" {
 		v.Errors = []string{fmt.Sprintf("The '%s' value is invalid: %s", name, problem)}
+		if k.NotNull && ok && k.typeProblem(strings.TrimSpace(given)) != "" {
+			v.Errors = append(v.Errors, v.Errors[0])
+		}
 	}
 	return v
+}
+
+// read does what Kafka's ConfigDef does: it returns the value in the form that its type has, and the errors in its words.
+func (k *Key) read(name, given string, ok bool) (value *string, problems []string) {
+	fail := func(value, problem string) {
+		shown := k.shown(value)
+		problems = append(problems, fmt.Sprintf("Invalid value %s for configuration %s: %s", shown, name, problem))
+	}
+	if !ok {
+		switch {
+		case k.HasDefault:
+			value = &k.Default
+		case k.Required:
+			problems = append(problems, fmt.Sprintf("Missing required configuration %q which has no default value.", name))
+		}
+		return value, problems
+	}
+	form, problem := k.form(given)
+	if problem != "" {
+		fail(given, problem)
+		if k.NotNull {
+			fail("null", "Value must be non-null")
+		}
+		return nil, problems
+	}
+	shown := form
+	if k.Type == TypeList {
+		shown = "[" + strings.Join(SplitList(form), ", ") + "]"
+	}
+	if k.Check != nil {
+		if problem := k.Check(form); problem != "" {
+			fail(shown, problem)
+			if k.Type == TypeClass {
+				return nil, problems // a class that cannot be loaded
+			}
+		}
+	}
+	if k.Unsupported != "" && !k.harmless(given) && len(problems) == 0 {
+		fail(shown, "not supported yet: "+k.Unsupported)
+	}
+	form = k.shown(form)
+	return &form, problems
+}
+
+func (k *Key) shown(value string) string {
+	switch {
+	case k.Type == TypePassword:
+		return Hidden // I12
+	case k.Show != nil:
+		return k.Show(value)
+	}
+	return value
+}
+
+// form reads a value as Kafka's ConfigDef does: numbers and booleans are trimmed, lists joined again.
+func (k *Key) form(given string) (form, problem string) {
+	v := strings.TrimSpace(given)
+	switch k.Type {
+	case TypeBoolean:
+		if v = strings.ToLower(v); v != "true" && v != "false" {
+			return "", "Expected value to be either true or false"
+		}
+	case TypeInt, TypeShort, TypeLong, TypeDouble:
+		if k.typeProblem(v) != "" || v == "" {
+			return "", "Not a number of type " + string(k.Type)
+		}
+	case TypeList:
+		return strings.Join(SplitList(given), ","), ""
+	case TypeString, TypePassword:
+		return given, ""
+	}
+	return v, ""
 }
 
 func (k *Key) problem(given string, ok bool) string {
@@ -251,11 +370,64 @@ func SplitList(s string) []string {
 	return out
 }
 
-// Errors returns all error texts of a validation, in order.
+// Errors returns all error texts of a validation, in order and at length.
 func Errors(values []ConfigValue) []string {
 	var out []string
 	for _, v := range values {
-		out = append(out, v.Errors...)
+		if v.Long != nil {
+			out = append(out, v.Long...)
+		} else {
+			out = append(out, v.Errors...)
+		}
 	}
 	return out
+}
+
+// OneOf is the Check of a key with a closed set of values, in the words of Kafka's ConfigDef.
+func OneOf(values ...string) func(string) string {
+	return func(v string) string {
+		for _, want := range values {
+			if v == want {
+				return ""
+			}
+		}
+		return "String must be one of: " + strings.Join(values, ", ")
+	}
+}
+
+// OneOfFold is OneOf without regard to case.
+func OneOfFold(values ...string) func(string) string {
+	return func(v string) string {
+		if containsFold(values, v) {
+			return ""
+		}
+		return "String must be one of (case insensitive): " + strings.Join(values, ", ")
+	}
+}
+
+// NotEmpty is the Check of a key that may not be empty.
+func NotEmpty(v string) string {
+	if v == "" {
+		return "String must be non-empty"
+	}
+	return ""
+}
+
+// RegexProblem says what is wrong with a regular expression, as java.util.regex does for the common mistakes.
+func RegexProblem(expression string, err error) string {
+	var e *syntax.Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	at := len(expression)
+	switch e.Code {
+	case syntax.ErrMissingParen:
+		return fmt.Sprintf("Unclosed group near index %d\n%s", at, expression)
+	case syntax.ErrMissingBracket:
+		return fmt.Sprintf("Unclosed character class near index %d\n%s\n%s^", at-1, expression, strings.Repeat(" ", max(at-1, 0)))
+	case syntax.ErrMissingRepeatArgument:
+		at = max(strings.Index(expression, e.Expr), 0)
+		return fmt.Sprintf("Dangling meta character '%.1s' near index %d\n%s\n%s^", e.Expr, at, expression, strings.Repeat(" ", at))
+	}
+	return fmt.Sprintf("%s: %s", e.Code, e.Expr)
 }

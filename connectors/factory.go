@@ -20,6 +20,11 @@ type Factory interface {
 	Tasks(ctx context.Context, c Config, max int) ([]Config, error)
 }
 
+// KeyChecker is a factory that also looks at its keys together, without a connection: one ConfigValue per key.
+type KeyChecker interface {
+	CheckKeys(c Config) []ConfigValue
+}
+
 // SourceFactory makes source tasks.
 type SourceFactory interface {
 	Factory
@@ -52,12 +57,23 @@ type Description struct {
 	Aliases    []string // further names, the short one first
 	Source     bool     // kinds that it can be; a factory may be both only as two factories
 	Sink       bool
-	Version    string
+	Version    string // of Freshet
+	Reference  string // version of the reference's class that it stands for; "" for one that only Freshet has
 	Doc        string // one sentence
 	Config     *ConfigDef
 	OwnOffsets bool // source: Commit is the durable write (a Kafka consumer group)
 	Keeper     bool // sink: OffsetKeeper
+	// Resumes tells whether a source of this configuration has positions to resume at; nil: every one has.
+	Resumes    func(c Config) bool
 	OwnRecords bool // sink: a Keeper, when Settings.ExactlyOnce, that writes the records of the offset store itself (Kafka): the runtime writes no copy
+}
+
+// PluginVersion is the version that clients are told, and that connector.plugin.version is compared with.
+func (d Description) PluginVersion() string {
+	if d.Reference != "" {
+		return d.Reference
+	}
+	return d.Version
 }
 
 // Settings is what the runtime gives to a task beside its configuration.

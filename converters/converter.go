@@ -4,6 +4,7 @@ package converters
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
 
@@ -22,6 +23,9 @@ type Encoder interface {
 	// Append appends key or value (as the converter was made for) to dst; null tells that the record has none.
 	Append(dst []byte, b *connectors.Batch, r *connectors.Record) (out []byte, null bool, err error)
 }
+
+// Reference is the version of Kafka Connect whose converters these stand for.
+const Reference = "4.3.0"
 
 // Kind is one converter class.
 type Kind struct {
@@ -61,6 +65,19 @@ func (s Set) New(prefix string, connector, worker connectors.Config) (Converter,
 		return nil, connectors.AsPermanent(fmt.Errorf("configure %s %s: %w", prefix, class, err))
 	}
 	return out, nil
+}
+
+// WithType adds converter.type, which every converter has and the worker sets: key or value.
+func WithType(c connectors.Config, key bool) connectors.Config {
+	out := maps.Clone(c)
+	if out == nil {
+		out = connectors.Config{}
+	}
+	out["converter.type"] = "value"
+	if key {
+		out["converter.type"] = "key"
+	}
+	return out
 }
 
 func (s Set) find(class string) *Kind {

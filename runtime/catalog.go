@@ -2,21 +2,47 @@ package runtime
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
 )
 
-// Catalog is the list of connectors that a program has.
+// Catalog is the list of connectors and other plugins that a program has.
 type Catalog struct {
 	sources []connectors.SourceFactory
 	sinks   []connectors.SinkFactory
+	plugins []Plugin
+}
+
+// PluginType is what a plugin is, by Kafka Connect's names.
+type PluginType string
+
+// The types, in the order in which Kafka Connect lists them.
+const (
+	SinkPlugin            PluginType = "sink"
+	SourcePlugin          PluginType = "source"
+	TransformationPlugin  PluginType = "transformation"
+	PredicatePlugin       PluginType = "predicate"
+	ConverterPlugin       PluginType = "converter"
+	HeaderConverterPlugin PluginType = "header_converter"
+)
+
+// Plugin is something that a configuration names by its class beside connectors.
+type Plugin struct {
+	Class   string
+	Aliases []string
+	Type    PluginType
+	Version string
+	Config  *connectors.ConfigDef
 }
 
 // NewCatalog returns a catalog of these factories.
-func NewCatalog(sources []connectors.SourceFactory, sinks []connectors.SinkFactory) *Catalog {
-	return &Catalog{sources: sources, sinks: sinks}
+func NewCatalog(sources []connectors.SourceFactory, sinks []connectors.SinkFactory, plugins ...Plugin) *Catalog {
+	plugins = slices.Clone(plugins)
+	sort.SliceStable(plugins, func(i, j int) bool { return plugins[i].Class < plugins[j].Class })
+	return &Catalog{sources: sources, sinks: sinks, plugins: plugins}
 }
 
 // Source finds a source by class name, alias, or simple class name with or without "Connector"; nil when there is none.
@@ -50,7 +76,40 @@ func (c *Catalog) Describe(class string) connectors.Description {
 	return connectors.Description{}
 }
 
-// List describes everything, sinks first as GET /connector-plugins has them, each kind sorted by class.
+// Connector describes the source or else the sink of a class, and tells which.
+func (c *Catalog) Connector(class string) (d connectors.Description, t PluginType, ok bool) {
+	if f := c.Source(class); f != nil {
+		return f.Describe(), SourcePlugin, true
+	}
+	if f := c.Sink(class); f != nil {
+		return f.Describe(), SinkPlugin, true
+	}
+	return d, "", false
+}
+
+// Plugins lists the plugins of a type other than connectors, sorted by class.
+func (c *Catalog) Plugins(t PluginType) []Plugin {
+	var out []Plugin
+	for _, p := range c.plugins {
+		if p.Type == t {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Plugin finds a plugin of a type by class name or alias, or by its simple class name with or without "Converter"; nil when
+// there is none.
+func (c *Catalog) Plugin(t PluginType, class string) *Plugin {
+	for i := range c.plugins {
+		if p := &c.plugins[i]; p.Type == t && named(class, "Converter", p.Class, p.Aliases) {
+			return p
+		}
+	}
+	return nil
+}
+
+// List describes all connectors, sinks first as GET /connector-plugins has them, each kind sorted by class.
 func (c *Catalog) List() []connectors.Description {
 	var out []connectors.Description
 	for _, f := range c.sinks {
@@ -78,13 +137,14 @@ func (c *Catalog) unknown(class string) error {
 }
 
 func answers(d connectors.Description, class string) bool {
-	for _, name := range append([]string{d.Class}, d.Aliases...) {
+	return named(class, "Connector", d.Class, d.Aliases)
+}
+
+// named tells whether a class is meant by its full, its simple or a further name, each also without the suffix.
+func named(class, suffix, full string, aliases []string) bool {
+	is := func(name string) bool {
 		simple := name[strings.LastIndexByte(name, '.')+1:]
-		for _, n := range []string{name, simple, strings.TrimSuffix(simple, "Connector")} {
-			if n == class {
-				return true
-			}
-		}
+		return class == name || class == simple || class == strings.TrimSuffix(simple, suffix)
 	}
-	return false
+	return class != "" && (is(full) || slices.ContainsFunc(aliases, is))
 }

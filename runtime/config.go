@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -8,55 +10,101 @@ import (
 	"github.com/freshet-io/freshet/connectors"
 )
 
-// Framework returns the definition of the keys that the runtime reads from every connector configuration
-// (Kafka Connect's SourceConnectorConfig, and the lists of direct sinks).
-func Framework() *connectors.ConfigDef { return &connectors.ConfigDef{Keys: frameworkKeys()} }
+// Framework returns the definition of the keys that the runtime reads from every configuration of a source connector, or of a
+// sink connector (Kafka Connect's SourceConnectorConfig and SinkConnectorConfig, in their order), and of its own.
+func Framework(sink bool) *connectors.ConfigDef {
+	keys := append(commonKeys(), errorKeys()...)
+	if sink {
+		keys = append(keys, sinkKeys()...)
+	} else {
+		keys = append(keys, sourceKeys()...)
+	}
+	return &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: append(keys, ownKeys(sink)...)}
+}
 
 const (
 	keySinks      = "sinks"
 	prefixSinks   = "sinks."
 	keyClass      = "connector.class"
+	keyVersion    = "connector.plugin.version"
 	defaultBudget = 64 << 20
 
 	transformsLater = "transforms come with a later release; remove the key"
 )
 
-func frameworkKeys() []connectors.Key {
-	flag := []string{"true", "false"}
-	return []connectors.Key{
-		{Name: "name", Type: connectors.TypeString, Required: true, Importance: "HIGH", Check: checkName, Group: "Common", Doc: "Globally unique name of this connector."},
-		{Name: keyClass, Type: connectors.TypeString, Required: true, Importance: "HIGH", Group: "Common", Doc: "Class name or alias of the connector."},
-		{Name: "connector.plugin.version", Type: connectors.TypeString, Importance: "MEDIUM", Group: "Common", Unsupported: "there is one version of each connector"},
-		{Name: "tasks.max", Type: connectors.TypeInt, Default: "1", HasDefault: true, Importance: "HIGH", Check: checkPositive, Group: "Common", Doc: "Maximum number of tasks."},
-		{Name: "tasks.max.enforce", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Importance: "LOW", Harmless: flag, Group: "Common"},
-		{Name: "key.converter", Type: connectors.TypeClass, Importance: "LOW", Group: "Common", Doc: "Converter of record keys; the worker's when not given."},
-		{Name: "key.converter.", Type: connectors.TypeString, Prefix: true, Group: "Common"},
-		{Name: "value.converter", Type: connectors.TypeClass, Importance: "LOW", Group: "Common", Doc: "Converter of record values; the worker's when not given."},
-		{Name: "value.converter.", Type: connectors.TypeString, Prefix: true, Group: "Common"},
-		{Name: "header.converter", Type: connectors.TypeClass, Importance: "LOW", Group: "Common", Doc: "Converter of record headers; the worker's when not given."},
-		{Name: "header.converter.", Type: connectors.TypeString, Prefix: true, Group: "Common"},
-		{Name: "transforms", Type: connectors.TypeList, HasDefault: true, Importance: "LOW", Unsupported: transformsLater, Group: "Transforms"},
-		{Name: "transforms.", Type: connectors.TypeString, Prefix: true, Group: "Transforms"},
-		{Name: "predicates", Type: connectors.TypeList, HasDefault: true, Importance: "LOW", Unsupported: transformsLater, Group: "Predicates"},
-		{Name: "predicates.", Type: connectors.TypeString, Prefix: true, Group: "Predicates"},
-		{Name: "config.action.reload", Type: connectors.TypeString, Default: "restart", HasDefault: true, Importance: "LOW", Closed: true, Recommended: []string{"none", "restart"}, Group: "Common"},
-		{Name: "errors.retry.timeout", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Harmless: []string{"-1"}, Unsupported: "retriable errors are tried again for ever; limit them with errors.max.retries"},
-		{Name: "errors.retry.delay.max.ms", Type: connectors.TypeLong, Default: "60000", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Doc: "Longest pause between two attempts in milliseconds; 10000 when not given."},
-		{Name: "errors.max.retries", Type: connectors.TypeInt, Default: "-1", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Doc: "Attempts in a row without progress before a task fails; -1 for no limit."},
-		{Name: "errors.tolerance", Type: connectors.TypeString, Default: "none", HasDefault: true, Importance: "MEDIUM", Closed: true, Recommended: []string{"none", "all"}, Group: "Error Handling", Unsupported: "no record is skipped"},
-		{Name: "errors.log.enable", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Doc: "Errors are always logged."},
-		{Name: "errors.log.include.messages", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Unsupported: "records are not written to the log"},
-		{Name: "exactly.once.support", Type: connectors.TypeString, Default: "requested", HasDefault: true, Importance: "MEDIUM", Closed: true, Recommended: []string{"requested", "required"}, Group: "Exactly Once Support"},
-		{Name: "transaction.boundary", Type: connectors.TypeString, Default: "poll", HasDefault: true, Importance: "MEDIUM", Group: "Exactly Once Support", Doc: "Where an exactly-once Kafka sink ends its transactions: poll (after every batch, or as soon as the transaction before is committed) or interval."},
-		{Name: "transaction.boundary.interval.ms", Type: connectors.TypeLong, Importance: "LOW", Group: "Exactly Once Support", Doc: "With transaction.boundary=interval: how long a transaction stays open, in milliseconds; the worker's offset.flush.interval.ms (60000) when not given."},
-		{Name: "topic.creation.", Type: connectors.TypeString, Prefix: true, Group: "Topic Creation"},
-		{Name: "offsets.storage.topic", Type: connectors.TypeString, Importance: "LOW", Group: "offsets.topic", Doc: "Kafka topic for the offsets of this connector."},
-		{Name: "producer.override.", Type: connectors.TypeString, Prefix: true},
-		{Name: "consumer.override.", Type: connectors.TypeString, Prefix: true},
-		{Name: "admin.override.", Type: connectors.TypeString, Prefix: true},
-		{Name: "max.queue.size.in.bytes", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Doc: "Memory that the task may use for records on their way, in bytes; 0 means 64 MiB."},
-		{Name: keySinks, Type: connectors.TypeList, Importance: "MEDIUM", Group: "Sinks", Doc: "Aliases of the sinks that the source writes to directly; Kafka when not given."},
+// commonKeys are Connect's ConnectorConfig but for the handling of errors.
+func commonKeys() []connectors.Key {
+	class := func(kind string, order int) []connectors.Key {
+		what := strings.ToUpper(kind[:1]) + kind[1:]
+		name := kind + ".converter"
+		return []connectors.Key{
+			{Name: name, Type: connectors.TypeClass, Importance: "LOW", Group: "Common", Order: order, Width: "SHORT", Display: what + " converter class", Doc: "Converter of record " + kind + "s; the worker's when not given."},
+			{Name: name + ".plugin.version", Type: connectors.TypeString, Importance: "LOW", Group: "Common", Order: order + 1, Width: "SHORT", Display: what + " converter version", Doc: "Version of the converter; there is one of each."},
+		}
 	}
+	return slices.Concat([]connectors.Key{
+		{Name: "name", Type: connectors.TypeString, Required: true, Importance: "HIGH", Check: checkName, Group: "Common", Order: 1, Width: "MEDIUM", Display: "Connector name", Doc: "Name of the connector, unique in its cluster."},
+		{Name: keyClass, Type: connectors.TypeString, Required: true, Importance: "HIGH", Group: "Common", Order: 2, Width: "LONG", Display: "Connector class", Doc: "Class name or alias of the connector."},
+		{Name: keyVersion, Type: connectors.TypeString, Importance: "MEDIUM", Group: "Common", Order: 3, Width: "MEDIUM", Display: "Connector version", Doc: "Version, or range of versions, that the connector must have."},
+		{Name: "tasks.max", Type: connectors.TypeInt, Default: "1", HasDefault: true, Importance: "HIGH", Check: checkPositive, NotNull: true, Group: "Common", Order: 4, Width: "SHORT", Display: "Tasks max", Doc: "Maximum number of tasks."},
+		{Name: "tasks.max.enforce", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Importance: "LOW", Group: "Common", Order: 5, Width: "SHORT", Display: "Enforce tasks max", Doc: "Has no effect here: a connector never has more tasks than tasks.max."},
+	}, class("key", 6), class("value", 8), class("header", 10), []connectors.Key{
+		{Name: "transforms", Type: connectors.TypeList, HasDefault: true, Importance: "LOW", Check: checkAliases, Group: "Transforms", Order: 12, Width: "LONG", Display: "Transforms", Doc: "Aliases of the transformations of records, in their order."},
+		{Name: "predicates", Type: connectors.TypeList, HasDefault: true, Importance: "LOW", Check: checkAliases, Group: "Predicates", Order: 13, Width: "LONG", Display: "Predicates", Doc: "Aliases of the predicates that transformations refer to."},
+		{Name: "config.action.reload", Type: connectors.TypeString, Default: "restart", HasDefault: true, Importance: "LOW", Check: connectors.OneOf("none", "restart"), Group: "Common", Order: 14, Width: "MEDIUM", Display: "Reload Action", Doc: "What happens when a value that a config provider gave changes: restart or none."},
+	})
+}
+
+func errorKeys() []connectors.Key {
+	const group = "Error Handling"
+	return []connectors.Key{
+		{Name: "errors.retry.timeout", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 1, Width: "MEDIUM", Display: "Retry Timeout for Errors", Harmless: []string{"-1"}, Unsupported: "retriable errors are tried again for ever; limit them with errors.max.retries"},
+		{Name: "errors.retry.delay.max.ms", Type: connectors.TypeLong, Default: "60000", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 2, Width: "MEDIUM", Display: "Maximum Delay Between Retries for Errors", Doc: "Longest pause between two attempts in milliseconds; 10000 when not given."},
+		{Name: "errors.tolerance", Type: connectors.TypeString, Default: "none", HasDefault: true, Importance: "MEDIUM", Check: connectors.OneOf("none", "all"), Group: group, Order: 3, Width: "SHORT", Display: "Error Tolerance", Unsupported: "no record is skipped"},
+		{Name: "errors.log.enable", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 4, Width: "SHORT", Display: "Log Errors", Doc: "Errors are always logged."},
+		{Name: "errors.log.include.messages", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 5, Width: "SHORT", Display: "Log Error Details", Unsupported: "records are not written to the log"},
+	}
+}
+
+func sourceKeys() []connectors.Key {
+	const exactly = "Exactly Once Support"
+	return []connectors.Key{
+		{Name: "topic.creation.groups", Type: connectors.TypeList, HasDefault: true, Importance: "LOW", Check: checkAliases, Group: "Topic Creation", Order: 1, Width: "LONG", Display: "Topic Creation Groups", Doc: "Groups of topics that are made with settings of their own (topic.creation.<group>.*)."},
+		{Name: "exactly.once.support", Type: connectors.TypeString, Default: "requested", HasDefault: true, Importance: "MEDIUM", Check: connectors.OneOfFold("REQUIRED", "REQUESTED"), Group: exactly, Order: 2, Width: "SHORT", Display: "Exactly once support", Doc: "required: the configuration is refused where exactly-once is not possible."},
+		{Name: "transaction.boundary", Type: connectors.TypeString, Default: "poll", HasDefault: true, Importance: "MEDIUM", Check: connectors.OneOfFold("INTERVAL", "POLL", "CONNECTOR"), Group: exactly, Order: 3, Width: "SHORT", Display: "Transaction Boundary", Doc: "Where an exactly-once Kafka sink ends its transactions: poll (after every batch, or as soon as the transaction before is committed) or interval."},
+		{Name: "transaction.boundary.interval.ms", Type: connectors.TypeLong, Importance: "LOW", Group: exactly, Order: 4, Width: "SHORT", Display: "Transaction boundary interval", Doc: "With transaction.boundary=interval: how long a transaction stays open, in milliseconds; the worker's offset.flush.interval.ms (60000) when not given."},
+		{Name: "offsets.storage.topic", Type: connectors.TypeString, Importance: "LOW", Check: connectors.NotEmpty, Group: "offsets.topic", Order: 1, Width: "LONG", Display: "Offsets topic", Doc: "Kafka topic for the offsets of this connector."},
+	}
+}
+
+func sinkKeys() []connectors.Key {
+	const prefix = "errors.deadletterqueue."
+	return []connectors.Key{
+		{Name: keyTopics, Type: connectors.TypeList, HasDefault: true, Importance: "HIGH", Group: "Common", Order: 4, Width: "LONG", Display: "Topics", Doc: "Topics to read."},
+		{Name: keyTopicsRegex, Type: connectors.TypeString, HasDefault: true, Importance: "HIGH", Check: checkRegex, Group: "Common", Order: 4, Width: "LONG", Display: "Topics regex", Doc: "Regular expression of the names of the topics to read."},
+		{Name: keyDeadLetters, Type: connectors.TypeString, HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Order: 6, Width: "MEDIUM", Display: "Dead Letter Queue Topic Name", Doc: "Topic of the records that could not be processed; used with errors.tolerance=all."},
+		{Name: prefix + "topic.replication.factor", Type: connectors.TypeShort, Default: "3", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Order: 7, Width: "MEDIUM", Display: "Dead Letter Queue Topic Replication Factor", Doc: "Replication factor of that topic when it is made."},
+		{Name: prefix + "context.headers.enable", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Order: 8, Width: "MEDIUM", Display: "Enable Error Context Headers", Doc: "Headers that say where and why a record failed."},
+	}
+}
+
+// ownKeys are the families that the runtime passes on, and the keys that only Freshet has.
+func ownKeys(sink bool) []connectors.Key {
+	family := func(name, group string) connectors.Key {
+		return connectors.Key{Name: name, Type: connectors.TypeString, Prefix: true, Group: group, Own: true}
+	}
+	keys := []connectors.Key{
+		family("key.converter.", "Common"), family("value.converter.", "Common"), family("header.converter.", "Common"),
+		family("transforms.", "Transforms"), family("predicates.", "Predicates"),
+		family("producer.override.", ""), family("consumer.override.", ""), family("admin.override.", ""),
+		{Name: "errors.max.retries", Type: connectors.TypeInt, Default: "-1", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Own: true, Doc: "Attempts in a row without progress before a task fails; -1 for no limit."},
+		{Name: "max.queue.size.in.bytes", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: "Memory", Own: true, Doc: "Memory that the task may use for records on their way, in bytes; 0 means 64 MiB."},
+	}
+	if sink {
+		return keys
+	}
+	return append(keys, family("topic.creation.", "Topic Creation"),
+		connectors.Key{Name: keySinks, Type: connectors.TypeList, Importance: "MEDIUM", Group: "Sinks", Own: true, Doc: "Aliases of the sinks that the source writes to directly; Kafka when not given."})
 }
 
 // passed lists the framework keys that sinks read for themselves.
@@ -70,10 +118,17 @@ func passed(name string) bool {
 }
 
 func checkName(v string) string {
+	if v == "" {
+		return "String may not be empty"
+	}
+	var found []string
 	for _, r := range v {
 		if r < 0x20 || r >= 0x7f && r < 0xa0 {
-			return "connector name may not contain ISO control characters"
+			found = append(found, strconv.Itoa(int(r)))
 		}
+	}
+	if len(found) > 0 {
+		return "String may not contain control sequences but had the following ASCII chars: " + strings.Join(found, ", ")
 	}
 	return ""
 }
@@ -81,6 +136,23 @@ func checkName(v string) string {
 func checkPositive(v string) string {
 	if n, err := strconv.Atoi(strings.TrimSpace(v)); err != nil || n < 1 {
 		return "Value must be at least 1"
+	}
+	return ""
+}
+
+func checkAliases(v string) string {
+	list := connectors.SplitList(v)
+	for i, alias := range list {
+		if slices.Contains(list[:i], alias) {
+			return "Duplicate alias provided."
+		}
+	}
+	return ""
+}
+
+func checkRegex(v string) string {
+	if _, err := regexp.Compile(v); err != nil {
+		return "Invalid regex: " + connectors.RegexProblem(v, err)
 	}
 	return ""
 }

@@ -27,7 +27,7 @@ func TestOverridePolicy(t *testing.T) {
 			name := readPolicy(worker).name
 			key := strings.TrimSuffix(strings.TrimPrefix(v.Errors[0], "The '"+name+"' policy does not allow '"), "' to be overridden in the connector configuration.")
 			got = append(got, v.Name+": "+key)
-			if strings.Contains(v.Errors[0]+v.Value, "hidden") {
+			if strings.Contains(v.Errors[0]+v.Text(), "hidden") {
 				t.Errorf("the secret is in %+v", v)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -13,6 +14,9 @@ import (
 
 // defaultSink is the name under which the catalog has the sink of a source connector that names none.
 const defaultSink = "kafka"
+
+// kafkaSource is the name under which the catalog has the source of sink connectors.
+const kafkaSource = "kafka"
 
 // pipeline is a resolved configuration: one source and where it writes to.
 type pipeline struct {
@@ -33,7 +37,7 @@ type sinkPlan struct {
 // resolve finds the parts of a configuration. The values are the framework's keys and everything that is wrong with the
 // names; the pipeline is only usable when they hold no error.
 func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigValue) {
-	def := Framework()
+	def := w.Framework(c)
 	values, _ := def.Validate(c)
 	values = readPolicy(w.options.Config).check(c, values)
 	p := &pipeline{maxTasks: 1, limits: readLimits(c, w.options.Config, w.options.CommitInterval)}
@@ -44,24 +48,64 @@ func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigVal
 	if class == "" {
 		return p, values
 	}
-	p.source = w.options.Catalog.Source(class)
-	if p.source == nil {
-		return p, addError(values, keyClass, w.classProblem(class))
+	d, kind, found := w.options.Catalog.Connector(class)
+	if !found {
+		return p, addError(values, keyClass, fmt.Errorf("find %s: %w", keyClass, w.options.Catalog.unknown(class)))
 	}
+	if asked, given := c[keyVersion]; given {
+		if err := checkVersion(d, asked); err != nil {
+			values = addError(addError(values, keyClass, err), keyVersion, err)
+		}
+	}
+	if kind == SinkPlugin {
+		return p, p.resolveSink(w, class, c, values)
+	}
+	p.source = w.options.Catalog.Source(class)
 	values = p.findSinks(w, c, values)
-	p.config = only(c, p.source.Describe().Config, def)
+	p.config = only(c, d.Config, def)
 	if strings.TrimSpace(c["offsets.storage.topic"]) != "" && w.options.StoreFor == nil {
 		values = addError(values, "offsets.storage.topic", errors.New("The 'offsets.storage.topic' value is invalid: not supported yet here: all offsets are kept in the worker's store"))
 	}
 	return p, p.checkExactlyOnce(w, c, values)
 }
 
-func (w *Worker) classProblem(class string) error {
-	if w.options.Catalog.Sink(class) == nil {
-		return fmt.Errorf("find %s: %w", keyClass, w.options.Catalog.unknown(class))
+// resolveSink is resolve for a sink connector, which reads topics from Kafka.
+func (p *pipeline) resolveSink(w *Worker, class string, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
+	sink := w.options.Catalog.Sink(class)
+	p.sinks = []sinkPlan{{factory: sink, config: w.sinkConfig(sink, c)}}
+	values = checkTopics(c, values)
+	p.source = w.options.Catalog.Source(kafkaSource)
+	if p.source == nil {
+		return addError(values, keyClass, fmt.Errorf("%s %s is a sink, and a sink connector that reads topics is not supported yet (Kafka as a source is missing); "+
+			"name it as a direct sink of a source connector: sinks=a, sinks.a.connector.class=%s", keyClass, class, class))
 	}
-	return fmt.Errorf("%s %s is a sink, and a sink connector that reads topics is not supported yet (Kafka as a source is missing); "+
-		"name it as a direct sink of a source connector: sinks=a, sinks.a.connector.class=%s", keyClass, class, class)
+	p.config = only(c, p.source.Describe().Config)
+	return values
+}
+
+// checkTopics looks at topics, topics.regex and the dead letter queue together, as Connect's SinkConnectorConfig does.
+func checkTopics(c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
+	topics, regex, dead := connectors.SplitList(c[keyTopics]), strings.TrimSpace(c[keyTopicsRegex]), strings.TrimSpace(c[keyDeadLetters])
+	both := ""
+	switch {
+	case len(topics) > 0 && regex != "":
+		both = "topics and topics.regex are mutually exclusive options, but both are set."
+	case len(topics) == 0 && regex == "":
+		both = "Must configure one of topics or topics.regex"
+	}
+	if both != "" {
+		return addError(addError(values, keyTopics, errors.New(both)), keyTopicsRegex, errors.New(both))
+	}
+	if dead == "" {
+		return values
+	}
+	if slices.Contains(topics, dead) {
+		return addError(values, keyDeadLetters, fmt.Errorf("The DLQ topic '%s' may not be included in the list of topics ('topics=[%s]') consumed by the connector", dead, strings.Join(topics, ", "))) //nolint:staticcheck // the reference's text
+	}
+	if re, err := regexp.Compile("^(?:" + regex + ")$"); regex != "" && err == nil && re.MatchString(dead) {
+		return addError(values, keyDeadLetters, fmt.Errorf("The DLQ topic '%s' may not be matched by the regex for the topics ('topics.regex=%s') consumed by the connector", dead, regex)) //nolint:staticcheck // the reference's text
+	}
+	return values
 }
 
 func (p *pipeline) findSinks(w *Worker, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
@@ -129,16 +173,23 @@ func (w *Worker) sinkConfig(f connectors.SinkFactory, c connectors.Config) conne
 }
 
 func (p *pipeline) checkExactlyOnce(w *Worker, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
+	const key = "exactly.once.support"
 	p.exactlyOnce = strings.EqualFold(strings.TrimSpace(w.options.Config["exactly.once.source.support"]), "enabled")
-	if !strings.EqualFold(strings.TrimSpace(c["exactly.once.support"]), "required") {
+	if strings.EqualFold(strings.TrimSpace(c["transaction.boundary"]), "connector") {
+		values = addError(values, "transaction.boundary", errors.New("The connector does not support connector-defined transaction boundaries with the given configuration. Please reconfigure it to use a different transaction boundary definition."))
+	}
+	if !strings.EqualFold(strings.TrimSpace(c[key]), "required") {
 		return values
 	}
-	if !p.exactlyOnce {
-		return addError(values, "exactly.once.support", errors.New("this worker does not have exactly-once support for sources enabled; set exactly.once.source.support=enabled in its properties"))
+	if !p.exactlyOnce { // the remedy: exactly.once.source.support=enabled in the worker's properties
+		values = addError(values, key, errors.New("This worker does not have exactly-once source support enabled."))
+	}
+	if resumes := p.source.Describe().Resumes; resumes != nil && !resumes(c) {
+		values = addError(values, key, errors.New("The connector does not support exactly-once semantics with the provided configuration."))
 	}
 	for _, s := range p.sinks {
 		if d := s.factory.Describe(); !d.Keeper {
-			values = addError(values, "exactly.once.support", fmt.Errorf("exactly.once.support is required, but sink %s cannot store offsets with the data", d.Class))
+			values = addError(values, key, fmt.Errorf("exactly.once.support is required, but sink %s cannot store offsets with the data", d.Class))
 		}
 	}
 	return values
@@ -219,19 +270,25 @@ func unknownKey(name string, defs []*connectors.ConfigDef, sinks map[string]*con
 // validate resolves and lets every factory check its own keys; live connection checks included, once the names are right.
 func (w *Worker) validate(ctx context.Context, c connectors.Config) (*pipeline, []connectors.ConfigValue) {
 	p, values := w.resolve(c)
-	if p.source == nil {
+	if p.source == nil && len(p.sinks) == 0 {
 		return p, values
 	}
-	values = append(values, p.unknownKeys(c, Framework())...)
-	live := len(connectors.Errors(values)) == 0
-	source, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
-		return check(ctx, p.source, only(p.config, p.source.Describe().Config), live), nil
-	})
-	if err != nil {
-		values = addError(values, keyClass, err)
+	if !w.options.AsConnect && p.source != nil {
+		values = append(values, p.unknownKeys(c, w.Framework(c))...)
 	}
-	values = merge(values, source)
+	live := len(connectors.Errors(values)) == 0
+	_, kind, _ := w.options.Catalog.Connector(strings.TrimSpace(c[keyClass]))
+	if kind == SourcePlugin {
+		source, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
+			return check(ctx, p.source, only(p.config, p.source.Describe().Config), live), nil
+		})
+		if err != nil {
+			values = addError(values, keyClass, err)
+		}
+		values = merge(values, source)
+	}
 	for _, s := range p.sinks {
+		live := live && !(w.options.AsConnect && kind == SourcePlugin && len(connectors.SplitList(c[keySinks])) == 0)
 		of, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
 			return check(ctx, s.factory, only(s.config, s.factory.Describe().Config), live), nil
 		})
@@ -250,10 +307,13 @@ func (w *Worker) validate(ctx context.Context, c connectors.Config) (*pipeline, 
 	return p, values
 }
 
-// check lets a factory validate its keys, or while other names are wrong, only by their definitions.
+// check lets a factory validate its keys, or while other names are wrong, only without a connection.
 func check(ctx context.Context, f connectors.Factory, c connectors.Config, live bool) []connectors.ConfigValue {
 	if live {
 		return f.Validate(ctx, c)
+	}
+	if k, ok := f.(connectors.KeyChecker); ok {
+		return k.CheckKeys(c)
 	}
 	values, _ := f.Describe().Config.Validate(c)
 	return values

@@ -38,6 +38,9 @@ type Options struct {
 	// a second for a store in Kafka, 100 ms (also for 0) for an embedded one.
 	CommitInterval time.Duration
 	Version        string
+	// AsConnect judges configurations as Kafka Connect does: keys that nobody knows are left alone, and Kafka, when it is the sink
+	// of a source connector, is neither asked nor are topic.creation.* read before a task starts.
+	AsConnect bool
 	// Changed is called without locks whenever the status of a connector may have changed; nil: nobody. Watch names another.
 	Changed func(connector string)
 }
@@ -109,6 +112,9 @@ func (w *Worker) watcher() Watcher {
 
 // Catalog is what the worker can run.
 func (w *Worker) Catalog() *Catalog { return w.options.Catalog }
+
+// Properties are the worker's own, not to be changed.
+func (w *Worker) Properties() connectors.Config { return w.options.Config }
 
 // Validate checks a configuration, live connections included: one value per key, errors in them.
 func (w *Worker) Validate(ctx context.Context, c connectors.Config) []connectors.ConfigValue {

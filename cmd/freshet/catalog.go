@@ -47,7 +47,21 @@ func (p *program) converters() converters.Set {
 	return converters.Set{json.Kind(), text.Kind(), bytes.Kind()}
 }
 
-func (p *program) catalog() *runtime.Catalog { return runtime.NewCatalog(p.sources(), p.sinks()) }
+// plugins are what configurations name beside connectors. Headers are written as text, as both of these do.
+func (p *program) plugins() []runtime.Plugin {
+	out := []runtime.Plugin{
+		{Class: "org.apache.kafka.connect.storage.SimpleHeaderConverter", Type: runtime.HeaderConverterPlugin, Version: converters.Reference},
+		{Class: text.Class, Type: runtime.HeaderConverterPlugin, Version: converters.Reference, Config: text.Kind().Config},
+	}
+	for _, k := range p.converters() {
+		out = append(out, runtime.Plugin{Class: k.Class, Aliases: k.Aliases, Type: runtime.ConverterPlugin, Version: converters.Reference, Config: k.Config})
+	}
+	return out
+}
+
+func (p *program) catalog() *runtime.Catalog {
+	return runtime.NewCatalog(p.sources(), p.sinks(), p.plugins()...)
+}
 
 // offline is the catalog for a validation that connects to nothing.
 func (p *program) offline() *runtime.Catalog {
@@ -59,7 +73,7 @@ func (p *program) offline() *runtime.Catalog {
 	for _, f := range p.sinks() {
 		sinks = append(sinks, offlineSink{f})
 	}
-	return runtime.NewCatalog(sources, sinks)
+	return runtime.NewCatalog(sources, sinks, p.plugins()...)
 }
 
 // offlineSource checks the keys only.
@@ -67,6 +81,9 @@ type offlineSource struct{ connectors.SourceFactory }
 
 // Validate implements connectors.Factory.
 func (f offlineSource) Validate(_ context.Context, c connectors.Config) []connectors.ConfigValue {
+	if k, ok := f.SourceFactory.(connectors.KeyChecker); ok {
+		return k.CheckKeys(c)
+	}
 	values, _ := f.Describe().Config.Validate(c)
 	return values
 }
@@ -76,6 +93,9 @@ type offlineSink struct{ connectors.SinkFactory }
 
 // Validate implements connectors.Factory.
 func (f offlineSink) Validate(_ context.Context, c connectors.Config) []connectors.ConfigValue {
+	if k, ok := f.SinkFactory.(connectors.KeyChecker); ok {
+		return k.CheckKeys(c)
+	}
 	values, _ := f.Describe().Config.Validate(c)
 	return values
 }

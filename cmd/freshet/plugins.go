@@ -44,7 +44,7 @@ func pluginsCommand() *cobra.Command {
 // describe finds the connectors of a class or alias, or the framework's keys.
 func describe(class string) []connectors.Description {
 	if class == "framework" {
-		return []connectors.Description{{Class: class, Source: true, Doc: "Keys that every connector takes.", Config: runtime.Framework()}}
+		return []connectors.Description{{Class: class, Source: true, Doc: "Keys that every connector takes.", Config: runtime.Framework(false)}}
 	}
 	catalog := newProgram().catalog()
 	var found []connectors.Description

@@ -17,6 +17,9 @@ import (
 	"github.com/freshet-io/freshet/converters"
 )
 
+// reference is the version of Kafka whose connectors these stand for.
+const reference = "4.3.0"
+
 // Sources makes sources that read a file.
 type Sources struct{ Version string }
 
@@ -24,7 +27,8 @@ type Sources struct{ Version string }
 func (f Sources) Describe() connectors.Description {
 	return connectors.Description{
 		Class: "org.apache.kafka.connect.file.FileStreamSourceConnector", Aliases: []string{"FileStreamSource", "file"}, Source: true,
-		Version: f.Version, Doc: "Reads the lines of a growing file.", Config: sourceConfig(),
+		Version: f.Version, Reference: reference, Doc: "Reads the lines of a growing file.", Config: sourceConfig(),
+		Resumes: func(c connectors.Config) bool { return strings.TrimSpace(c["file"]) != "" },
 	}
 }
 
@@ -62,7 +66,7 @@ type Sinks struct {
 func (f Sinks) Describe() connectors.Description {
 	return connectors.Description{
 		Class: "org.apache.kafka.connect.file.FileStreamSinkConnector", Aliases: []string{"FileStreamSink", "file"}, Sink: true,
-		Version: f.Version, Doc: "Writes one line per record into a file (exactly once) or to standard output (at least once).",
+		Version: f.Version, Reference: reference, Doc: "Writes one line per record into a file (exactly once) or to standard output (at least once).",
 		Config: sinkConfig(), Keeper: true,
 	}
 }
@@ -81,7 +85,7 @@ func (f Sinks) Validate(_ context.Context, c connectors.Config) []connectors.Con
 	if err := checkPlace(path); err != nil {
 		for i := range values {
 			if values[i].Name == "file" {
-				values[i].Errors = append(values[i].Errors, fmt.Sprintf("The 'file' value is invalid: %v", err))
+				values[i].Errors = append(values[i].Errors, fmt.Sprintf("Invalid value %s for configuration file: %v", path, err))
 			}
 		}
 	}

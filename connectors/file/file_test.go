@@ -266,7 +266,7 @@ func TestValidate(t *testing.T) {
 		{connectors.Config{}, ""},
 		{connectors.Config{"file": dir}, "is a directory"},
 		{connectors.Config{"file": filepath.Join(dir, "no", "x")}, "does not exist"},
-		{connectors.Config{"format": "csv"}, "Value must be one of record, value"},
+		{connectors.Config{"format": "csv"}, "String must be one of (case insensitive): record, value"},
 		{connectors.Config{"fil": "x"}, "unknown key fil"},
 	} {
 		got := strings.Join(connectors.Errors(sinks().Validate(context.Background(), c.config)), "; ")
@@ -275,10 +275,11 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	got := strings.Join(connectors.Errors(Sources{}.Validate(context.Background(), connectors.Config{"batch.size": "0"})), "; ")
-	for _, want := range []string{"'file' value is invalid: A value is required", "'topic' value is invalid: A value is required", "at least 1"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("got %q, want %q", got, want)
-		}
+	if want := `Missing required configuration "topic" which has no default value.`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, err := (Sources{}).NewSource(connectors.Config{"topic": "t"}, connectors.Settings{}); connectors.ClassOf(err) != connectors.Permanent {
+		t.Errorf("a source without a file: got %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -38,7 +39,13 @@ const (
 )
 
 func newSource(v connectors.Values) (*source, error) {
-	path := v.String("file")
+	path, lines := v.String("file"), int(v.Int("batch.size"))
+	if strings.TrimSpace(path) == "" {
+		return nil, connectors.AsPermanent(errors.New("read standard input: it has no position to resume at; name a file with the key file"))
+	}
+	if lines < 1 {
+		lines = defaultLines
+	}
 	name, err := json.Marshal(map[string]string{"filename": path})
 	if err != nil {
 		return nil, fmt.Errorf("name file %s: %w", path, err)
@@ -48,7 +55,7 @@ func newSource(v connectors.Values) (*source, error) {
 		return nil, fmt.Errorf("name file %s: %w", path, err)
 	}
 	return &source{
-		path: path, lines: int(v.Int("batch.size")), partition: p,
+		path: path, lines: lines, partition: p,
 		stream: &connectors.Stream{Topic: v.String("topic"), Value: &schemas.Schema{Kind: schemas.String}},
 	}, nil
 }

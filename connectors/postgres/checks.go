@@ -24,30 +24,36 @@ func checkPort(v string) string {
 	return ""
 }
 
-func checkNotNegative(v string) string {
-	if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); strings.TrimSpace(v) != "" && (err != nil || n < 0) {
-		return "A non-negative integer is expected"
-	}
-	return ""
+func checkNotNegative(v string) string { return atLeast(v, 0, "An non-negative integer is expected") }
+func checkNotNegativeLong(v string) string {
+	return atLeast(v, 0, "A non-negative long value is expected")
 }
-
 func checkPositive(v string) string {
-	if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err != nil || n < 1 {
-		return "A positive integer is expected"
+	return atLeast(v, 1, "A positive, non-zero integer value is expected")
+}
+func checkPositiveLong(v string) string {
+	return atLeast(v, 1, "A positive, non-zero long value is expected")
+}
+func checkQueueSize(v string) string { return atLeast(v, 1, "A positive queue size is required") }
+
+func atLeast(v string, least int64, problem string) string {
+	v = strings.TrimSpace(v)
+	if n, err := strconv.ParseInt(v, 10, 64); (v != "" || least > 0) && (err != nil || n < least) {
+		return problem
 	}
 	return ""
 }
 
 func checkPrefix(v string) string {
-	if !prefixForm.MatchString(strings.TrimSpace(v)) {
-		return "only letters, digits, '-', '.' and '_' are allowed"
+	if v = strings.TrimSpace(v); !prefixForm.MatchString(v) {
+		return v + " has invalid format (only the underscore, hyphen, dot and alphanumeric characters are allowed)"
 	}
 	return ""
 }
 
 func checkSlot(v string) string {
-	if v = strings.TrimSpace(v); !slotForm.MatchString(v) {
-		return fmt.Sprintf("%q is not a slot name: it must match [a-z0-9_]{1,63}", v)
+	if !slotForm.MatchString(strings.TrimSpace(v)) {
+		return "Valid replication slot name must contain only digits, lowercase characters and underscores with length <= 63"
 	}
 	return ""
 }
@@ -69,19 +75,36 @@ func checkPlugin(v string) string {
 	return fmt.Sprintf("%s is not supported, only pgoutput is", v)
 }
 
-func checkPatterns(v string) string { return problemOf(changes.ParsePatterns("regular expression", v)) }
+func checkPatterns(v string) string {
+	for _, item := range connectors.SplitList(v) {
+		if _, err := regexp.Compile(item); err != nil {
+			return "A comma-separated list of valid regular expressions is expected, but " + connectors.RegexProblem(item, err)
+		}
+	}
+	return problemOf(changes.ParsePatterns("regular expression", v))
+}
 
 func checkNaming(v string) string {
 	return problemOf(changes.NewNaming(connectors.Config{"topic.prefix": "p", "topic.naming.strategy": v}, defaultNaming))
 }
 
 func checkSkipped(v string) string {
-	return problemOf(changes.NewOperations(connectors.Config{"skipped.operations": v}))
+	if _, err := changes.NewOperations(connectors.Config{"skipped.operations": v}); err != nil {
+		return "Invalid operation"
+	}
+	return ""
 }
 
 func checkKeyColumns(v string) string { return problemOf(changes.ParseKeys(v)) }
 
-func checkIdentities(v string) string { return problemOf(parseIdentities(v)) }
+func checkIdentities(v string) string {
+	for _, item := range connectors.SplitList(v) {
+		if _, err := parseIdentities(item); err != nil {
+			return item + ` has an invalid format (expecting '(?i)^\s*(?<tablepredicate>[^\s:]+):(?<replicaidentity>DEFAULT|(INDEX) (?<indexname>.\w*)|FULL|NOTHING)\s*$')`
+		}
+	}
+	return ""
+}
 
 func checkSlotParams(v string) string { return problemOf(parseSlotParams(v)) }
 
@@ -92,9 +115,7 @@ func checkPlaceholder(v string) string {
 	return ""
 }
 
-func checkTimeMode(v string) string     { return unsupportedValue(v, "structured") }
-func checkIntervalMode(v string) string { return unsupportedValue(v, "structured") }
-func checkLocking(v string) string      { return unsupportedValue(v, "custom") }
+func checkLocking(v string) string { return unsupportedValue(v, "custom") }
 
 func checkSnapshotMode(v string) string {
 	return unsupportedValue(v, "configuration_based", "custom")
@@ -131,11 +152,16 @@ func checkKeys(c connectors.Config) []connectors.ConfigValue {
 	for _, what := range []string{"table", "column", "schema", "database"} {
 		include, exclude := what+".include.list", what+".exclude.list"
 		if given(include) && given(exclude) {
-			add(exclude, fmt.Sprintf("%s and %s cannot both be given; remove one of them", include, exclude))
+			add(exclude, fmt.Sprintf("%q is already specified", include))
 		}
 	}
 	if given("message.prefix.include.list") && given("message.prefix.exclude.list") {
-		add("message.prefix.exclude.list", "message.prefix.include.list and message.prefix.exclude.list cannot both be given; remove one of them")
+		add("message.prefix.exclude.list", `"message.prefix.include.list" is already specified`)
+	}
+	batch, errBatch := strconv.Atoi(strings.TrimSpace(definition().Values(c).String("max.batch.size")))
+	queue, errQueue := strconv.Atoi(strings.TrimSpace(definition().Values(c).String("max.queue.size")))
+	if errBatch == nil && errQueue == nil && queue <= batch {
+		add("max.queue.size", "Must be larger than the maximum batch size")
 	}
 	for name := range c {
 		if strings.HasPrefix(name, "column.mask.") || strings.HasPrefix(name, "column.truncate.") {

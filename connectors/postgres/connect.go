@@ -16,15 +16,20 @@ import (
 
 // connect opens an ordinary connection. Its errors are for operators, and permanent where trying again cannot help.
 func (cfg *config) connect(ctx context.Context) (*pgx.Conn, error) {
+	conn, _, err := cfg.tryConnect(ctx)
+	return conn, err
+}
+
+// tryConnect is connect; cause is the error of the connection as it came.
+func (cfg *config) tryConnect(ctx context.Context) (conn *pgx.Conn, cause, err error) {
 	c, err := cfg.connConfig(false)
 	if err != nil {
-		return nil, connectors.AsPermanent(err)
+		return nil, err, connectors.AsPermanent(err)
 	}
-	conn, err := pgx.ConnectConfig(ctx, c)
-	if err != nil {
-		return nil, cfg.connectError(err)
+	if conn, cause = pgx.ConnectConfig(ctx, c); cause != nil {
+		return nil, cause, cfg.connectError(cause)
 	}
-	return conn, nil
+	return conn, nil, nil
 }
 
 // connectError says what happened, where, and what to do. It never shows the password (I12).

@@ -5,7 +5,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"maps"
 
 	"github.com/freshet-io/freshet/connectors"
 )
@@ -21,9 +23,9 @@ func (f Factory) Describe() connectors.Description {
 		Class:   "io.debezium.connector.postgresql.PostgresConnector",
 		Aliases: []string{"PostgresConnector"},
 		Source:  true,
-		Version: f.Version,
-		Doc:     "Captures the rows and changes of a PostgreSQL database through logical replication (pgoutput).",
-		Config:  definition(),
+		Version: f.Version, Reference: "3.6.1.Final",
+		Doc:    "Captures the rows and changes of a PostgreSQL database through logical replication (pgoutput).",
+		Config: definition(),
 	}
 }
 
@@ -31,7 +33,7 @@ func (f Factory) Describe() connectors.Description {
 func (f Factory) Validate(ctx context.Context, c connectors.Config) []connectors.ConfigValue {
 	values := checkKeys(c)
 	if len(connectors.Errors(values)) > 0 {
-		return values
+		return f.databaseFirst(ctx, c, values)
 	}
 	cfg, err := parseConfig(c)
 	if err != nil { // checkKeys found nothing, so this is a mistake of ours
@@ -43,8 +45,29 @@ func (f Factory) Validate(ctx context.Context, c connectors.Config) []connectors
 		for i := range values {
 			if values[i].Name == p.key {
 				values[i].Errors, values[i].Passing = append(values[i].Errors, p.text), p.passing
+				values[i].Long = append(values[i].Long, cmp.Or(p.long, p.text))
 			}
 		}
+	}
+	return values
+}
+
+// CheckKeys implements connectors.KeyChecker.
+func (f Factory) CheckKeys(c connectors.Config) []connectors.ConfigValue { return checkKeys(c) }
+
+// databaseFirst looks at the database before it calls a topic naming strategy unknown: the reference loads that class when the task
+// starts. Any other wrong key is told at once.
+func (f Factory) databaseFirst(ctx context.Context, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
+	const key = "topic.naming.strategy"
+	for _, v := range values {
+		if len(v.Errors) > 0 && v.Name != key {
+			return values
+		}
+	}
+	rest := maps.Clone(c)
+	delete(rest, key)
+	if found := f.Validate(ctx, rest); len(connectors.Errors(found)) > 0 {
+		return found
 	}
 	return values
 }

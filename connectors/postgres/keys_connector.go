@@ -2,272 +2,322 @@ package postgres
 
 import "github.com/freshet-io/freshet/connectors"
 
-// keysConnector is group CONNECTOR of the reference.
+// keysConnector is the first half of the group Connector of the reference: how the connector works.
 func keysConnector() []connectors.Key {
+	const group = "Connector"
 	return []connectors.Key{
 		{
-			Name: "topic.prefix", Type: connectors.TypeString, Required: true, Importance: "HIGH", Group: "CONNECTOR", Order: 1, Check: checkPrefix,
-			Doc: "Logical name of the server: first part of every topic, and key of the stored offset. Letters, digits, - . _",
+			Name: "event.processing.failure.handling.mode", Type: connectors.TypeString, Default: "fail", HasDefault: true, Recommended: words("warn fail ignore skip"), Closed: true, Unsupported: "going on without an event",
+			Importance: "MEDIUM", Group: group, Order: 1, Width: "SHORT", Display: "Event deserialization failure handling",
+			Doc: "What becomes of an event that cannot be processed.",
 		},
 		{
-			Name: "tombstones.on.delete", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR", Order: 2,
-			Doc: "Follow a delete by a record without value for the same key, so that compaction can drop it.",
+			Name: "max.batch.size", Type: connectors.TypeInt, Default: "2048", HasDefault: true, Check: checkPositive,
+			Importance: "MEDIUM", Group: group, Order: 2, Width: "SHORT", Display: "Change event batch size",
+			Doc: "Has no effect here: a batch holds what is there, bounded in bytes.",
 		},
 		{
-			Name: "binary.handling.mode", Type: connectors.TypeString, Default: "bytes", HasDefault: true, Importance: "LOW", Group: "CONNECTOR", Order: 3, Recommended: words("bytes base64 base64-url-safe hex"), Closed: true,
-			Doc: "How bytea values are written.",
+			Name: "max.queue.size", Type: connectors.TypeInt, Default: "8192", HasDefault: true, Check: checkQueueSize,
+			Importance: "MEDIUM", Group: group, Order: 3, Width: "SHORT", Display: "Change event buffer size",
+			Doc: "Has no effect here: memory is bounded in bytes, by max.queue.size.in.bytes.",
 		},
 		{
-			Name: "schema.name.adjustment.mode", Type: connectors.TypeString, Default: "none", HasDefault: true, Importance: "LOW", Group: "CONNECTOR", Order: 4, Recommended: words("none avro avro_unicode"), Closed: true,
-			Doc: "How schema names are made valid for Avro.",
+			Name: "poll.interval.ms", Type: connectors.TypeLong, Default: "500", HasDefault: true,
+			Importance: "MEDIUM", Group: group, Order: 4, Width: "SHORT", Display: "Poll interval (ms)",
+			Doc: "Has no effect here: changes are taken as they come, without polling.",
 		},
 		{
-			Name: "field.name.adjustment.mode", Type: connectors.TypeString, Default: "none", HasDefault: true, Importance: "LOW", Group: "CONNECTOR", Order: 5, Recommended: words("none avro avro_unicode"), Closed: true,
-			Doc: "How field names are made valid for Avro.",
+			Name: "max.queue.size.in.bytes", Type: connectors.TypeLong, Default: "0", HasDefault: true, Check: checkNotNegativeLong,
+			Importance: "MEDIUM", Group: group, Order: 5, Width: "LONG", Display: "Change event buffer size in bytes",
+			Doc: "Bytes of events in memory at most; 0 is 64 MiB.",
 		},
 		{
-			Name: "event.converting.failure.handling.mode", Type: connectors.TypeString, Default: "warn", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR", Order: 6, Recommended: words("warn skip fail"), Closed: true, Unsupported: "stopping at a value that cannot be converted", Harmless: words("skip"),
-			Doc: "What becomes of a value that an event cannot hold (NaN in a Decimal): null.",
-		},
-		{
-			Name: "topic.naming.strategy", Type: connectors.TypeClass, Default: "io.debezium.schema.SchemaTopicNamingStrategy", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR", Order: 7, Check: checkNaming,
-			Doc: "Class that names topics: Schema- or DefaultTopicNamingStrategy, or their Unicode forms.",
-		},
-		{
-			Name: "notification.sink.topic.name", Type: connectors.TypeString, Importance: "HIGH", Group: "CONNECTOR", Order: 8, Unsupported: "notifications",
-			Doc: "Topic of notifications.",
-		},
-		{
-			Name: "custom.metric.tags", Type: connectors.TypeList, Importance: "LOW", Group: "CONNECTOR", Order: 9,
-			Doc: "Has no effect here: metrics carry the labels of connector and task.",
-		},
-		{
-			Name: "decimal.handling.mode", Type: connectors.TypeString, Default: "precise", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR", Order: 10, Recommended: words("precise double string"), Closed: true,
-			Doc: "How numeric and money values are written.",
-		},
-		{
-			Name: "time.precision.mode", Type: connectors.TypeString, Default: "adaptive", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR", Order: 11, Recommended: words("adaptive adaptive_time_microseconds connect isostring microseconds nanoseconds structured"), Closed: true, Check: checkTimeMode,
-			Doc: "How date and time values are written.",
-		},
-		{
-			Name: "include.schema.comments", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR", Order: 12,
-			Doc: "Put comments of tables and columns into schemas.",
-		},
-		{
-			Name: "hstore.handling.mode", Type: connectors.TypeString, Default: "json", HasDefault: true, Importance: "LOW", Group: "CONNECTOR", Order: 13, Recommended: words("json map"), Closed: true,
-			Doc: "Write hstore values as JSON text or as maps.",
-		},
-		{
-			Name: "interval.handling.mode", Type: connectors.TypeString, Default: "numeric", HasDefault: true, Importance: "LOW", Group: "CONNECTOR", Order: 14, Recommended: words("numeric string structured"), Closed: true, Check: checkIntervalMode,
-			Doc: "Write intervals as microseconds or as ISO 8601 text.",
-		},
-		{
-			Name: "message.prefix.include.list", Type: connectors.TypeList, Importance: "MEDIUM", Group: "CONNECTOR", Order: 15, Check: checkPatterns,
-			Doc: "Prefixes of the logical messages that are emitted, as regular expressions.",
-		},
-		{
-			Name: "message.prefix.exclude.list", Type: connectors.TypeList, Importance: "MEDIUM", Group: "CONNECTOR", Order: 16, Check: checkPatterns,
-			Doc: "Prefixes of the logical messages that are not emitted, as regular expressions.",
-		},
-		{
-			Name: "publish.via.partition.root", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR", Order: 17,
-			Doc: "A publication that is created here publishes changes of partitions under the name of their root.",
-		},
-		{
-			Name: "lsn.flush.mode", Type: connectors.TypeString, Importance: "LOW", Group: "CONNECTOR", Order: 18, Recommended: words("connector connector_and_driver manual"), Closed: true,
-			Doc: "Who confirms positions to the server: connector, connector_and_driver (the same here), or manual (nobody; WAL is kept until it is confirmed by hand).",
-		},
-		{
-			Name: "flush.lsn.source", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Importance: "LOW", Group: "CONNECTOR", Order: 19,
-			Doc: "Old form of lsn.flush.mode: false is manual.",
-		},
-		{
-			Name: "unavailable.value.placeholder", Type: connectors.TypeString, Default: "__debezium_unavailable_value", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR", Order: 20, Check: checkPlaceholder,
-			Doc: "Text in place of an unchanged out-of-line value that the server did not send; hex: introduces bytes.",
-		},
-		{
-			Name: "skipped.operations", Type: connectors.TypeList, Default: "t", HasDefault: true, Importance: "LOW", Group: "CONNECTOR", Order: 21, Check: checkSkipped,
-			Doc: "Operations that are not emitted: c, u, d, t or none.",
-		},
-	}
-}
-
-// keysConnectorAdvanced is group CONNECTOR_ADVANCED of the reference.
-func keysConnectorAdvanced() []connectors.Key {
-	return []connectors.Key{
-		{
-			Name: "provide.transaction.metadata", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_ADVANCED", Order: 1, Unsupported: "transaction metadata",
+			Name: "provide.transaction.metadata", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Unsupported: "transaction metadata",
+			Importance: "LOW", Group: group, Order: 6, Width: "SHORT", Display: "Store transaction metadata information in a dedicated topic.",
 			Doc: "Emit transaction boundaries.",
 		},
 		{
-			Name: "converters", Type: connectors.TypeString, Importance: "LOW", Group: "CONNECTOR_ADVANCED", Order: 2, Unsupported: "custom converters run in the JVM",
-			Doc: "Custom converters of values.",
+			Name: "snapshot.delay.ms", Type: connectors.TypeLong, Default: "0", HasDefault: true, Check: checkNotNegativeLong,
+			Importance: "LOW", Group: group, Order: 7, Width: "MEDIUM", Display: "Snapshot Delay (milliseconds)",
+			Doc: "Pause before the snapshot.",
 		},
 		{
-			Name: "post.processors", Type: connectors.TypeString, Importance: "LOW", Group: "CONNECTOR_ADVANCED", Order: 3, Unsupported: "post-processors",
-			Doc: "Processors that run after an event was made.",
+			Name: "streaming.delay.ms", Type: connectors.TypeLong, Default: "0", HasDefault: true, Check: checkNotNegativeLong,
+			Importance: "LOW", Group: group, Order: 8, Width: "MEDIUM", Display: "Streaming Delay (milliseconds)",
+			Doc: "Pause between snapshot and streaming.",
 		},
 		{
-			Name: "incremental.snapshot.allow.schema.changes", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_ADVANCED", Order: 4, Unsupported: "incremental snapshots",
-			Doc: "Allow schema changes during an incremental snapshot.",
+			Name: "snapshot.include.collection.list", Type: connectors.TypeList, Check: checkPatterns,
+			Importance: "MEDIUM", Group: group, Order: 9, Width: "LONG", Display: "Snapshot mode include data collection",
+			Doc: "Captured tables that the snapshot reads, as regular expressions; all when empty.",
 		},
 		{
-			Name: "signal.data.collection", Type: connectors.TypeList, Importance: "MEDIUM", Group: "CONNECTOR_ADVANCED", Order: 5, Unsupported: "signals",
-			Doc: "Table through which signals are sent.",
+			Name: "snapshot.fetch.size", Type: connectors.TypeInt,
+			Importance: "MEDIUM", Group: group, Order: 10, Width: "MEDIUM", Display: "Snapshot fetch size",
+			Doc: "Has no effect here: rows are streamed with COPY.",
 		},
 		{
-			Name: "signal.enabled.channels", Type: connectors.TypeList, Default: "source", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_ADVANCED", Order: 6, Unsupported: "signals",
-			Doc: "Channels of signals.",
+			Name: "snapshot.max.threads", Type: connectors.TypeInt, Default: "1", HasDefault: true, Check: checkPositive,
+			Importance: "MEDIUM", Group: group, Order: 11, Width: "SHORT", Display: "Snapshot maximum threads",
+			Doc: "How many connections the snapshot reads tables with; more than one read tables at the same time, and large tables in parts.",
 		},
 		{
-			Name: "notification.enabled.channels", Type: connectors.TypeList, Importance: "MEDIUM", Group: "CONNECTOR_ADVANCED", Order: 7, Unsupported: "notifications",
-			Doc: "Channels of notifications.",
+			Name: "snapshot.max.threads.multiplier", Type: connectors.TypeInt, Default: "1", HasDefault: true, Check: checkPositive,
+			Importance: "MEDIUM", Group: group, Order: 12, Width: "SHORT", Display: "Snapshot maximum thread multiplier",
+			Doc: "With several threads, a table is read in at least threads times this many parts, unless it is small.",
 		},
 		{
-			Name: "transaction.metadata.factory", Type: connectors.TypeClass, Default: "io.debezium.pipeline.txmetadata.DefaultTransactionMetadataFactory", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_ADVANCED", Order: 8, Unsupported: "classes of the JVM",
-			Doc: "Class of transaction metadata.",
+			Name: "legacy.snapshot.max.threads", Type: connectors.TypeBoolean, Default: "false", HasDefault: true,
+			Importance: "LOW", Group: group, Order: 13, Width: "SHORT", Display: "Enforces using a single thread per table regardless of table size",
+			Doc: "Reads every table whole, whatever the number of threads.",
 		},
 		{
-			Name: "message.key.columns", Type: connectors.TypeString, Importance: "MEDIUM", Group: "CONNECTOR_ADVANCED", Order: 9, Check: checkKeyColumns,
-			Doc: "Columns that make the record key: table:column,column;table:column, tables as regular expressions.",
+			Name: "internal.legacy.snapshot.max.threads", Type: connectors.TypeBoolean, Default: "false", HasDefault: true,
+			Importance: "LOW", Group: group, Order: 13, Width: "SHORT", Display: "Enforces using a single thread per table regardless of table size", Alias: true,
+			Doc: "Older name of legacy.snapshot.max.threads.",
 		},
 		{
-			Name: "column.propagate.source.type", Type: connectors.TypeList, Importance: "MEDIUM", Group: "CONNECTOR_ADVANCED", Order: 13, Check: checkPatterns,
-			Doc: "Columns whose type is added to the schema as parameters, as regular expressions.",
+			Name: "snapshot.mode.custom.name", Type: connectors.TypeString, Unsupported: "custom snapshotters run in the JVM",
+			Importance: "MEDIUM", Group: group, Order: 14, Width: "MEDIUM", Display: "Snapshot Mode Custom Name",
+			Doc: "Name of a custom snapshotter.",
 		},
 		{
-			Name: "datatype.propagate.source.type", Type: connectors.TypeList, Importance: "MEDIUM", Group: "CONNECTOR_ADVANCED", Order: 14, Check: checkPatterns,
-			Doc: "Types whose columns have their type added to the schema as parameters, as regular expressions.",
+			Name: "snapshot.mode.configuration.based.snapshot.data", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Unsupported: "snapshot.mode=configuration_based",
+			Importance: "MEDIUM", Group: group, Order: 15, Width: "MEDIUM", Display: "Snapshot mode property based snapshot data",
+			Doc: "Part of snapshot.mode=configuration_based.",
 		},
 		{
-			Name: "memory.management.schemas.class", Type: connectors.TypeClass, Importance: "LOW", Group: "CONNECTOR_ADVANCED", Order: 15,
-			Doc: "Has no effect here: it chooses a data structure of the JVM.",
+			Name: "snapshot.mode.configuration.based.snapshot.schema", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Unsupported: "snapshot.mode=configuration_based",
+			Importance: "MEDIUM", Group: group, Order: 16, Width: "MEDIUM", Display: "Snapshot mode property based snapshot schema",
+			Doc: "Part of snapshot.mode=configuration_based.",
 		},
 		{
-			Name: "memory.management.tables.class", Type: connectors.TypeClass, Importance: "LOW", Group: "CONNECTOR_ADVANCED", Order: 16,
-			Doc: "Has no effect here: it chooses a data structure of the JVM.",
+			Name: "snapshot.mode.configuration.based.start.stream", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Unsupported: "snapshot.mode=configuration_based",
+			Importance: "MEDIUM", Group: group, Order: 17, Width: "MEDIUM", Display: "Snapshot mode property based start stream",
+			Doc: "Part of snapshot.mode=configuration_based.",
 		},
 		{
-			Name: "schema.refresh.mode", Type: connectors.TypeString, Default: "columns_diff", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_ADVANCED", Order: 17, Recommended: words("columns_diff columns_diff_exclude_unchanged_toast"), Closed: true,
-			Doc: "Has no effect here: pgoutput sends every version of a table before its rows.",
+			Name: "snapshot.mode.configuration.based.snapshot.on.schema.error", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Unsupported: "snapshot.mode=configuration_based",
+			Importance: "MEDIUM", Group: group, Order: 18, Width: "MEDIUM", Display: "Snapshot mode property based snapshot on schema error",
+			Doc: "Part of snapshot.mode=configuration_based.",
 		},
 		{
-			Name: "include.unknown.datatypes", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_ADVANCED", Order: 18,
-			Doc: "Emit values of types that are not mapped, as opaque bytes (see binary.handling.mode).",
+			Name: "snapshot.mode.configuration.based.snapshot.on.data.error", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Unsupported: "snapshot.mode=configuration_based",
+			Importance: "MEDIUM", Group: group, Order: 19, Width: "MEDIUM", Display: "Snapshot mode property based snapshot on data error",
+			Doc: "Part of snapshot.mode=configuration_based.",
 		},
 		{
-			Name: "sourceinfo.struct.maker", Type: connectors.TypeClass, Default: "io.debezium.connector.postgresql.PostgresSourceInfoStructMaker", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_ADVANCED", Order: 19, Unsupported: "classes of the JVM", Harmless: words("io.debezium.connector.postgresql.PostgresSourceInfoStructMaker"),
-			Doc: "Class that makes the source block.",
+			Name: "retriable.restart.connector.wait.ms", Type: connectors.TypeLong, Default: "10000", HasDefault: true,
+			Importance: "LOW", Group: group, Order: 20, Width: "MEDIUM", Display: "Retriable restart wait (ms)",
+			Doc: "Has no effect here: the pause before a new attempt grows with each failure.",
+		},
+		{
+			Name: "query.fetch.size", Type: connectors.TypeInt, Default: "0", HasDefault: true,
+			Importance: "MEDIUM", Group: group, Order: 21, Width: "MEDIUM", Display: "Query fetch size",
+			Doc: "Has no effect here: results are streamed.",
+		},
+		{
+			Name: "errors.max.retries", Type: connectors.TypeInt, Default: "-1", HasDefault: true,
+			Importance: "LOW", Group: group, Order: 22, Width: "MEDIUM", Display: "The maximum number of retries",
+			Doc: "Attempts after a retriable error; -1 is without bound.",
+		},
+		{
+			Name: "incremental.snapshot.watermarking.strategy", Recommended: words("insert_delete insert_insert"), Type: connectors.TypeString, Default: "INSERT_INSERT", HasDefault: true, Unsupported: "incremental snapshots",
+			Importance: "LOW", Group: group, Order: 23, Width: "MEDIUM", Display: "Incremental snapshot watermarking strategy",
+			Doc: "How an incremental snapshot marks its windows.",
+		},
+		{
+			Name: "internal.log.position.check.enable", Type: connectors.TypeBoolean, Default: "true", HasDefault: true,
+			Importance: "MEDIUM", Group: group, Order: 24, Width: "MEDIUM", Display: "Enable/Disable log position check",
+			Doc: "Has no effect here: the stored position is always checked against the slot.",
+		},
+		{
+			Name: "internal.advanced.metrics.enable", Type: connectors.TypeBoolean, Default: "false", HasDefault: true,
+			Importance: "MEDIUM", Group: group, Order: 25, Width: "MEDIUM", Display: "Enable/Disable advance metrics",
+			Doc: "Has no effect here: all metrics are on.",
+		},
+		{
+			Name: "connection.validation.timeout.ms", Type: connectors.TypeLong, Default: "60000", HasDefault: true, Check: checkPositiveLong,
+			Importance: "LOW", Group: group, Order: 26, Width: "SHORT", Display: "Connection validation timeout (ms)",
+			Doc: "How long the connection check of a validation may take.",
+		},
+		{
+			Name: "executor.shutdown.timeout.ms", Type: connectors.TypeLong, Default: "4000", HasDefault: true,
+			Importance: "MEDIUM", Group: group, Order: 27, Width: "MEDIUM", Display: "Executor shutdown timeout (ms)",
+			Doc: "Has no effect here: stopping is bounded by the worker.",
+		},
+		{
+			Name: "openlineage.integration.enabled", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Unsupported: "OpenLineage",
+			Importance: "LOW", Group: group, Order: 28, Width: "SHORT", Display: "Enables OpenLineage integration",
+			Doc: "Send OpenLineage events.",
+		},
+		{
+			Name: "openlineage.integration.config.file.path", Type: connectors.TypeString, Default: "./openlineage.yml", HasDefault: true,
+			Importance: "LOW", Group: group, Order: 29, Width: "LONG", Display: "Path to OpenLineage file configuration",
+			Doc: "Has no effect here: used only with openlineage.integration.enabled.",
 		},
 	}
 }
 
-// keysConnectorSnapshot is group CONNECTOR_SNAPSHOT of the reference.
-func keysConnectorSnapshot() []connectors.Key {
+// keysConnectorModes is the second half: what it makes of snapshots and values.
+func keysConnectorModes() []connectors.Key {
+	const group = "Connector"
 	return []connectors.Key{
 		{
-			Name: "snapshot.delay.ms", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_SNAPSHOT", Order: 1, Check: checkNotNegative,
-			Doc: "Pause before the snapshot.",
+			Name: "openlineage.integration.job.namespace", Type: connectors.TypeString,
+			Importance: "LOW", Group: group, Order: 30, Width: "LONG", Display: "Namespace used for Debezium job",
+			Doc: "Has no effect here: used only with openlineage.integration.enabled.",
 		},
 		{
-			Name: "snapshot.fetch.size", Type: connectors.TypeInt, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 2,
-			Doc: "Has no effect here: rows are streamed with COPY.",
+			Name: "openlineage.integration.job.description", Type: connectors.TypeString, Default: "Debezium change data capture job", HasDefault: true,
+			Importance: "LOW", Group: group, Order: 31, Width: "LONG", Display: "Description used for Debezium job",
+			Doc: "Has no effect here: used only with openlineage.integration.enabled.",
 		},
 		{
-			Name: "snapshot.include.collection.list", Type: connectors.TypeList, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 3, Check: checkPatterns,
-			Doc: "Captured tables that the snapshot reads, as regular expressions; all when empty.",
+			Name: "openlineage.integration.job.tags", Type: connectors.TypeList,
+			Importance: "LOW", Group: group, Order: 32, Width: "LONG", Display: "Debezium job tags",
+			Doc: "Has no effect here: used only with openlineage.integration.enabled.",
 		},
 		{
-			Name: "snapshot.mode.custom.name", Type: connectors.TypeString, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 4, Unsupported: "custom snapshotters run in the JVM",
-			Doc: "Name of a custom snapshotter.",
+			Name: "openlineage.integration.job.owners", Type: connectors.TypeList,
+			Importance: "LOW", Group: group, Order: 33, Width: "LONG", Display: "Debezium job owners",
+			Doc: "Has no effect here: used only with openlineage.integration.enabled.",
 		},
 		{
-			Name: "snapshot.mode.configuration.based.snapshot.data", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 5, Unsupported: "snapshot.mode=configuration_based",
-			Doc: "Part of snapshot.mode=configuration_based.",
+			Name: "openlineage.integration.dataset.kafka.bootstrap.servers", Type: connectors.TypeString,
+			Importance: "LOW", Group: group, Order: 34, Width: "LONG", Display: "Kafka bootstrap server used in Kafka Connect deployment",
+			Doc: "Has no effect here: used only with openlineage.integration.enabled.",
 		},
 		{
-			Name: "snapshot.mode.configuration.based.snapshot.schema", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 6, Unsupported: "snapshot.mode=configuration_based",
-			Doc: "Part of snapshot.mode=configuration_based.",
+			Name: "extended.headers.enabled", Type: connectors.TypeBoolean, Default: "true", HasDefault: true,
+			Importance: "LOW", Group: group, Order: 35, Width: "SHORT", Display: "Enable/Disable extended headers",
+			Doc: "Add the four context headers to data records.",
 		},
 		{
-			Name: "snapshot.mode.configuration.based.start.stream", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 7, Unsupported: "snapshot.mode=configuration_based",
-			Doc: "Part of snapshot.mode=configuration_based.",
+			Name: "guardrail.collections.max", Type: connectors.TypeInt, Default: "0", HasDefault: true, Check: checkNotNegative,
+			Importance: "MEDIUM", Group: group, Order: 36, Width: "SHORT", Display: "Maximum number of collections or tables",
+			Doc: "Number of captured tables above which guardrail.collections.limit.action applies; 0 is none.",
 		},
 		{
-			Name: "snapshot.mode.configuration.based.snapshot.on.schema.error", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 8, Unsupported: "snapshot.mode=configuration_based",
-			Doc: "Part of snapshot.mode=configuration_based.",
+			Name: "guardrail.collections.limit.action", Type: connectors.TypeString, Default: "warn", HasDefault: true, Recommended: words("warn fail"), Closed: true,
+			Importance: "MEDIUM", Group: group, Order: 37, Width: "SHORT", Display: "Guardrail collections limit action",
+			Doc: "Warn, or fail, above guardrail.collections.max.",
 		},
 		{
-			Name: "snapshot.mode.configuration.based.snapshot.on.data.error", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 9, Unsupported: "snapshot.mode=configuration_based",
-			Doc: "Part of snapshot.mode=configuration_based.",
+			Name: "custom.sanitize.pattern", Type: connectors.TypeString, HasDefault: true,
+			Default:    `.*secret$|.*password$|.*sasl\.jaas\.config$|.*basic\.auth\.user\.info|.*registry\.auth\.client-secret|.*credentials\.json$|.*connectionstring$|.*connection\.string$`,
+			Importance: "LOW", Group: group, Order: 38, Width: "LONG", Display: "Custom pattern for masking sensitive configuration",
+			Doc: "Has no effect here: configurations are never logged.",
 		},
 		{
-			Name: "snapshot.max.threads", Type: connectors.TypeInt, Default: "1", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 10, Check: checkPositive,
-			Doc: "How many connections the snapshot reads tables with; more than one read tables at the same time, and large tables in parts.",
+			Name: "statistics.metrics.enabled", Type: connectors.TypeBoolean, Default: "true", HasDefault: true,
+			Importance: "MEDIUM", Group: group, Order: 39, Width: "SHORT", Display: "Enable collecting statistics metrics like latencies",
+			Doc: "Has no effect here: all metrics are on.",
 		},
 		{
-			Name: "snapshot.max.threads.multiplier", Type: connectors.TypeInt, Default: "1", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 11, Check: checkPositive,
-			Doc: "With several threads, a table is read in at least threads times this many parts, unless it is small.",
+			Name: "decimal.handling.mode", Type: connectors.TypeString, Default: "precise", HasDefault: true, Recommended: words("string double precise"), Closed: true,
+			Importance: "MEDIUM", Group: group, Order: 40, Width: "SHORT", Display: "Decimal Handling",
+			Doc: "How numeric and money values are written.",
 		},
 		{
-			Name: "legacy.snapshot.max.threads", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_SNAPSHOT", Order: 12,
-			Doc: "Reads every table whole, whatever the number of threads.",
+			Name: "time.precision.mode", Type: connectors.TypeString, Default: "adaptive", HasDefault: true, Recommended: words("adaptive adaptive_time_microseconds isostring microseconds nanoseconds connect"), Closed: true,
+			Importance: "MEDIUM", Group: group, Order: 41, Width: "SHORT", Display: "Time Precision",
+			Doc: "How date and time values are written.",
 		},
 		{
-			Name: "streaming.delay.ms", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_SNAPSHOT", Order: 13, Check: checkNotNegative,
-			Doc: "Pause between snapshot and streaming.",
-		},
-		{
-			Name: "query.fetch.size", Type: connectors.TypeInt, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 14,
-			Doc: "Has no effect here: results are streamed.",
-		},
-		{
-			Name: "incremental.snapshot.watermarking.strategy", Type: connectors.TypeString, Default: "INSERT_INSERT", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_SNAPSHOT", Order: 15, Unsupported: "incremental snapshots",
-			Doc: "How an incremental snapshot marks its windows.",
-		},
-		{
-			Name: "snapshot.lock.timeout.ms", Type: connectors.TypeLong, Default: "10000", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 16, Check: checkNotNegative,
+			Name: "snapshot.lock.timeout.ms", Type: connectors.TypeLong, Default: "10000", HasDefault: true, Check: checkNotNegativeLong,
+			Importance: "MEDIUM", Group: group, Order: 42, Width: "LONG", Display: "Snapshot lock timeout (ms)",
 			Doc: "How long to wait for a table lock.",
 		},
 		{
-			Name: "snapshot.select.statement.overrides", Type: connectors.TypeString, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 17,
-			Doc: "Tables whose rows the snapshot reads by a statement of their own, given as snapshot.select.statement.overrides.<schema.table>.",
+			Name: "memory.management.schemas.class", Type: connectors.TypeClass, Default: "io.debezium.relational.ConcurrentMapTableMappingStorage", HasDefault: true,
+			Importance: "LOW", Group: group, Order: 43, Width: "LONG", Display: "Schema storage class",
+			Doc: "Has no effect here: it chooses a data structure of the JVM.",
 		},
 		{
-			Name: "internal.snapshot.scan.all.columns.force", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_SNAPSHOT", Order: 18,
-			Doc: "Has no effect here: the catalog is read per table.",
+			Name: "memory.management.tables.class", Type: connectors.TypeClass, Default: "io.debezium.relational.ConcurrentMapTableMappingStorage", HasDefault: true,
+			Importance: "LOW", Group: group, Order: 44, Width: "LONG", Display: "Table storage class",
+			Doc: "Has no effect here: it chooses a data structure of the JVM.",
 		},
 		{
-			Name: "snapshot.tables.order.by.row.count", Type: connectors.TypeString, Default: "disabled", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 19, Recommended: words("disabled ascending descending"), Closed: true,
-			Doc: "Read small or big tables first.",
-		},
-		{
-			Name: "snapshot.mode", Type: connectors.TypeString, Default: "initial", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 20, Recommended: words("always initial initial_only no_data when_needed configuration_based custom"), Closed: true, Check: checkSnapshotMode,
+			Name: "snapshot.mode", Type: connectors.TypeString, Default: "initial", HasDefault: true, Recommended: words("always initial_only configuration_based when_needed initial custom no_data"), Closed: true, Check: checkSnapshotMode,
+			Importance: "MEDIUM", Group: group, Order: 45, Width: "SHORT", Display: "Snapshot mode",
 			Doc: "When rows that are there already are read: initial (once, before streaming), initial_only, no_data (never), when_needed (also when the position is lost), always.",
 		},
 		{
-			Name: "snapshot.isolation.mode", Type: connectors.TypeString, Default: "serializable", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_SNAPSHOT", Order: 21, Recommended: words("serializable repeatable_read read_committed read_uncommitted"), Closed: true,
+			Name: "snapshot.isolation.mode", Type: connectors.TypeString, Default: "serializable", HasDefault: true, Recommended: words("read_uncommitted repeatable_read read_committed serializable"), Closed: true,
+			Importance: "LOW", Group: group, Order: 46, Width: "SHORT", Display: "Snapshot isolation mode",
 			Doc: "Has no effect here: all tables are read in one exported snapshot (repeatable read), which no other level would make more consistent.",
 		},
 		{
-			Name: "snapshot.query.mode", Type: connectors.TypeString, Default: "select_all", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_SNAPSHOT", Order: 22, Recommended: words("select_all custom"), Closed: true, Unsupported: "custom snapshot queries",
+			Name: "snapshot.query.mode", Type: connectors.TypeString, Default: "select_all", HasDefault: true, Recommended: words("custom select_all"), Closed: true, Unsupported: "custom snapshot queries",
+			Importance: "LOW", Group: group, Order: 47, Width: "SHORT", Display: "Snapshot query mode",
 			Doc: "How the snapshot queries tables.",
 		},
 		{
-			Name: "snapshot.query.mode.custom.name", Type: connectors.TypeString, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 23, Unsupported: "custom snapshot queries",
+			Name: "snapshot.query.mode.custom.name", Type: connectors.TypeString, Unsupported: "custom snapshot queries",
+			Importance: "MEDIUM", Group: group, Order: 48, Width: "MEDIUM", Display: "Snapshot Query Mode Custom Name",
 			Doc: "Name of a custom snapshot query.",
 		},
 		{
-			Name: "snapshot.locking.mode", Type: connectors.TypeString, Default: "none", HasDefault: true, Importance: "LOW", Group: "CONNECTOR_SNAPSHOT", Order: 24, Recommended: words("none shared custom"), Closed: true, Check: checkLocking,
-			Doc: "Lock that the snapshot takes on tables while it reads their schema.",
-		},
-		{
-			Name: "snapshot.locking.mode.custom.name", Type: connectors.TypeString, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 25, Unsupported: "custom snapshot locks",
+			Name: "snapshot.locking.mode.custom.name", Type: connectors.TypeString, Unsupported: "custom snapshot locks",
+			Importance: "MEDIUM", Group: group, Order: 49, Width: "MEDIUM", Display: "Snapshot Locking Mode Custom Name",
 			Doc: "Name of a custom snapshot lock.",
 		},
 		{
-			Name: "incremental.snapshot.chunk.size", Type: connectors.TypeInt, Default: "1024", HasDefault: true, Importance: "MEDIUM", Group: "CONNECTOR_SNAPSHOT", Order: 26, Unsupported: "incremental snapshots",
+			Name: "snapshot.locking.mode", Type: connectors.TypeString, Default: "none", HasDefault: true, Recommended: words("shared custom none"), Closed: true, Check: checkLocking,
+			Importance: "LOW", Group: group, Order: 50, Width: "SHORT", Display: "Snapshot locking mode",
+			Doc: "Lock that the snapshot takes on tables while it reads their schema.",
+		},
+		{
+			Name: "hstore.handling.mode", Type: connectors.TypeString, Default: "json", HasDefault: true, Recommended: words("json map"), Closed: true,
+			Importance: "LOW", Group: group, Order: 51, Width: "MEDIUM", Display: "HStore Handling",
+			Doc: "Write hstore values as JSON text or as maps.",
+		},
+		{
+			Name: "binary.handling.mode", Type: connectors.TypeString, Default: "bytes", HasDefault: true, Recommended: words("bytes base64 hex base64-url-safe"), Closed: true,
+			Importance: "LOW", Group: group, Order: 52, Width: "MEDIUM", Display: "Binary Handling",
+			Doc: "How bytea values are written.",
+		},
+		{
+			Name: "schema.name.adjustment.mode", Type: connectors.TypeString, Default: "none", HasDefault: true, Recommended: words("none avro_unicode avro"), Closed: true,
+			Importance: "LOW", Group: group, Order: 53, Width: "MEDIUM", Display: "Schema Name Adjustment",
+			Doc: "How schema names are made valid for Avro.",
+		},
+		{
+			Name: "interval.handling.mode", Type: connectors.TypeString, Default: "numeric", HasDefault: true, Recommended: words("string numeric"), Closed: true,
+			Importance: "LOW", Group: group, Order: 54, Width: "MEDIUM", Display: "Interval Handling",
+			Doc: "Write intervals as microseconds or as ISO 8601 text.",
+		},
+		{
+			Name: "schema.refresh.mode", Type: connectors.TypeString, Default: "columns_diff", HasDefault: true, Recommended: words("columns_diff columns_diff_exclude_unchanged_toast"), Closed: true,
+			Importance: "MEDIUM", Group: group, Order: 55, Width: "SHORT", Display: "Schema refresh mode",
+			Doc: "Has no effect here: pgoutput sends every version of a table before its rows.",
+		},
+		{
+			Name: "incremental.snapshot.chunk.size", Type: connectors.TypeInt, Default: "1024", HasDefault: true, Unsupported: "incremental snapshots",
+			Importance: "MEDIUM", Group: group, Order: 56, Width: "MEDIUM", Display: "Incremental snapshot chunk size",
 			Doc: "Rows per chunk of an incremental snapshot.",
+		},
+		{
+			Name: "unavailable.value.placeholder", Type: connectors.TypeString, Default: "__debezium_unavailable_value", HasDefault: true, Check: checkPlaceholder,
+			Importance: "MEDIUM", Group: group, Order: 57, Width: "MEDIUM", Display: "Unavailable value placeholder",
+			Doc: "Text in place of an unchanged out-of-line value that the server did not send; hex: introduces bytes.",
+		},
+		{
+			Name: "message.prefix.include.list", Type: connectors.TypeList, Check: checkPatterns,
+			Importance: "MEDIUM", Group: group, Order: 58, Width: "LONG", Display: "Include Logical Decoding Message Prefixes",
+			Doc: "Prefixes of the logical messages that are emitted, as regular expressions.",
+		},
+		{
+			Name: "message.prefix.exclude.list", Type: connectors.TypeList, Check: checkPatterns,
+			Importance: "MEDIUM", Group: group, Order: 59, Width: "LONG", Display: "Exclude Logical Decoding Message Prefixes",
+			Doc: "Prefixes of the logical messages that are not emitted, as regular expressions.",
+		},
+		{
+			Name: "publish.via.partition.root", Type: connectors.TypeBoolean, Default: "false", HasDefault: true,
+			Importance: "MEDIUM", Group: group, Order: 60, Width: "SHORT", Display: "Publish via partition root",
+			Doc: "A publication that is created here publishes changes of partitions under the name of their root.",
 		},
 	}
 }

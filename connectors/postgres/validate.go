@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
@@ -14,15 +16,17 @@ import (
 // problem is what the live check found, and the key that it belongs to.
 type problem struct {
 	key, text string
-	passing   bool // the server could not be reached, or the connection to it was lost
+	long      string // the text with the place and what to do; "": text has them
+	passing   bool   // the server could not be reached, or the connection to it was lost
 }
 
 // checkDatabase connects and looks at everything that a start needs.
 func checkDatabase(ctx context.Context, cfg *config) []problem {
 	const key = "database.hostname"
-	conn, err := cfg.connect(ctx)
+	conn, cause, err := cfg.tryConnect(ctx)
 	if err != nil {
-		return []problem{{key: key, text: "Error while validating connector config: " + err.Error(), passing: connectors.ClassOf(err) == connectors.Retriable}}
+		const begin = "Error while validating connector config: "
+		return []problem{{key: key, text: begin + cfg.briefly(cause, err), long: begin + err.Error(), passing: connectors.ClassOf(err) == connectors.Retriable}}
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var out []problem
@@ -37,6 +41,18 @@ func checkDatabase(ctx context.Context, cfg *config) []problem {
 		out = append(out, found...)
 	}
 	return out
+}
+
+// briefly is what the reference's driver says of a connection that fails with cause, or else our text.
+func (cfg *config) briefly(cause, err error) string {
+	var server *pgconn.PgError
+	switch {
+	case errors.As(cause, &server):
+		return server.Severity + ": " + server.Message
+	case errors.Is(cause, syscall.ECONNREFUSED):
+		return fmt.Sprintf("Connection to %s:%d refused. Check that the hostname and port are correct and that the postmaster is accepting TCP/IP connections.", cfg.host, cfg.port)
+	}
+	return err.Error()
 }
 
 // checkServer looks at the version and wal_level.

@@ -20,7 +20,7 @@ func problems(t *testing.T, c connectors.Config) []string {
 	t.Helper()
 	var out []string
 	for _, v := range (Factory{}).Validate(t.Context(), c) {
-		for _, e := range v.Errors {
+		for _, e := range connectors.Errors([]connectors.ConfigValue{v}) {
 			out = append(out, v.Name+": "+e)
 		}
 	}
@@ -58,34 +58,33 @@ func TestValidateKeys(t *testing.T) {
 		pairs []string
 		want  []string
 	}{
-		{[]string{"topic.prefix", "a/b"}, []string{"topic.prefix: The 'topic.prefix' value is invalid", "only letters"}},
+		{[]string{"topic.prefix", "a/b"}, []string{"topic.prefix: The 'topic.prefix' value is invalid", "only the underscore, hyphen"}},
 		{[]string{"topic.prefix", ""}, []string{"topic.prefix", "A value is required"}},
 		{[]string{"database.hostname", " "}, []string{"database.hostname", "A value is required"}},
-		{[]string{"database.port", "x"}, []string{"database.port", "An integer is expected"}},
-		{[]string{"database.port", "70000"}, []string{"database.port", "between 1 and 65535"}},
-		{[]string{"slot.name", "My-Slot"}, []string{"slot.name", "[a-z0-9_]{1,63}"}},
-		{[]string{"slot.name", ""}, []string{"slot.name", "[a-z0-9_]{1,63}"}},
+				{[]string{"database.port", "70000"}, []string{"database.port", "between 1 and 65535"}},
+		{[]string{"slot.name", "My-Slot"}, []string{"slot.name", "only digits, lowercase characters and underscores"}},
+		{[]string{"slot.name", ""}, []string{"slot.name", "only digits, lowercase characters and underscores"}},
 		{[]string{"publication.name", " "}, []string{"publication.name", "1 to 63 bytes"}},
-		{[]string{"status.update.interval.ms", ""}, []string{"status.update.interval.ms", "A positive integer"}},
-		{[]string{"snapshot.max.threads", "0"}, []string{"snapshot.max.threads", "A positive integer is expected"}},
-		{[]string{"snapshot.max.threads.multiplier", "-1"}, []string{"snapshot.max.threads.multiplier", "A positive integer is expected"}},
+		{[]string{"status.update.interval.ms", ""}, []string{"status.update.interval.ms", "A positive, non-zero integer"}},
+		{[]string{"snapshot.max.threads", "0"}, []string{"snapshot.max.threads", "A positive, non-zero integer value is expected"}},
+		{[]string{"snapshot.max.threads.multiplier", "-1"}, []string{"snapshot.max.threads.multiplier", "A positive, non-zero integer value is expected"}},
 		{[]string{"plugin.name", "decoderbufs"}, []string{"plugin.name", "only pgoutput"}},
-		{[]string{"plugin.name", "wal2json"}, []string{"plugin.name", "wal2json", "only pgoutput"}},
-		{[]string{"table.include.list", "a.b", "table.exclude.list", "c.d"}, []string{"table.exclude.list", "cannot both be given"}},
-		{[]string{"table.include.list", "a.(b"}, []string{"table.include.list", "not a regular expression"}},
+		{[]string{"plugin.name", "wal2json"}, []string{"plugin.name", "Value must be one of decoderbufs, pgoutput"}},
+		{[]string{"table.include.list", "a.b", "table.exclude.list", "c.d"}, []string{"table.exclude.list", `"table.include.list" is already specified`}},
+		{[]string{"table.include.list", "a.(b"}, []string{"table.include.list", "Unclosed group near index 4\na.(b"}},
 		{[]string{"message.key.columns", "a.b"}, []string{"message.key.columns", "table:column"}},
 		{[]string{"snapshot.mode", "sometimes"}, []string{"snapshot.mode", "Value must be one of"}},
 		{[]string{"snapshot.mode", "custom"}, []string{"snapshot.mode", "not supported yet: custom"}},
-		{[]string{"time.precision.mode", "structured"}, []string{"time.precision.mode", "not supported yet: structured"}},
+		{[]string{"time.precision.mode", "structured"}, []string{"time.precision.mode", "Value must be one of"}},
 		{[]string{"provide.transaction.metadata", "true"}, []string{"provide.transaction.metadata", "not supported yet"}},
 		{[]string{"signal.data.collection", "public.signals"}, []string{"signal.data.collection", "not supported yet: signals"}},
 		{[]string{"signal.kafka.topic", "s"}, []string{"signal.kafka.topic", "not supported yet: signals"}},
 		{[]string{"post.processors", "reselector"}, []string{"post.processors", "not supported yet"}},
-		{[]string{"skipped.operations", "x"}, []string{"skipped.operations", "not one of"}},
+		{[]string{"skipped.operations", "x"}, []string{"skipped.operations", "Invalid operation"}},
 		{[]string{"column.mask.hash.CRC.with.salt.xyzzy", "a.b.c"}, []string{"column.mask.hash.", "not supported"}},
 		{[]string{"column.mask.with.x.chars", "a.b.c"}, []string{"column.mask.with.x.chars", "not a number"}},
 		{[]string{"unavailable.value.placeholder", "hex:zz"}, []string{"unavailable.value.placeholder", "hexadecimal"}},
-		{[]string{"replica.identity.autoset.values", "a.b:MAYBE"}, []string{"replica.identity.autoset.values", "table:FULL"}},
+		{[]string{"replica.identity.autoset.values", "a.b:MAYBE"}, []string{"replica.identity.autoset.values", "a.b:MAYBE has an invalid format"}},
 		{[]string{"slot.stream.params", "x"}, []string{"slot.stream.params", "name=value"}},
 		{[]string{"snapshot.select.statement.overrides", "a.b"}, []string{"snapshot.select.statement.overrides", "snapshot.select.statement.overrides.a.b is not given"}},
 		{[]string{"database.sslrootcert", "/does/not/exist"}, []string{"database.hostname", "read database.sslrootcert", "no such file"}},

@@ -100,8 +100,8 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%s: %q, want one with %q", name, errors, c.want)
 		}
 		for _, v := range values {
-			if strings.Contains(v.Value+strings.Join(v.Errors, " "), "secret") || v.Name == keyPassword && v.Value != "" {
-				t.Errorf("%s: %s shows a secret: %q %q", name, v.Name, v.Value, v.Errors)
+			if strings.Contains(v.Text()+strings.Join(v.Errors, " "), "secret") || v.Name == keyPassword && v.Text() != "" {
+				t.Errorf("%s: %s shows a secret: %q %q", name, v.Name, v.Text(), v.Errors)
 			}
 		}
 	}

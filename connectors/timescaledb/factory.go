@@ -38,11 +38,6 @@ func (f Factory) Describe() connectors.Description {
 // Validate implements connectors.Factory: every key, and when those are in order the database.
 func (f Factory) Validate(ctx context.Context, c connectors.Config) []connectors.ConfigValue {
 	values, _ := definition().Validate(c)
-	for i := range values {
-		if values[i].Name == keyURL {
-			values[i].Value = withoutPassword(values[i].Value)
-		}
-	}
 	if len(connectors.Errors(values)) > 0 {
 		return values
 	}

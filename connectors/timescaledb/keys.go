@@ -42,7 +42,7 @@ func words(s string) []string { return strings.Fields(s) }
 func connectionKeys() []connectors.Key {
 	return []connectors.Key{
 		{
-			Name: keyURL, Type: connectors.TypeString, Required: true, Importance: "HIGH", Group: "Connection", Order: 1, Check: checkURL,
+			Name: keyURL, Type: connectors.TypeString, Required: true, Importance: "HIGH", Group: "Connection", Order: 1, Check: checkURL, Show: withoutPassword,
 			Doc: "jdbc:postgresql://host:port/database?parameter=value, or postgresql://…. Parameters: user, password, ssl, sslmode, sslrootcert, sslcert, sslkey, connectTimeout, ApplicationName, currentSchema, options.",
 		},
 		{Name: keyUser, Type: connectors.TypeString, Importance: "HIGH", Group: "Connection", Order: 2, Doc: "Role to connect as; the URL's user when not given."},

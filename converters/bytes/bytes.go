@@ -19,8 +19,8 @@ func Kind() converters.Kind {
 }
 
 func config() *connectors.ConfigDef {
-	return &connectors.ConfigDef{Keys: []connectors.Key{
-		{Name: "converter.type", Type: connectors.TypeString, Default: "", HasDefault: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
+	return &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: []connectors.Key{
+		{Name: "converter.type", Type: connectors.TypeString, Required: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
 	}}
 }
 

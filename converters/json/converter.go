@@ -21,13 +21,14 @@ func Kind() converters.Kind {
 }
 
 func config() *connectors.ConfigDef {
-	return &connectors.ConfigDef{Keys: []connectors.Key{
-		{Name: "schemas.enable", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Importance: "HIGH", Doc: "Write the schema into every key and value."},
-		{Name: "schemas.cache.size", Type: connectors.TypeInt, Default: "1000", HasDefault: true, Importance: "HIGH", Doc: "Accepted; rendered schemas are kept as long as their stream."},
-		{Name: "decimal.format", Type: connectors.TypeString, Default: "BASE64", HasDefault: true, Importance: "LOW", Recommended: []string{"BASE64", "NUMERIC"}, Closed: true, Doc: "How Decimal values are written."},
-		{Name: "replace.null.with.default", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Importance: "LOW", Doc: "Write the default of a field whose value is null."},
-		{Name: "converter.type", Type: connectors.TypeString, Default: "", HasDefault: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
-		{Name: "schema.content", Type: connectors.TypeString, Default: "", HasDefault: true, Importance: "HIGH", Doc: "The schema of all messages read.", Unsupported: "reading messages with a fixed schema"},
+	const schemas, serialization = "Schemas", "Serialization"
+	return &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: []connectors.Key{
+		{Name: "converter.type", Type: connectors.TypeString, Required: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
+		{Name: "schemas.enable", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Importance: "HIGH", Group: schemas, Width: "MEDIUM", Display: "Enable Schemas", Doc: "Write the schema into every key and value."},
+		{Name: "schemas.cache.size", Type: connectors.TypeInt, Default: "1000", HasDefault: true, Importance: "HIGH", Group: schemas, Order: 1, Width: "MEDIUM", Display: "Schema Cache Size", Doc: "Accepted; rendered schemas are kept as long as their stream."},
+		{Name: "schema.content", Type: connectors.TypeString, Importance: "HIGH", Group: schemas, Order: 2, Width: "MEDIUM", Display: "Schema Content", Doc: "The schema of all messages read.", Unsupported: "reading messages with a fixed schema"},
+		{Name: "decimal.format", Type: connectors.TypeString, Default: "BASE64", HasDefault: true, Importance: "LOW", Group: serialization, Width: "MEDIUM", Display: "Decimal Format", Check: connectors.OneOfFold("BASE64", "NUMERIC"), Doc: "How Decimal values are written: BASE64 or NUMERIC."},
+		{Name: "replace.null.with.default", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Importance: "LOW", Group: serialization, Order: 1, Width: "MEDIUM", Display: "Replace null with default", Doc: "Write the default of a field whose value is null."},
 	}}
 }
 
@@ -46,7 +47,7 @@ type converter struct {
 // New makes the converter from its own keys (without the key.converter. or value.converter. prefix).
 func New(c connectors.Config, key bool) (converters.Converter, error) {
 	def := config()
-	values, _ := def.Validate(c) // like the reference, keys that are not known are left alone
+	values, _ := def.Validate(converters.WithType(c, key)) // like the reference, keys that are not known are left alone
 	if problems := connectors.Errors(values); len(problems) > 0 {
 		return nil, fmt.Errorf("read configuration: %s", strings.Join(problems, "; "))
 	}

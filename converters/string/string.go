@@ -22,9 +22,9 @@ func Kind() converters.Kind {
 
 func config() *connectors.ConfigDef {
 	utf8 := []string{"UTF8", "UTF-8"}
-	return &connectors.ConfigDef{Keys: []connectors.Key{
-		{Name: "converter.encoding", Type: connectors.TypeString, Default: "UTF-8", HasDefault: true, Importance: "HIGH", Doc: "The character set.", Unsupported: "only UTF-8 is written", Harmless: utf8},
-		{Name: "converter.type", Type: connectors.TypeString, Default: "", HasDefault: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
+	return &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: []connectors.Key{
+		{Name: "converter.type", Type: connectors.TypeString, Required: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
+		{Name: "converter.encoding", Type: connectors.TypeString, Default: "UTF-8", HasDefault: true, Importance: "HIGH", Width: "MEDIUM", Display: "Encoding", Doc: "The character set.", Unsupported: "only UTF-8 is written", Harmless: utf8},
 	}}
 }
 
@@ -32,7 +32,7 @@ type converter struct{ key bool }
 
 // New makes the converter from its own keys.
 func New(c connectors.Config, key bool) (converters.Converter, error) {
-	values, _ := config().Validate(c)
+	values, _ := config().Validate(converters.WithType(c, key))
 	if problems := connectors.Errors(values); len(problems) > 0 {
 		return nil, fmt.Errorf("read configuration: %s", strings.Join(problems, "; "))
 	}

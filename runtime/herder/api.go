@@ -73,10 +73,11 @@ type Validation struct {
 	Configs    []ConfigInfo `json:"configs"`
 }
 
-// ConfigInfo is the definition of a key, null for one that is not defined, and what was given for it.
+// ConfigInfo is the definition of a key, null for one that is not defined, and what was given for it, null for one that is only
+// an older name of another key.
 type ConfigInfo struct {
-	Definition *KeyInfo  `json:"definition"`
-	Value      ValueInfo `json:"value"`
+	Definition *KeyInfo   `json:"definition"`
+	Value      *ValueInfo `json:"value"`
 }
 
 // KeyInfo is a key's definition.

@@ -160,12 +160,16 @@ func (p Properties) config() connectors.Config {
 	return out
 }
 
-// text is Java's for a map.
+// text is Java's for a map, without what may be secret (I12).
 func (p Properties) text() string {
 	var list []string
 	for _, k := range slices.Sorted(maps.Keys(p)) {
 		v := "null"
-		if p[k] != nil {
+		switch {
+		case p[k] == nil:
+		case secretName.MatchString(k):
+			v = connectors.Hidden
+		default:
 			v = *p[k]
 		}
 		list = append(list, k+"="+v)
@@ -180,7 +184,7 @@ func (h *Herder) Create(ctx context.Context, name string, p Properties, initial 
 	if err != nil {
 		return Info{}, err
 	}
-	if err := h.check(ctx, name, p); err != nil {
+	if err := h.check(ctx, p); err != nil {
 		return Info{}, err
 	}
 	config := p.config()
@@ -202,7 +206,7 @@ func (h *Herder) Put(ctx context.Context, name string, p Properties) (info Info,
 	if p, err = named(name, p); err != nil {
 		return Info{}, false, err
 	}
-	if err := h.check(ctx, name, p); err != nil {
+	if err := h.check(ctx, p); err != nil {
 		return Info{}, false, err
 	}
 	config, tasks := p.config(), 0
@@ -233,7 +237,7 @@ func (h *Herder) Patch(ctx context.Context, name string, change Properties) (Inf
 			delete(p, k)
 		}
 	}
-	if err := h.check(ctx, name, p); err != nil {
+	if err := h.check(ctx, p); err != nil {
 		return Info{}, err
 	}
 	config, tasks := p.config(), 0
@@ -256,19 +260,12 @@ func stale() error {
 }
 
 // check validates a configuration with its placeholders resolved; errors do not show what they stand for (I12).
-func (h *Herder) check(ctx context.Context, name string, p Properties) error {
-	resolved, err := h.o.Resolve(p.config())
+func (h *Herder) check(ctx context.Context, p Properties) error {
+	v, err := Check(ctx, h.o.Worker, p, ValidateOptions{Resolve: h.o.Resolve})
 	if err != nil {
-		return badRequest("resolve the placeholders of connector %s: %v", name, err)
+		return err
 	}
-	if strings.TrimSpace(resolved[keyClass]) == "" {
-		return badRequest("Connector config %s contains no connector type", p.text())
-	}
-	values := h.o.Worker.Validate(ctx, resolved)
-	if len(connectors.Errors(values)) > 0 {
-		return &runtime.ConfigError{Connector: name, Values: values}
-	}
-	return nil
+	return v.Err()
 }
 
 // Delete removes a connector. Its offsets stay.
