@@ -86,20 +86,28 @@ func (s *sink) open(ctx context.Context) (*pgx.Conn, error) {
 // Progress implements connectors.OffsetKeeper.
 func (s *sink) Progress(ctx context.Context, p ...offsets.Partition) (out []connectors.Progress, err error) {
 	err = s.writer.call(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		if err = s.ledger.check(ctx, conn); err != nil {
+		if err = s.endEarlier(ctx, conn); err != nil {
 			return err
-		}
-		var ended int
-		if err = conn.QueryRow(ctx, endOwner, s.cfg.application).Scan(&ended); err != nil {
-			return fmt.Errorf("end the transactions of an earlier task: %w", err)
-		}
-		if ended > 0 {
-			s.log.Warn("ended open transactions of an earlier task of this connector in the target", "sessions", ended)
 		}
 		out, err = s.ledger.takeOver(ctx, conn, p)
 		return err
 	})
 	return out, err
+}
+
+// endEarlier ends what earlier sessions of this task have under way, unless somebody else has taken over (I6).
+func (s *sink) endEarlier(ctx context.Context, conn *pgx.Conn) error {
+	if err := s.ledger.check(ctx, conn); err != nil {
+		return err
+	}
+	var ended int
+	if err := conn.QueryRow(ctx, endOwner, s.cfg.application).Scan(&ended); err != nil {
+		return fmt.Errorf("end the transactions of an earlier task: %w", err)
+	}
+	if ended > 0 {
+		s.log.Warn("ended open transactions of an earlier session of this connector in the target", "sessions", ended)
+	}
+	return nil
 }
 
 // SetProgress implements connectors.OffsetKeeper. It works on a task that was not started, too.

@@ -451,6 +451,28 @@ func TestARestartInPlace(t *testing.T) {
 	r.write(bets(), insert(2, "b", 2))
 }
 
+// TestReconnectBesideAHalfOpenSession: the server still takes the session that was lost for alive, with the locks that it holds.
+func TestReconnectBesideAHalfOpenSession(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.Postgres(t))
+	r.write(bets(), insert(1, "a", 1))
+	var name string
+	if err := r.conn.QueryRow(t.Context(), "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	halfOpen := r.server.Connect(t, r.database)
+	for _, sql := range []string{"SET application_name = '" + name + "'", "BEGIN", "UPDATE bets SET horse = 'never'", "UPDATE freshet_offsets SET flush = flush + 1"} {
+		if _, err := halfOpen.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.conn.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND xact_start IS NULL", name); err != nil {
+		t.Fatal(err)
+	}
+	r.write(bets(), insert(2, "b", 2), update(1, "c", 1))
+	r.expect("SELECT id || horse FROM bets ORDER BY id", "1c | 2b")
+}
+
 // TestTakeOverFromAStoppedOwner lets an owner stop in the middle of a transaction that holds its position and a row.
 func TestTakeOverFromAStoppedOwner(t *testing.T) {
 	t.Parallel()

@@ -191,6 +191,11 @@ func (w *writer) connect() error {
 		return nil
 	}
 	conn, err := w.sink.cfg.connect(w.ctx)
+	if err == nil {
+		if err = w.sink.endEarlier(w.ctx, conn); err != nil { // the lost session may hold locks for as long as the server takes it for alive
+			_ = conn.Close(context.WithoutCancel(w.ctx))
+		}
+	}
 	if err != nil {
 		return err
 	}
