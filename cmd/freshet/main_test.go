@@ -118,6 +118,9 @@ func TestPluginsListsEveryConnector(t *testing.T) {
 	if keys, err := freshet(t, "plugins", "--keys", "framework"); err != nil || !strings.Contains(keys, "connector.class") {
 		t.Errorf("plugins --keys framework: %v\n%s", err, keys)
 	}
+	if keys, err := freshet(t, "plugins", "--keys", "worker"); err != nil || !strings.Contains(keys, "plugin.path\n    list, default \"\"\n    no effect: all connectors are built in") {
+		t.Errorf("plugins --keys worker: %v\n%s", err, keys)
+	}
 	if _, err := freshet(t, "plugins", "--keys", "Nonsense"); err == nil {
 		t.Error("plugins --keys Nonsense is accepted")
 	}

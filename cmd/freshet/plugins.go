@@ -10,6 +10,7 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/workerconfig"
 )
 
 func pluginsCommand() *cobra.Command {
@@ -19,7 +20,8 @@ func pluginsCommand() *cobra.Command {
 		Short: "List the connectors, or the configuration keys of one",
 		Example: `  freshet plugins
   freshet plugins --keys PostgresConnector
-  freshet plugins --keys framework`,
+  freshet plugins --keys framework
+  freshet plugins --keys worker`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if class == "" {
@@ -37,14 +39,17 @@ func pluginsCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&class, "keys", "", "print the configuration keys of this connector class; framework: those that every connector takes")
+	c.Flags().StringVar(&class, "keys", "", "print the configuration keys of this connector class; framework: those that every connector takes; worker: those of a worker")
 	return c
 }
 
-// describe finds the connectors of a class or alias, or the framework's keys.
+// describe finds the connectors of a class or alias, or the framework's keys, or the worker's.
 func describe(class string) []connectors.Description {
+	if class == "worker" {
+		return []connectors.Description{{Class: class, Doc: "Keys of a worker's properties file.", Config: workerconfig.Describe()}}
+	}
 	if class == "framework" {
-		return []connectors.Description{{Class: class, Source: true, Doc: "Keys that every connector takes.", Config: runtime.Framework(false)}}
+		return []connectors.Description{{Class: class, Doc: "Keys that every connector takes.", Config: runtime.Framework(false)}}
 	}
 	catalog := newProgram().catalog()
 	var found []connectors.Description
@@ -79,7 +84,11 @@ func printPlugins(to io.Writer, list []connectors.Description) error {
 // printKeys prints a ConfigDef, one key per paragraph.
 func printKeys(to io.Writer, d connectors.Description) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s)\n%s\n", d.Class, kind(d), d.Doc)
+	b.WriteString(d.Class)
+	if d.Source || d.Sink {
+		fmt.Fprintf(&b, " (%s)", kind(d))
+	}
+	fmt.Fprintf(&b, "\n%s\n", d.Doc)
 	for _, k := range d.Config.Keys {
 		name := k.Name
 		if k.Prefix {

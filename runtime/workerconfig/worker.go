@@ -104,6 +104,23 @@ func definition(mode Mode) *connectors.ConfigDef {
 	return d
 }
 
+// Describe returns the keys of a worker of a cluster for a list of them: the reason why a key has no effect is its Doc.
+func Describe() *connectors.ConfigDef {
+	d := &connectors.ConfigDef{}
+	for _, k := range keys() {
+		switch {
+		case k.ignored != "":
+			k.Doc = "no effect: " + k.ignored
+		case k.only == Standalone:
+			k.Doc = "of freshet run"
+		case k.only == Distributed:
+			k.Doc = "of freshet worker"
+		}
+		d.Keys = append(d.Keys, k.Key)
+	}
+	return d
+}
+
 // find returns the table's entry of a configured name, exact names before families, the longest family first.
 func find(name string) *key {
 	var best *key
