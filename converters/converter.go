@@ -1,4 +1,4 @@
-// Package converters turns records into the bytes of Kafka keys, values and headers, as Kafka Connect's converters do.
+// Package converters turns records into the bytes of Kafka keys, values and headers and back, as Kafka Connect's converters do.
 // The converters lie in the folders below it; here is what they have in common.
 package converters
 
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"sort"
-	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
 )
@@ -33,6 +32,7 @@ type Kind struct {
 	Aliases []string // short names
 	Config  *connectors.ConfigDef
 	New     func(c connectors.Config, key bool) (Converter, error)
+	Decode  func(c connectors.Config) (Decoder, error) // nil: it only writes
 }
 
 // Set is the list of converters that a program has.
@@ -42,27 +42,13 @@ type Set []Kind
 // configuration the keys below `prefix.`. Values are looked up in the connector's configuration first, then in the
 // worker's; a connector that names a class brings its whole configuration with it.
 func (s Set) New(prefix string, connector, worker connectors.Config) (Converter, error) {
-	from := connector
-	if strings.TrimSpace(connector[prefix]) == "" {
-		from = worker
-	}
-	class := strings.TrimSpace(from[prefix])
-	if class == "" {
-		class = "org.apache.kafka.connect.json.JsonConverter"
-	}
-	kind := s.find(class)
-	if kind == nil {
-		return nil, connectors.AsPermanent(fmt.Errorf("find %s: class %s is not here; available: %s", prefix, class, strings.Join(s.classes(), ", ")))
-	}
-	c := connectors.Config{}
-	for name, value := range from {
-		if rest, ok := strings.CutPrefix(name, prefix+"."); ok {
-			c[rest] = value
-		}
+	kind, c, err := s.choose(prefix, connector, worker)
+	if err != nil {
+		return nil, err
 	}
 	out, err := kind.New(c, prefix == "key.converter")
 	if err != nil {
-		return nil, connectors.AsPermanent(fmt.Errorf("configure %s %s: %w", prefix, class, err))
+		return nil, connectors.AsPermanent(fmt.Errorf("configure %s %s: %w", prefix, kind.Class, err))
 	}
 	return out, nil
 }

@@ -15,7 +15,7 @@ const Class = "org.apache.kafka.connect.converters.ByteArrayConverter"
 
 // Kind is the entry for converters.Set.
 func Kind() converters.Kind {
-	return converters.Kind{Class: Class, Aliases: []string{"ByteArrayConverter", "bytes"}, Config: config(), New: New}
+	return converters.Kind{Class: Class, Aliases: []string{"ByteArrayConverter", "bytes"}, Config: config(), New: New, Decode: NewDecoder}
 }
 
 func config() *connectors.ConfigDef {
@@ -55,4 +55,19 @@ func (c converter) typed(b *connectors.Batch, r *connectors.Record) (schemas.Typ
 		return body.Key, "key"
 	}
 	return body.Value, "value"
+}
+
+type decoder struct{}
+
+var optional = &schemas.Schema{Kind: schemas.Bytes, Optional: true}
+
+// NewDecoder makes the decoder; it has no keys of its own.
+func NewDecoder(connectors.Config) (converters.Decoder, error) { return decoder{}, nil }
+
+// Decode implements converters.Decoder.
+func (decoder) Decode(data []byte) (schemas.Typed, error) {
+	if data == nil {
+		return schemas.Typed{Schema: optional}, nil
+	}
+	return schemas.Typed{Schema: optional, Value: append([]byte{}, data...)}, nil
 }

@@ -17,7 +17,7 @@ const Class = "org.apache.kafka.connect.json.JsonConverter"
 
 // Kind is the entry for converters.Set.
 func Kind() converters.Kind {
-	return converters.Kind{Class: Class, Aliases: []string{"JsonConverter", "json"}, Config: config(), New: New}
+	return converters.Kind{Class: Class, Aliases: []string{"JsonConverter", "json"}, Config: config(), New: New, Decode: NewDecoder}
 }
 
 func config() *connectors.ConfigDef {

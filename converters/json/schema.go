@@ -3,8 +3,8 @@ package json
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/freshet-io/freshet/schemas"
 )
@@ -44,10 +44,19 @@ func parseSchema(text []byte) (*schemas.Schema, string, error) {
 	var err error
 	switch s.Kind {
 	case 0:
-		return nil, "", fmt.Errorf("parse schema: type %q is unknown", j.Type)
+		if j.Type == "" {
+			return nil, "", errors.New("Schema must contain 'type' field") //nolint:staticcheck // the reference's text
+		}
+		return nil, "", fmt.Errorf("Unknown schema type: %s", j.Type) //nolint:staticcheck // the reference's text
 	case schemas.Array:
+		if len(j.Items) == 0 {
+			return nil, "", errors.New("Array schema did not specify the element type") //nolint:staticcheck // the reference's text
+		}
 		s.Elem, err = ParseSchema(j.Items)
 	case schemas.Map:
+		if len(j.Keys) == 0 || len(j.Values) == 0 {
+			return nil, "", errors.New("Map schema did not specify the type of its keys or values")
+		}
 		if s.Key, err = ParseSchema(j.Keys); err == nil {
 			s.Elem, err = ParseSchema(j.Values)
 		}
@@ -67,7 +76,9 @@ func parseSchema(text []byte) (*schemas.Schema, string, error) {
 		return nil, "", err
 	}
 	if len(j.Default) > 0 && !bytes.Equal(j.Default, []byte("null")) {
-		if s.Default, err = parseValue(s, j.Default); err != nil {
+		r := reader{tokens: json.NewDecoder(bytes.NewReader(j.Default))}
+		r.tokens.UseNumber()
+		if s.Default, err = r.value(s); err != nil {
 			return nil, "", fmt.Errorf("parse default of field %s: %w", j.Field, err)
 		}
 	}
@@ -95,58 +106,4 @@ func parseParameters(text []byte) ([]schemas.Parameter, error) {
 		out = append(out, schemas.Parameter{Name: fmt.Sprint(name), Value: value})
 	}
 	return out, nil
-}
-
-// parseValue reads a value of a schema that is neither a struct nor a map: what defaults are.
-func parseValue(s *schemas.Schema, text []byte) (schemas.Value, error) {
-	bits := map[schemas.Kind]int{schemas.Int8: 8, schemas.Int16: 16, schemas.Int32: 32, schemas.Int64: 64}[s.Kind]
-	if bits > 0 {
-		v, err := strconv.ParseInt(string(text), 10, bits)
-		if err != nil {
-			return nil, fmt.Errorf("parse %s: %w", s.Kind, err)
-		}
-		return map[int]schemas.Value{8: int8(v), 16: int16(v), 32: int32(v), 64: v}[bits], nil
-	}
-	switch s.Kind {
-	case schemas.Float32, schemas.Float64:
-		return parseFloat(s.Kind, text)
-	case schemas.Boolean:
-		var v bool
-		err := json.Unmarshal(text, &v)
-		return v, err
-	case schemas.String:
-		var v string
-		err := json.Unmarshal(text, &v)
-		return v, err
-	case schemas.Bytes:
-		var v []byte
-		err := json.Unmarshal(text, &v)
-		return v, err
-	case schemas.Array:
-		var items []json.RawMessage
-		if err := json.Unmarshal(text, &items); err != nil {
-			return nil, fmt.Errorf("parse array: %w", err)
-		}
-		out := schemas.ArrayValue{}
-		for _, item := range items {
-			v, err := parseValue(s.Elem, item)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, v)
-		}
-		return out, nil
-	}
-	return nil, fmt.Errorf("a value of type %s is not read yet", s.Kind)
-}
-
-func parseFloat(k schemas.Kind, text []byte) (schemas.Value, error) {
-	v, err := strconv.ParseFloat(string(bytes.Trim(text, `"`)), 64)
-	if err != nil {
-		return nil, fmt.Errorf("parse %s: %w", k, err)
-	}
-	if k == schemas.Float32 {
-		return float32(v), nil
-	}
-	return v, nil
 }

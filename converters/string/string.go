@@ -17,7 +17,7 @@ const Class = "org.apache.kafka.connect.storage.StringConverter"
 
 // Kind is the entry for converters.Set.
 func Kind() converters.Kind {
-	return converters.Kind{Class: Class, Aliases: []string{"StringConverter", "string"}, Config: config(), New: New}
+	return converters.Kind{Class: Class, Aliases: []string{"StringConverter", "string"}, Config: config(), New: New, Decode: NewDecoder}
 }
 
 func config() *connectors.ConfigDef {
@@ -140,4 +140,24 @@ func appendNested(dst []byte, s *schemas.Schema, v schemas.Value) []byte {
 		return append(dst, '}')
 	}
 	return dst
+}
+
+type decoder struct{}
+
+var optional = &schemas.Schema{Kind: schemas.String, Optional: true}
+
+// NewDecoder makes the decoder from the converter's keys.
+func NewDecoder(c connectors.Config) (converters.Decoder, error) {
+	if _, err := New(c, false); err != nil {
+		return nil, err
+	}
+	return decoder{}, nil
+}
+
+// Decode implements converters.Decoder. What is not UTF-8 becomes U+FFFD, as Java reads it.
+func (decoder) Decode(data []byte) (schemas.Typed, error) {
+	if data == nil {
+		return schemas.Typed{Schema: optional}, nil
+	}
+	return schemas.Typed{Schema: optional, Value: strings.ToValidUTF8(string(data), "\uFFFD")}, nil
 }

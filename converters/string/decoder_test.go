@@ -1,0 +1,14 @@
+package string
+
+import "testing"
+
+func TestDecode(t *testing.T) {
+	for in, want := range map[string]string{"": "", "é\x00": "é\x00", "a\xffb": "a�b"} {
+		if got, err := (decoder{}).Decode([]byte(in)); err != nil || got.Value != want {
+			t.Errorf("%q: %#v %v", in, got, err)
+		}
+	}
+	if got, err := (decoder{}).Decode(nil); err != nil || got.Value != nil || got.Schema == nil {
+		t.Errorf("null: %#v %v", got, err)
+	}
+}
