@@ -59,7 +59,7 @@ var mayImport = []struct {
 	{"runtime/transforms", []string{"runtime", "connectors", "changes", "schemas", "offsets", "github.com/expr-lang/expr"}},
 	{"runtime/cluster", []string{"runtime", "runtime/herder", "connectors", "offsets", "kafkaclient", "github.com/IBM/sarama"}},
 	{"runtime/workerconfig", []string{"connectors"}},
-	{"runtime/standalone", []string{"runtime", "runtime/herder", "runtime/rest", "runtime/workerconfig", "connectors", "offsets", "offsets/*", "kafkaclient", "go.etcd.io/bbolt"}},
+	{"runtime/standalone", []string{"runtime", "runtime/herder", "runtime/loglevel", "runtime/rest", "runtime/workerconfig", "connectors", "offsets", "offsets/*", "kafkaclient", "go.etcd.io/bbolt"}},
 	{"runtime/deadletter", []string{"runtime", "connectors", "schemas", "offsets", "kafkaclient"}},
 	{"runtime/metrics", []string{"runtime", "connectors", "offsets", "github.com/prometheus/client_golang"}},
 	{"cmd/*", []string{"*"}},

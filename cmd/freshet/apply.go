@@ -175,6 +175,9 @@ func mask(key string, v *string) *string {
 func asError(v herder.Validation) error {
 	var out []error
 	for _, k := range v.Configs {
+		if k.Value == nil {
+			continue // Debezium's connectors leave out some
+		}
 		for _, text := range k.Value.Errors {
 			out = append(out, fmt.Errorf("%s: %s", k.Value.Name, text))
 		}
@@ -211,7 +214,7 @@ func (r *remote) validateCommand() *cobra.Command {
 				}
 				said := verdict{one.File, one.Name, map[string][]string{}}
 				for _, k := range v.Configs {
-					if len(k.Value.Errors) > 0 {
+					if k.Value != nil && len(k.Value.Errors) > 0 {
 						said.Errors[k.Value.Name] = k.Value.Errors
 						problems += len(k.Value.Errors)
 					}

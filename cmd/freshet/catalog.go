@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -19,6 +20,7 @@ import (
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/offsets/kafkastore"
 	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/metrics"
 )
 
 // program is everything that this binary can do. The lists below are the only place that knows all of it.
@@ -141,4 +143,9 @@ func (s *sessionStore) Close() error {
 	err := s.Store.Close()
 	s.session.Close()
 	return err
+}
+
+// extra is what a worker serves beside Connect's API.
+func extra(w *runtime.Worker) map[string]http.Handler {
+	return map[string]http.Handler{"/metrics": metrics.Handler(metrics.Options{Worker: w, Version: versionText()})}
 }

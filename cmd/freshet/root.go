@@ -8,10 +8,13 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/freshet-io/freshet/runtime/loglevel"
 )
 
 func rootCommand() *cobra.Command {
 	var format, level string
+	l := &logging{}
 	root := &cobra.Command{
 		Use:   "freshet",
 		Short: "Change data capture: Kafka Connect and Debezium in one binary",
@@ -24,12 +27,7 @@ another database, or into files. Connectors are configured with the keys of Kafk
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
-			logger, err := newLogger(os.Stderr, format, level)
-			if err != nil {
-				return err
-			}
-			slog.SetDefault(logger)
-			return nil
+			return l.open(os.Stderr, format, level)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -47,7 +45,7 @@ another database, or into files. Connectors are configured with the keys of Kafk
 	root.PersistentFlags().StringVar(&format, "log-format", "text", "how to log to standard error: text or json")
 	root.PersistentFlags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), connectorsCommand(), offsetsCommand(), validateCommand(), pluginsCommand(), demoCommand(), brokerCommand(), versionCommand())
+	root.AddCommand(runCommand(l), connectorsCommand(), offsetsCommand(), validateCommand(), pluginsCommand(), demoCommand(), brokerCommand(), versionCommand())
 	return root
 }
 
@@ -61,19 +59,47 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-func newLogger(to io.Writer, format, level string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, usageError{fmt.Errorf("--log-level %q: debug, info, warn or error is expected", level)}
+// logging is the program's log and the levels that can change while it runs.
+type logging struct{ levels *loglevel.Levels }
+
+// open makes the default logger.
+func (l *logging) open(to io.Writer, format, level string) error {
+	l.levels = loglevel.New(slog.LevelInfo)
+	if err := l.set(level); err != nil {
+		return err
 	}
-	options := &slog.HandlerOptions{Level: l}
+	options := &slog.HandlerOptions{Level: loglevel.All}
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(to, options)), nil
+		slog.SetDefault(slog.New(l.levels.Handler(slog.NewTextHandler(to, options))))
 	case "json":
-		return slog.New(slog.NewJSONHandler(to, options)), nil
+		slog.SetDefault(slog.New(l.levels.Handler(slog.NewJSONHandler(to, options))))
+	default:
+		return usageError{fmt.Errorf("--log-format %q: text or json is expected", format)}
 	}
-	return nil, usageError{fmt.Errorf("--log-format %q: text or json is expected", format)}
+	return nil
+}
+
+// set sets the level of all loggers.
+func (l *logging) set(level string) error {
+	var known slog.Level
+	if err := known.UnmarshalText([]byte(level)); err != nil {
+		return usageError{fmt.Errorf("--log-level %q: debug, info, warn or error is expected", level)}
+	}
+	_, err := l.levels.Set(loglevel.Root, known)
+	return err
+}
+
+// setFor sets the level of one logger, as the cluster wants it.
+func (l *logging) setFor(logger, level string) {
+	known, ok := loglevel.Parse(level)
+	if !ok {
+		slog.Warn("a level of a logger is not known", "logger", logger, "level", level)
+		return
+	}
+	if _, err := l.levels.Set(logger, known); err != nil {
+		slog.Warn("the level of a logger was not set", "logger", logger, "error", err)
+	}
 }
 
 func versionCommand() *cobra.Command {

@@ -16,7 +16,7 @@ const filesHelp = `CONNECTOR is a file in one of Kafka Connect's forms: a JSON m
 .properties. The worker's properties are those of Kafka Connect: bootstrap.servers, key.converter, config.providers,
 exactly.once.source.support, offset.storage.file.filename (freshet-offsets.db when it is not given) and so on.`
 
-func runCommand() *cobra.Command {
+func runCommand(l *logging) *cobra.Command {
 	o := standalone.Options{}
 	c := &cobra.Command{
 		Use:   "run CONNECTOR...",
@@ -33,6 +33,8 @@ the last stored offset and nothing is lost. A connector that fails does not end 
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Connectors = args
 			complete(&o)
+			o.Levels, o.SetLogLevel = l.levels, l.setFor
+			o.Extra = extra
 			slog.Info("freshet starts", "version", o.Version)
 			defer context.AfterFunc(c.Context(), func() { slog.Info("stopping gracefully; a second signal ends the program at once") })()
 			// A second signal ends the process, so that the graceful stop needs no other limit.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
 
@@ -20,6 +21,15 @@ type Connector struct {
 	Name   string
 	Config connectors.Config
 	Target runtime.State // from initial_state; "" for none
+
+	written connectors.Config // before references were replaced
+}
+
+// named returns a configuration of the connector with its name in it.
+func (c *Connector) named(config connectors.Config) connectors.Config {
+	out := maps.Clone(config)
+	out["name"] = c.Name
+	return out
 }
 
 // ReadConnector reads a connector file in one of Kafka Connect's forms: a flat JSON map with "name", a JSON object with

@@ -1,6 +1,8 @@
 // Package standalone runs connectors from files in one process, as Kafka Connect's standalone mode does: it reads the files,
 // chooses where offsets are kept, and runs a runtime.Worker until it is told to stop.
-// It starts no goroutine of its own.
+// Where the worker's file has listeners it serves Kafka Connect's REST API, too.
+//
+// Goroutines, only then: "rest" serves the API, "herder" runs the herder behind it; both end with Run.
 package standalone
 
 import (
@@ -9,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -18,6 +21,7 @@ import (
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/offsets/boltstore"
 	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/loglevel"
 	"github.com/freshet-io/freshet/runtime/workerconfig"
 )
 
@@ -43,6 +47,11 @@ type Options struct {
 	Version    string
 	// UntilDone ends the run when every source has ended and all of it is durable.
 	UntilDone bool
+	// Levels are those of /admin/loggers, SetLogLevel sets one for the whole cluster, and Extra serves more paths beside the REST
+	// API; all may be nil. They matter where the worker's file has listeners.
+	Levels      *loglevel.Levels
+	SetLogLevel func(logger, level string)
+	Extra       func(*runtime.Worker) map[string]http.Handler
 	// Started is called once, when every connector has been put; nil: nobody.
 	Started func(*runtime.Worker)
 }
@@ -56,8 +65,10 @@ type Checked struct {
 // setup is everything read from files.
 type setup struct {
 	options    Options
-	worker     connectors.Config
+	config     *workerconfig.Config
+	worker     connectors.Config // of config, with what is chosen here
 	connectors []Connector
+	put        func(context.Context, Connector) error
 	waiting    []Connector // not put yet, for a server could not be reached
 	attempts   int
 	refused    map[string]error // connectors that were refused when their servers could be reached at last
@@ -80,7 +91,10 @@ func load(o Options) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.worker = c.Properties
+	s.config, s.worker = c, c.Properties
+	if o.UntilDone && s.served() {
+		return nil, errors.New("a worker that serves the REST API (listeners) has no end of its own: leave --until-done or the key out")
+	}
 	return s, s.readConnectors(c.Providers)
 }
 
@@ -95,6 +109,7 @@ func (s *setup) readConnectors(p *workerconfig.Providers) error {
 			return fmt.Errorf("connector %s is in %s and in %s; give one another name", c.Name, other, path)
 		}
 		seen[c.Name] = path
+		c.written = c.Config
 		if c.Config, err = p.Apply(c.Config); err != nil {
 			return fmt.Errorf("connector file %s: %w", path, err)
 		}
@@ -112,12 +127,7 @@ func Validate(ctx context.Context, o Options) ([]Checked, error) {
 	w := s.newWorker(offsets.NewMemory(), 0, nil)
 	var out []Checked
 	for _, c := range s.connectors {
-		config := connectors.Config{}
-		for k, v := range c.Config {
-			config[k] = v
-		}
-		config["name"] = c.Name
-		out = append(out, Checked{c, w.Validate(ctx, config)})
+		out = append(out, Checked{c, w.Validate(ctx, c.named(c.Config))})
 	}
 	return out, nil
 }
@@ -159,18 +169,26 @@ func Run(ctx, hard context.Context, o Options) error {
 		}
 	})
 	s.waiting = s.connectors
+	if s.served() {
+		err = s.serve(ctx, w)
+		return errors.Join(err, w.Close(hard), store.Close())
+	}
+	s.put = func(ctx context.Context, c Connector) error { return w.Put(ctx, c.Name, c.Config, c.Target) }
 	if err = s.start(ctx, w); err == nil {
 		err = s.watch(ctx, w, changed)
 	}
 	return errors.Join(err, w.Close(hard), store.Close())
 }
 
+// served tells that the worker's file asks for the REST API.
+func (s *setup) served() bool { return len(s.config.Listeners()) > 0 }
+
 // start puts the connectors that wait. One whose servers cannot be reached goes on waiting.
 func (s *setup) start(ctx context.Context, w *runtime.Worker) error {
 	var waiting []Connector
 	s.attempts++
 	for _, c := range s.waiting {
-		err := w.Put(ctx, c.Name, c.Config, c.Target)
+		err := s.put(ctx, c)
 		var config *runtime.ConfigError
 		switch {
 		case err == nil:

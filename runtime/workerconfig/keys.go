@@ -46,7 +46,7 @@ type key struct {
 
 // Why keys have no effect.
 const (
-	noREST     = "freshet run has no REST interface"
+	noREST     = "freshet run serves the REST API where listeners is set"
 	notInGroup = "freshet run is not part of a cluster"
 	noFile     = "the offsets of a cluster are in offset.storage.topic"
 	noMetrics  = "metrics come with a later release"

@@ -147,7 +147,7 @@ func (c *Config) warn() {
 			why = notInGroup
 		case k.only == Standalone && c.mode == Distributed:
 			why = noFile
-		case k.rest && c.mode == Standalone:
+		case k.rest && c.mode == Standalone && !c.Given(KeyListeners):
 			why = noREST
 		case k.HasDefault && strings.EqualFold(strings.TrimSpace(value), k.Default):
 			continue

@@ -163,7 +163,7 @@ func TestWarnings(t *testing.T) {
 	})
 	c = must(t, connectors.Config{"config.storage.topic": "x", "session.timeout.ms": "nonsense", "rest.advertised.port": "1", "group.id": "g", "offset.storage.file.filename": "x"}, Standalone)
 	compare(t, c.Warnings, []string{
-		"config.storage.topic has no effect: freshet run is not part of a cluster", "rest.advertised.port has no effect: freshet run has no REST interface", "session.timeout.ms has no effect: freshet run",
+		"config.storage.topic has no effect: freshet run is not part of a cluster", "rest.advertised.port has no effect: freshet run serves the REST API where listeners is set", "session.timeout.ms has no effect: freshet run",
 	})
 }
 
