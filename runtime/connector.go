@@ -96,7 +96,12 @@ func (c *connector) startTasks(ctx context.Context) error {
 func (k *task) start() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.plan == nil || k.of.worker.hard.Err() != nil {
+	if k.of.worker.hard.Err() != nil {
+		return
+	}
+	k.of.worker.startups.Add(1)
+	if k.plan == nil {
+		k.of.worker.startupFailures.Add(1)
 		return
 	}
 	stop, cancel := context.WithCancel(k.of.worker.hard)
@@ -154,11 +159,12 @@ func (k *task) supervise(stop, kill context.Context, store offsets.Store) {
 	limits := k.plan.limits
 	log := k.of.worker.options.Logger.With("connector", k.of.name, "task", k.id)
 	claims := map[string]string{} // by alias: what the instance before held of the sinks' targets
-	for failures := 0; ; {
+	for failures, begun := 0, false; ; {
 		in, err := k.newInstance(kill, store, claims, log)
 		if err == nil {
 			err = in.supervised(stop)
 			in.claims(claims)
+			begun = begun || in.connected.Load()
 		}
 		if stop.Err() != nil {
 			if err != nil && !errors.Is(err, context.Canceled) {
@@ -173,6 +179,9 @@ func (k *task) supervise(stop, kill context.Context, store offsets.Store) {
 		k.meter.failed()
 		class := connectors.ClassOf(err)
 		if class != connectors.Retriable || limits.retries >= 0 && failures > limits.retries {
+			if !begun {
+				k.of.worker.startupFailures.Add(1)
+			}
 			log.Error("the task has failed", "class", class.String(), "error", err)
 			k.set(Failed, err.Error())
 			return

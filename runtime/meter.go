@@ -8,10 +8,12 @@ import (
 	"github.com/freshet-io/freshet/connectors"
 )
 
-// meter counts what a task does, over all its instances. It costs a few additions for a batch.
+// meter counts what a task does, over all its instances: for a batch a few additions, and one look at each record.
 type meter struct {
-	polls, records, bytes atomic.Int64
-	polled                atomic.Int64 // ns spent waiting in Poll
+	batches               atomic.Int64 // with records
+	records, bytes        atomic.Int64
+	settled               atomic.Int64 // records acknowledged, once for each sink
+	polled                atomic.Int64 // ns spent waiting for batches with records
 	longestPoll           atomic.Int64
 	largestBatch          atomic.Int64 // records
 	events                [9]atomic.Int64
@@ -22,8 +24,8 @@ type meter struct {
 	restarts, errors      atomic.Int64
 	lastError             atomic.Int64 // ms since 1970
 	lastEvent             atomic.Int64 // ms since 1970: when the newest record was taken from the source
-	committed             atomic.Int64 // µs since 1970: of the newest transaction that was taken
-	behind                atomic.Int64 // ms between its commit and that
+	committed             atomic.Int64 // µs since 1970: Batch.Committed of the newest batch that had one
+	behind                atomic.Int64 // ms between that commit and the batch's arrival
 
 	mu    sync.Mutex
 	fresh map[string]*Histogram // by sink
@@ -89,15 +91,15 @@ func raise(v *atomic.Int64, to int64) {
 	}
 }
 
-// took counts a batch that came from the source after waiting so long.
+// took counts a batch that was waited for so long.
 func (m *meter) took(b *connectors.Batch, waited time.Duration) {
-	m.polls.Add(1)
-	m.polled.Add(int64(waited))
-	raise(&m.longestPoll, int64(waited))
 	n := int64(len(b.Records))
 	if n == 0 {
-		return
+		return // a position; the reference's Poll returns nothing then
 	}
+	m.batches.Add(1)
+	m.polled.Add(int64(waited))
+	raise(&m.longestPoll, int64(waited))
 	m.records.Add(n)
 	m.bytes.Add(int64(b.Size()))
 	raise(&m.largestBatch, n)
@@ -147,7 +149,8 @@ type TaskMetrics struct {
 	State     State
 	Class     string // of the connector
 
-	Polls, Records, Bytes     int64
+	Batches, Records, Bytes   int64 // taken from the source; after a restart some of them again
+	Written                   int64 // records durable in the sinks: with several, the mean of them
 	PollTime, LongestPoll     time.Duration
 	LargestBatch              int64
 	Events                    map[connectors.Op]int64
@@ -158,11 +161,16 @@ type TaskMetrics struct {
 	CommitTime, LongestCommit time.Duration
 	Restarts, Errors          int64
 	LastError, LastEvent      time.Time
-	Committed                 time.Time     // when the newest transaction taken was committed in the source
-	Behind                    time.Duration // from that commit until it was taken
+	Committed                 time.Time     // when the oldest transaction of the newest batch was committed in the source
+	Behind                    time.Duration // from that commit until the batch was taken
 	Freshness                 map[string]*Histogram
 	Observed                  bool
 	connectors.Observation
+}
+
+// Startups tells how many tasks were started here, and how many of these failed for good before they had connected.
+func (w *Worker) Startups() (attempts, failures int64) {
+	return w.startups.Load(), w.startupFailures.Load()
 }
 
 // Metrics tells what every task does, in the order of connectors and tasks.
@@ -194,6 +202,9 @@ func (k *task) metrics() TaskMetrics {
 	k.mu.Unlock()
 	out := k.meter.read()
 	out.Connector, out.Task, out.State = k.of.name, k.id, state
+	if k.plan != nil {
+		out.Written = k.meter.settled.Load() / int64(max(len(k.plan.sinks), 1))
+	}
 	if in == nil || state != Running {
 		return out
 	}
@@ -207,7 +218,7 @@ func (k *task) metrics() TaskMetrics {
 
 func (m *meter) read() TaskMetrics {
 	out := TaskMetrics{
-		Polls: m.polls.Load(), Records: m.records.Load(), Bytes: m.bytes.Load(), PollTime: time.Duration(m.polled.Load()),
+		Batches: m.batches.Load(), Records: m.records.Load(), Bytes: m.bytes.Load(), PollTime: time.Duration(m.polled.Load()),
 		LongestPoll: time.Duration(m.longestPoll.Load()), LargestBatch: m.largestBatch.Load(), Events: map[connectors.Op]int64{},
 		Transactions: m.transactions.Load(), Commits: m.commits.Load(), FailedCommits: m.notCommitted.Load(),
 		CommitTime: time.Duration(m.committing.Load()), LongestCommit: time.Duration(m.longestCommit.Load()), Restarts: m.restarts.Load(),

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 
@@ -32,8 +33,8 @@ func TestMetrics(t *testing.T) {
 			return m.Records >= 80 && m.Active == 0 && m.Commits > 0 && m.Restarts == 1 && m.Errors == 1 && m.State == Running
 		})
 		m := b.worker.Metrics()[0]
-		if m.Connector != "c" || m.Class != "FeedSource" || m.Polls == 0 || m.Bytes == 0 || m.QueueLimit != defaultBudget || m.LastEvent.IsZero() || m.LastError.IsZero() ||
-			len(m.Freshness) != 2 || m.Observed {
+		if m.Connector != "c" || m.Class != "FeedSource" || m.Batches == 0 || m.Bytes == 0 || m.QueueLimit != defaultBudget || m.LastEvent.IsZero() || m.LastError.IsZero() ||
+			len(m.Freshness) != 2 || m.Observed || m.Written < 80 || m.Written > m.Records {
 			b.Errorf("metrics %+v", m)
 		}
 		b.close()
@@ -60,6 +61,36 @@ func TestFreshnessIsCounted(t *testing.T) {
 	if _, n, _ := s.fresh.Read(); n != 7 || in.active() != 0 {
 		t.Errorf("%d changes in the histogram, %d active", n, in.active())
 	}
+	if n := in.meter.settled.Load(); n != 7 {
+		t.Errorf("%d records settled", n)
+	}
+}
+
+// TestWhatAnInstanceLosesWasNotWritten: records that were taken and not acknowledged when an instance ended are not counted as written.
+func TestWhatAnInstanceLosesWasNotWritten(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		armed := true
+		b.sink = func(s connectors.SinkTask) connectors.SinkTask {
+			return &faultySink{SinkTask: s, put: func(context.Context, *connectors.Batch) error {
+				if armed {
+					armed = false
+					return errAway
+				}
+				return nil
+			}}
+		}
+		b.feed.Extend(p1, 30)
+		b.start()
+		b.has(30)
+		b.until("metrics", func() bool {
+			m := b.worker.Metrics()[0]
+			return m.Restarts == 1 && m.Active == 0 && m.Written == 30
+		})
+		if m := b.worker.Metrics()[0]; m.Records <= 30 {
+			t.Errorf("%d records taken, %d written", m.Records, m.Written)
+		}
+		b.close()
+	})
 }
 
 type describedSink struct{ connectors.SinkFactory }

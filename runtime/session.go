@@ -140,6 +140,7 @@ func (s *sinkRun) Ack(id connectors.BatchID) {
 func (s *sinkRun) acknowledge(id connectors.BatchID, records int) {
 	r := s.run
 	r.unsettled.Add(-int64(records))
+	r.meter.settled.Add(int64(records))
 	r.moved.Add(1)
 	grew := s.tracker != nil && s.tracker.Ack(uint64(id))
 	if r.tracker.Ack(uint64(id)) || grew {

@@ -18,6 +18,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -54,6 +55,8 @@ type Worker struct {
 	halt context.CancelFunc
 	kill context.Context // ends: every task stops at once
 	slay context.CancelFunc
+
+	startups, startupFailures atomic.Int64 // of tasks
 
 	mu         sync.Mutex
 	connectors map[string]*connector

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrFenced: another worker leads, or has led meanwhile. Whoever still leads calls Lead again.
@@ -84,8 +85,9 @@ type Member interface {
 type Assignment struct {
 	Generation int32
 	Leader     bool
-	LeaderURL  string // "": unknown
-	Offset     int64  // of the config log that it was made from
+	LeaderURL  string    // "": unknown
+	Began      time.Time // when this worker joined the round; zero: not known
+	Offset     int64     // of the config log that it was made from
 	Tasks      []TaskID
 	Owners     map[TaskID]string // for the leader: URL of the worker that has it; nil for others
 }

@@ -62,6 +62,7 @@ type Herder struct {
 	read       time.Time     // when the config log was last seen to its end
 	unread     error         // why it could not be since
 	failure    error         // why Run has ended
+	stats      Stats
 	wake       chan struct{}
 }
 

@@ -75,6 +75,9 @@ func TestLifeOfAConnector(t *testing.T) {
 		t.Errorf("got %+v, %v", info, err)
 	}
 	w.until("the new one runs", func() bool { return slices.Contains(w.source.starts(), "a-0 h") })
+	if s := w.Stats(); s.Connectors != 1 || s.Startups == 0 || s.StartupFailures != 0 || s.Rebalances == 0 || s.Epoch == 0 || !s.Leader || s.LastRebalance.IsZero() {
+		t.Errorf("got %+v", s)
+	}
 	w.ok(w.Delete(ctx, "a"))
 	w.until("it is gone", func() bool { _, err := w.Status(ctx, "a"); return err != nil && len(w.Running()) == 0 })
 	if left, _ := w.Names(ctx); len(left) != 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // LocalLogs returns logs that one herder alone keeps, in its memory.
@@ -69,7 +70,7 @@ type localGroup struct{ again chan struct{} }
 
 func (g *localGroup) Run(ctx context.Context, m Member) error {
 	for generation := int32(1); ; generation++ {
-		m.Assigned(Assignment{Generation: generation, Leader: true, Offset: m.Offset(), Tasks: m.Work()})
+		m.Assigned(Assignment{Generation: generation, Leader: true, Began: time.Now(), Offset: m.Offset(), Tasks: m.Work()})
 		select {
 		case <-g.again:
 		case <-ctx.Done():

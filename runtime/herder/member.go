@@ -86,6 +86,7 @@ var (
 // Revoke implements Member. What has not stopped gracefully when ctx ends is ended at once.
 func (h *Herder) Revoke(ctx context.Context, ids []TaskID) {
 	h.mu.Lock()
+	h.stats.Rebalancing = true
 	for _, id := range ids {
 		delete(h.membership.assigned[id.Connector], id.Task)
 		h.queue.add(id.Connector)
@@ -151,6 +152,7 @@ func (h *Herder) Assigned(a Assignment) {
 	}
 	*m = membership{joined: true, Assignment: a, assigned: assigned, led: m.led && a.Leader}
 	h.queue.add(upkeep)
+	h.stats.round(a.Began)
 	h.mu.Unlock()
 	h.stir()
 	h.log.Info("the group has shared out the work", "generation", a.Generation, "leader", a.Leader, "tasks", len(a.Tasks))
@@ -160,6 +162,7 @@ func (h *Herder) Assigned(a Assignment) {
 func (h *Herder) Lost() {
 	h.mu.Lock()
 	h.membership = membership{}
+	h.stats.Rebalancing = true
 	h.endSession()
 	h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), afterRevoke)

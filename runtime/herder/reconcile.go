@@ -205,6 +205,9 @@ func (h *Herder) runConnector(ctx context.Context, name string, s *share, g *goa
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	h.mu.Lock()
+	h.stats.startup(err)
+	h.mu.Unlock()
 	if err != nil {
 		s.problem = err.Error()
 		if _, final := errors.AsType[*runtime.ConfigError](err); final {

@@ -17,32 +17,19 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/herder"
 )
 
 // Worker is what is shown.
-type Worker interface{ Metrics() []runtime.TaskMetrics }
-
-// Cluster is what the herder tells for the worker's metrics; the zero value is a worker alone.
-type Cluster struct {
-	Connectors    int    // that this worker has
-	Leader        string // URL
-	Epoch         int64  // generation
-	Rebalances    int64
-	Rebalancing   bool
-	RebalanceTime time.Duration // of all
-	LongestRound  time.Duration
-	LastRebalance time.Time
-	Startups      Startups // of connectors
-	TaskStartups  Startups
+type Worker interface {
+	Metrics() []runtime.TaskMetrics
+	Startups() (attempts, failures int64) // of tasks
 }
 
-// Startups counts starts.
-type Startups struct{ Attempts, Failures int64 }
-
-// Options is what Handler needs. Cluster may be nil.
+// Options is what Handler needs. Cluster is (*herder.Herder).Stats; nil: a worker that has no herder.
 type Options struct {
 	Worker  Worker
-	Cluster func() Cluster
+	Cluster func() herder.Stats
 	Version string
 }
 
@@ -50,7 +37,9 @@ type Options struct {
 func Handler(o Options) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{o})
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
+	})
 }
 
 // collector makes the metrics of a moment. It describes none beforehand: connectors come and go.
@@ -83,13 +72,18 @@ func (l labels) with(name, value string) labels {
 	return append(l[:len(l):len(l)], [2]string{name, value})
 }
 
-type emitter struct{ out chan<- prometheus.Metric }
-
-func (e emitter) emit(kind prometheus.ValueType, name, help string, value float64, l labels) {
-	names, values := make([]string, len(l)), make([]string, len(l))
+func (l labels) split() (names, values []string) {
+	names, values = make([]string, len(l)), make([]string, len(l))
 	for i, v := range l {
 		names[i], values[i] = v[0], strings.ToValidUTF8(v[1], "\uFFFD")
 	}
+	return names, values
+}
+
+type emitter struct{ out chan<- prometheus.Metric }
+
+func (e emitter) emit(kind prometheus.ValueType, name, help string, value float64, l labels) {
+	names, values := l.split()
 	e.out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), kind, value, values...)
 }
 
@@ -103,56 +97,75 @@ func (e emitter) counter(name, help string, value float64, l labels) {
 
 // worker shows kafka.connect:type=connect-worker-metrics and connect-worker-rebalance-metrics.
 func (c *collector) worker(e emitter, tasks []runtime.TaskMetrics) {
-	var state Cluster
+	perConnector := map[string]map[runtime.State]int{}
+	for i := range tasks {
+		states := perConnector[tasks[i].Connector]
+		if states == nil {
+			states = map[runtime.State]int{}
+			perConnector[tasks[i].Connector] = states
+		}
+		states[tasks[i].State]++
+	}
+	for connector, states := range perConnector {
+		total := 0
+		for _, n := range states {
+			total += n
+		}
+		count := func(name string, n int) {
+			e.gauge("kafka_connect_worker_connector_"+name+"_task_count", "Kafka Connect JMX metric worker connector", float64(n), labels{{"connector", connector}})
+		}
+		count("total", total)
+		for _, state := range taskStates {
+			count(strings.ToLower(string(state)), states[state])
+		}
+	}
+	state := herder.Stats{Connectors: len(perConnector)}
 	if c.options.Cluster != nil {
 		state = c.options.Cluster()
-	} else {
-		names := map[string]bool{}
-		for i := range tasks {
-			names[tasks[i].Connector] = true
-		}
-		state.Connectors = len(names)
 	}
 	g := func(name string, value float64) {
-		e.gauge("kafka_connect_worker_"+name, "Kafka Connect JMX metric worker "+name, value, nil)
+		e.gauge("kafka_connect_worker_"+name, "Kafka Connect JMX metric worker", value, nil)
+	}
+	startups := func(of string, attempts, failures int64) {
+		g(of+"_startup_attempts_total", float64(attempts))
+		g(of+"_startup_failure_total", float64(failures))
+		g(of+"_startup_success_total", float64(attempts-failures))
+		g(of+"_startup_failure_percentage", ratio(failures, attempts))
+		g(of+"_startup_success_percentage", ratio(attempts-failures, attempts))
 	}
 	g("connector_count", float64(state.Connectors))
 	g("task_count", float64(len(tasks)))
-	for prefix, s := range map[string]Startups{"connector": state.Startups, "task": state.TaskStartups} {
-		g(prefix+"_startup_attempts_total", float64(s.Attempts))
-		g(prefix+"_startup_failure_total", float64(s.Failures))
-		g(prefix+"_startup_success_total", float64(s.Attempts-s.Failures))
-		g(prefix+"_startup_failure_percentage", ratio(s.Failures, s.Attempts))
-		g(prefix+"_startup_success_percentage", ratio(s.Attempts-s.Failures, s.Attempts))
-	}
+	attempts, failures := c.options.Worker.Startups()
+	startups("task", attempts, failures)
 	if c.options.Cluster == nil {
 		return
 	}
+	startups("connector", state.Startups, state.StartupFailures)
 	g("rebalance_epoch", float64(state.Epoch))
 	g("rebalance_completed_rebalances_total", float64(state.Rebalances))
 	g("rebalance_rebalancing", flag(state.Rebalancing))
-	g("rebalance_rebalance_max_time_ms", millis(state.LongestRound))
+	g("rebalance_rebalance_max_time_ms", millis(state.LongestRebalance))
 	g("rebalance_rebalance_avg_time_ms", average(state.RebalanceTime, state.Rebalances))
 	if !state.LastRebalance.IsZero() {
 		g("rebalance_time_since_last_rebalance_ms", millis(time.Since(state.LastRebalance)))
 	}
+	e.gauge("freshet_worker_leader", "1 on the worker that leads the group.", flag(state.Leader), nil)
 }
 
-// states are the values that the status of a task takes.
-var states = [...]runtime.State{runtime.Running, runtime.Paused, runtime.Failed, runtime.Restarting, runtime.Unassigned}
+// taskStates are the values that the status of a task takes.
+var taskStates = [...]runtime.State{runtime.Running, runtime.Paused, runtime.Failed, runtime.Restarting, runtime.Unassigned}
 
 // connect shows connector-task-metrics, source-task-metrics and task-error-metrics. Sinks that are fed directly belong to the same task.
 func (e emitter) connect(t *runtime.TaskMetrics, at labels) {
-	for _, s := range states {
-		e.gauge("kafka_connect_connector_status", "Kafka Connect JMX Connector status", flag(s == t.State), at.with("status", strings.ToLower(string(s))))
-	}
+	// One series per task, as the exporters' rule makes it: alerts count those of status="failed".
+	e.gauge("kafka_connect_connector_status", "Kafka Connect JMX Connector status", 1, at.with("status", strings.ToLower(string(t.State))))
 	task := func(name string, value float64) {
 		e.gauge("kafka_connect_connector_task_"+name, "Kafka Connect JMX metric type connector-task", value, at)
 	}
 	task("running_ratio", flag(t.State == runtime.Running))
 	task("pause_ratio", flag(t.State == runtime.Paused))
 	task("batch_size_max", float64(t.LargestBatch))
-	task("batch_size_avg", ratio(t.Records, t.Polls))
+	task("batch_size_avg", ratio(t.Records, t.Batches))
 	task("offset_commit_max_time_ms", millis(t.LongestCommit))
 	task("offset_commit_avg_time_ms", average(t.CommitTime, t.Commits))
 	task("offset_commit_failure_percentage", ratio(t.FailedCommits, t.Commits+t.FailedCommits))
@@ -161,10 +174,10 @@ func (e emitter) connect(t *runtime.TaskMetrics, at labels) {
 		e.gauge("kafka_connect_source_task_"+name, "Kafka Connect JMX metric type source-task", value, at)
 	}
 	source("source_record_poll_total", float64(t.Records))
-	source("source_record_write_total", float64(max(0, t.Records-t.Active)))
+	source("source_record_write_total", float64(t.Written))
 	source("source_record_active_count", float64(t.Active))
 	source("poll_batch_max_time_ms", millis(t.LongestPoll))
-	source("poll_batch_avg_time_ms", average(t.PollTime, t.Polls))
+	source("poll_batch_avg_time_ms", average(t.PollTime, t.Batches))
 	failures := func(name string, value float64) {
 		e.gauge("kafka_connect_task_error_"+name, "Kafka Connect JMX metric type task-error", value, at)
 	}
@@ -185,17 +198,20 @@ func (e emitter) own(t *runtime.TaskMetrics, at labels) {
 	e.counter("freshet_task_read_bytes_total", "Size of the records taken from the source, as they lie in memory.", float64(t.Bytes), at)
 	e.counter("freshet_task_restarts_total", "Starts after an error.", float64(t.Restarts), at)
 	if !t.Committed.IsZero() {
-		e.gauge("freshet_source_lag_seconds", "From the commit of the newest transaction that was read until it was read.", t.Behind.Seconds(), at)
-		e.gauge("freshet_source_committed_timestamp_seconds", "When the newest transaction that was read was committed.", float64(t.Committed.UnixMicro())/1e6, at)
+		e.gauge("freshet_source_lag_seconds", "From the commit of the oldest transaction in the newest batch until the batch was read.", t.Behind.Seconds(), at)
+		e.gauge("freshet_source_committed_timestamp_seconds", "When the oldest transaction in the newest batch was committed.", float64(t.Committed.UnixMicro())/1e6, at)
 	}
 	if t.Observed && t.LogEnd > 0 {
 		e.gauge("freshet_source_lag_bytes", "Log of the server that was not read yet.", distance(t.LogEnd, t.Read), at)
-		e.gauge("freshet_source_held_bytes", "Log that the server keeps for this connector: by its slot, what is not durable in the sinks.", distance(t.LogEnd, t.Held), at)
+		if t.Held > 0 {
+			e.gauge("freshet_source_held_bytes", "Log since the position that the source has confirmed to the server.", distance(t.LogEnd, t.Held), at)
+		}
 	}
 	for sink, h := range t.Freshness {
 		buckets, n, sum := h.Read()
-		d := prometheus.NewDesc("freshet_freshness_seconds", "From the commit in the source until the change was durable in the sink.", []string{"connector", "task", "sink"}, nil)
-		e.out <- prometheus.MustNewConstHistogram(d, n, sum, buckets, at[0][1], at[1][1], sink)
+		names, values := at.with("sink", sink).split()
+		d := prometheus.NewDesc("freshet_freshness_seconds", "From the commit in the source until the change was durable in the sink.", names, nil)
+		e.out <- prometheus.MustNewConstHistogram(d, n, sum, buckets, values...)
 	}
 }
 
@@ -214,7 +230,8 @@ func (e emitter) debezium(t *runtime.TaskMetrics, at labels) {
 	for name, op := range map[string]connectors.Op{"Create": connectors.OpCreate, "Update": connectors.OpUpdate, "Delete": connectors.OpDelete} {
 		show(streaming, "TotalNumberOf"+name+"EventsSeen", float64(t.Events[op]))
 	}
-	show(streaming, "TotalNumberOfEventsSeen", float64(t.Records-t.Events[connectors.OpRead]))
+	changes := t.Events[connectors.OpCreate] + t.Events[connectors.OpUpdate] + t.Events[connectors.OpDelete] + t.Events[connectors.OpTruncate] + t.Events[connectors.OpMessage]
+	show(streaming, "TotalNumberOfEventsSeen", float64(changes))
 	show(snapshot, "TotalNumberOfEventsSeen", float64(t.Events[connectors.OpRead]))
 	for _, l := range []labels{streaming, snapshot} {
 		show(l, "MilliSecondsSinceLastEvent", sinceLast(t))
