@@ -27,14 +27,15 @@ func readCORS(w *workerconfig.Config) cors {
 	return c
 }
 
-// allows tells that one of the space-separated origins is among those of the configuration; * in them stands for any text.
+// allows tells that one of the space-separated origins is among those of the configuration; * in them stands for
+// any text without a slash, alone for every origin.
 func (c cors) allows(origins string) bool {
 	for _, origin := range strings.Fields(origins) {
 		for _, pattern := range c.origins {
 			if pattern == "*" || pattern == origin {
 				return true
 			}
-			if ok, err := path.Match(strings.ReplaceAll(pattern, "/", ":"), strings.ReplaceAll(origin, "/", ":")); ok && err == nil {
+			if ok, err := path.Match(pattern, origin); ok && err == nil {
 				return true
 			}
 		}

@@ -31,20 +31,23 @@ func readOIDC(w *workerconfig.Config) oidcConfig {
 
 const (
 	issuerTimeout = 10 * time.Second
-	issuerPause   = 5 * time.Second // between attempts to reach an issuer
+	issuerPause   = 5 * time.Second
 )
 
 // bearer checks JSON Web Tokens. The issuer's description is read with the first one.
 type bearer struct {
 	config oidcConfig
 	log    *slog.Logger
+	pause  time.Duration // between attempts to reach the issuer
 
 	mu       sync.Mutex
 	verifier *oidc.IDTokenVerifier
 	failed   time.Time // the last attempt to reach the issuer
 }
 
-func newBearer(c oidcConfig, log *slog.Logger) *bearer { return &bearer{config: c, log: log} }
+func newBearer(c oidcConfig, log *slog.Logger) *bearer {
+	return &bearer{config: c, log: log, pause: issuerPause}
+}
 
 func (*bearer) scheme() string { return "Bearer" }
 
@@ -82,7 +85,7 @@ func (b *bearer) check(r *request, token string) *refusal {
 func (b *bearer) ready() *oidc.IDTokenVerifier {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.verifier != nil || time.Since(b.failed) < issuerPause {
+	if b.verifier != nil || time.Since(b.failed) < b.pause {
 		return b.verifier
 	}
 	client := &http.Client{Timeout: issuerTimeout}

@@ -24,6 +24,9 @@ func splitPath(target string) ([]string, error) {
 	}
 	raw := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	var out []string
+	if _, err := url.PathUnescape(path); err != nil {
+		return nil, &badPath{"/badMessage", "Bad Request"}
+	}
 	for i, segment := range raw {
 		segment, params, _ := strings.Cut(segment, ";")
 		if segment == "" && params == "" {
