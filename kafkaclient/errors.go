@@ -35,6 +35,9 @@ var ErrTopicMissing = errors.New("topic does not exist")
 // ErrLogin: the broker refused the user name, the password or the mechanism.
 var ErrLogin = errors.New("the login was refused")
 
+// ErrUnfit: a topic is not made for what it is to be used for.
+var ErrUnfit = errors.New("the topic cannot be used")
+
 // Permanent reports whether trying again cannot mend err: a refused record, login or right, or a request that the cluster
 // finds wrong. ErrFenced is not among them: it has its own meaning.
 func Permanent(err error) bool {
@@ -45,7 +48,7 @@ func Permanent(err error) bool {
 	}
 	var k sarama.KError
 	var refused *RecordError
-	return errors.Is(err, ErrLogin) || errors.As(err, &refused) || errors.As(err, &k) && k != sarama.ErrUnknown && !retriable(k)
+	return errors.Is(err, ErrLogin) || errors.Is(err, ErrUnfit) || errors.As(err, &refused) || errors.As(err, &k) && k != sarama.ErrUnknown && !retriable(k)
 }
 
 // RecordError is a permanent refusal of a record or a batch of one partition.

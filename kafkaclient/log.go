@@ -45,7 +45,7 @@ func OpenLog(ctx context.Context, s *Session, cfg *Config, o LogOptions) (*Log, 
 	if o.Uncommitted {
 		l.isolation = sarama.ReadUncommitted
 	}
-	info, err := s.Describe(ctx, o.Topic)
+	_, err := s.Describe(ctx, o.Topic)
 	if errors.Is(err, ErrTopicMissing) && !o.Existing {
 		settings := map[string]string{}
 		for k, v := range o.Settings {
@@ -57,10 +57,8 @@ func OpenLog(ctx context.Context, s *Session, cfg *Config, o LogOptions) (*Log, 
 	if err != nil {
 		return nil, err
 	}
-	if len(info.Partitions) > 0 {
-		if err := l.checkCompacted(ctx); err != nil {
-			return nil, err
-		}
+	if err := l.checkCompacted(ctx); err != nil { // also of a new one: somebody else may have made it meanwhile
+		return nil, err
 	}
 	if err := l.connect(ctx); err != nil {
 		return nil, err
@@ -98,7 +96,7 @@ func (l *Log) checkCompacted(ctx context.Context) error {
 		return err
 	}
 	if p, ok := settings["cleanup.policy"]; ok && p != "compact" {
-		return fmt.Errorf("topic %s has cleanup.policy=%s and would lose records: set it to compact, or name another topic", l.topic, p)
+		return fmt.Errorf("%w: topic %s has cleanup.policy=%s and would lose records: set it to compact, or name another topic", ErrUnfit, l.topic, p)
 	}
 	return nil
 }

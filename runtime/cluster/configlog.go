@@ -58,8 +58,8 @@ func OpenConfigLog(ctx context.Context, o LogOptions) (*ConfigLog, error) {
 	}
 	if n := l.Partitions(); n > 1 {
 		l.Close()
-		return nil, fmt.Errorf("topic %s, named by config.storage.topic, has %d partitions: it must have a single one, for only that keeps the "+
-			"configurations of connectors consistent; name another topic, or create this one anew with one partition", o.Topic.Topic, n)
+		return nil, fmt.Errorf("%w: topic %s, named by config.storage.topic, has %d partitions: it must have a single one, for only that keeps the "+
+			"configurations of connectors consistent; name another topic, or create this one anew with one partition", kafkaclient.ErrUnfit, o.Topic.Topic, n)
 	}
 	return &ConfigLog{o: o, log: l, limit: appendLimit}, nil
 }
