@@ -57,7 +57,7 @@ var mayImport = []struct {
 	{"runtime/rest", []string{"runtime", "runtime/herder", "runtime/loglevel", "runtime/workerconfig", "tlsconfig", "connectors", "offsets", "github.com/coreos/go-oidc", "golang.org/x/crypto/"}},
 	{"runtime/rest/client", []string{"runtime", "runtime/herder", "connectors"}},
 	{"runtime/transforms", []string{"runtime", "connectors", "changes", "schemas", "offsets", "github.com/expr-lang/expr"}},
-	{"runtime/cluster", []string{"runtime", "runtime/herder", "connectors", "offsets", "kafkaclient", "github.com/IBM/sarama"}},
+	{"runtime/cluster", []string{"runtime", "runtime/herder", "connectors", "offsets", "kafkaclient", "github.com/IBM/sarama", "golang.org/x/sys"}},
 	{"runtime/workerconfig", []string{"connectors"}},
 	{"runtime/standalone", []string{"runtime", "runtime/herder", "runtime/loglevel", "runtime/rest", "runtime/workerconfig", "connectors", "offsets", "offsets/*", "kafkaclient", "go.etcd.io/bbolt"}},
 	{"runtime/deadletter", []string{"runtime", "connectors", "schemas", "offsets", "kafkaclient"}},
