@@ -165,6 +165,9 @@ func (k *task) supervise(stop, kill context.Context, store offsets.Store) {
 			err = in.supervised(stop)
 			in.claims(claims)
 			begun = begun || in.connected.Load()
+			if o, ok := in.observe(); ok && in.connected.Load() {
+				k.meter.loses(o.Lost)
+			}
 		}
 		if stop.Err() != nil {
 			if err != nil && !errors.Is(err, context.Canceled) {

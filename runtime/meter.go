@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,8 +28,24 @@ type meter struct {
 	committed             atomic.Int64 // µs since 1970: Batch.Committed of the newest batch that had one
 	behind                atomic.Int64 // ms between that commit and the batch's arrival
 
-	mu    sync.Mutex
-	fresh map[string]*Histogram // by sink
+	mu        sync.Mutex
+	fresh     map[string]*Histogram // by sink
+	lost      []connectors.LostRange
+	lostCount int64
+	lostBytes uint64
+}
+
+// loses keeps the ranges that a source has found, each once: the next instance may find it again.
+func (m *meter) loses(found []connectors.LostRange) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range found {
+		var added bool
+		if m.lost, added = connectors.AddLost(m.lost, r); added {
+			m.lostCount++
+			m.lostBytes += r.Bytes
+		}
+	}
 }
 
 // freshnessBounds are the upper bounds of a Histogram's buckets in seconds.
@@ -164,7 +181,10 @@ type TaskMetrics struct {
 	Committed                 time.Time     // when the oldest transaction of the newest batch was committed in the source
 	Behind                    time.Duration // from that commit until the batch was taken
 	Freshness                 map[string]*Histogram
-	Observed                  bool
+	LostRanges                int64
+	LostBytes                 uint64 // of those whose size is known
+	Trace                     string // the last error while the task is Failed or Restarting
+	Observed                  bool   // there is an Observation; Lost is there in any case
 	connectors.Observation
 }
 
@@ -198,10 +218,19 @@ func (w *Worker) Metrics() []TaskMetrics {
 
 func (k *task) metrics() TaskMetrics {
 	k.mu.Lock()
-	state, in := k.state, k.current
+	state, in, trace := k.state, k.current, k.trace
 	k.mu.Unlock()
+	var observation connectors.Observation
+	observed := false
+	if in != nil && state == Running && in.connected.Load() {
+		if observation, observed = in.observe(); observed {
+			k.meter.loses(observation.Lost)
+		}
+	}
 	out := k.meter.read()
-	out.Connector, out.Task, out.State = k.of.name, k.id, state
+	observation.Lost = out.Lost
+	out.Observation, out.Observed = observation, observed
+	out.Connector, out.Task, out.State, out.Trace = k.of.name, k.id, state, trace
 	if k.plan != nil {
 		out.Written = k.meter.settled.Load() / int64(max(len(k.plan.sinks), 1))
 	}
@@ -210,10 +239,16 @@ func (k *task) metrics() TaskMetrics {
 	}
 	out.Queued, out.QueueLimit = in.budget.level()
 	out.Active = in.active()
-	if o, ok := in.source.(connectors.Observed); ok && in.connected.Load() {
-		out.Observation, out.Observed = o.Observe(), true
-	}
 	return out
+}
+
+// observe asks the source; false: it tells nothing.
+func (t *instance) observe() (connectors.Observation, bool) {
+	o, ok := t.source.(connectors.Observed)
+	if !ok {
+		return connectors.Observation{}, false
+	}
+	return o.Observe(), true
 }
 
 func (m *meter) read() TaskMetrics {
@@ -236,6 +271,7 @@ func (m *meter) read() TaskMetrics {
 	for sink, h := range m.fresh {
 		out.Freshness[sink] = h
 	}
+	out.Lost, out.LostRanges, out.LostBytes = slices.Clone(m.lost), m.lostCount, m.lostBytes
 	return out
 }
 

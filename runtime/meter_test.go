@@ -41,6 +41,44 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
+// observedSource has lost the same range in every instance, and another one in the second.
+type observedSource struct {
+	connectors.SourceTask
+	lost []connectors.LostRange
+}
+
+func (s *observedSource) Observe() connectors.Observation {
+	return connectors.Observation{Kind: "feed", Lost: s.lost}
+}
+
+// TestLostRangesOutliveTheirInstance: what a source has found stays, once, when an instance ends.
+func TestLostRangesOutliveTheirInstance(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		var armed atomic.Bool
+		b.feed.Fail = func() error {
+			if armed.CompareAndSwap(true, false) {
+				return errAway
+			}
+			return nil
+		}
+		lost := []connectors.LostRange{{From: "1", To: "3", Bytes: 2}}
+		b.source = func(s connectors.SourceTask) connectors.SourceTask {
+			defer func() { lost = append(lost, connectors.LostRange{From: "5", To: "9", Bytes: 4}) }()
+			return &observedSource{s, lost}
+		}
+		b.feed.Extend(p1, 30)
+		b.start()
+		b.has(30)
+		armed.Store(true)
+		b.feed.Extend(p1, 10)
+		b.has(40)
+		if m := b.worker.Metrics()[0]; m.LostRanges != 2 || m.LostBytes != 6 || len(m.Lost) != 2 || !m.Observed {
+			t.Errorf("got %+v", m)
+		}
+		b.close()
+	})
+}
+
 // TestFreshnessIsCounted: from the oldest commit of a batch until the sink has it, once per record.
 func TestFreshnessIsCounted(t *testing.T) {
 	t.Parallel()

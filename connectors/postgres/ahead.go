@@ -18,6 +18,7 @@ type lead struct {
 	timeline uint32 // the one that the server left first,
 	cut      uint64 // and where; beyond every position for none
 	sinks    []string
+	last     uint64 // the furthest commit of these sinks
 	end      uint64 // behind the last commit that a sink has of the server's own timeline
 }
 
@@ -44,6 +45,7 @@ func (s *server) ahead(reached []connectors.Reached, p position, id identity) le
 			continue
 		}
 		l.sinks = append(l.sinks, fmt.Sprintf("sink %s has commits up to %s (%d bytes further)", r.Sink, pglogrepl.LSN(at.Major), at.Major-cut))
+		l.last = max(l.last, at.Major)
 		if cut < l.cut {
 			l.timeline, l.cut = at.Epoch, cut
 		}
@@ -71,7 +73,7 @@ func (t *source) aheadOfSnapshot(ctx context.Context, id identity) error {
 	case l.foreign != "":
 		return t.problem(l.foreign)
 	case l.sinks != nil:
-		return t.promoted(&found, l.timeline, l.cut, l.String())
+		return t.promoted(&found, l.timeline, l.cut, l.last, l.String())
 	}
 	return nil
 }

@@ -253,6 +253,9 @@ func (r *rig) goesOn(t *testing.T, strategy string) {
 	r.start()
 	want(t, r.next(3), newCommits)
 	logged.says(t, lostCommits...)
+	if lost := r.task.Observe().Lost; len(lost) != 1 || !strings.Contains(lost[0].Text, "commits of timeline 1 that the promoted server does not have") {
+		t.Errorf("lost ranges %+v", lost)
+	}
 }
 
 func (r *rig) refuses(t *testing.T, parts ...string) {

@@ -2,10 +2,13 @@ package postgres
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pglogrepl"
 
 	"github.com/freshet-io/freshet/connectors"
 )
@@ -18,13 +21,23 @@ type watch struct {
 	mu       sync.Mutex
 	snapshot connectors.SnapshotObservation
 	since    time.Time // while the snapshot runs
+	lost     []connectors.LostRange
 }
 
-// reading notes that a snapshot of so many tables reads.
-func (w *watch) reading(tables int) {
+// lose notes that the log between two positions and the targets differ from now on.
+func (w *watch) lose(from, to uint64, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.snapshot = connectors.SnapshotObservation{Running: true, Tables: tables, Remaining: tables, Rows: map[string]int64{}}
+	w.lost, _ = connectors.AddLost(w.lost, connectors.LostRange{
+		From: pglogrepl.LSN(from).String(), To: pglogrepl.LSN(to).String(), Bytes: max(to, from) - from, Text: text, When: time.Now(),
+	})
+}
+
+// reading notes that a snapshot of so many tables, of about so many rows, reads.
+func (w *watch) reading(tables int, rows float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.snapshot = connectors.SnapshotObservation{Running: true, Tables: tables, Remaining: tables, Rows: map[string]int64{}, Expected: int64(rows)}
 	w.since = time.Now()
 }
 
@@ -52,6 +65,9 @@ func (w *watch) ended(completed bool) {
 // Observe implements connectors.Observed.
 func (t *source) Observe() connectors.Observation {
 	o := connectors.Observation{Kind: "postgres", Server: t.cfg.naming.Prefix, LogEnd: t.watch.logEnd.Load(), Read: t.watch.read.Load()}
+	if o.Read > 0 {
+		o.Position = pglogrepl.LSN(o.Read).String()
+	}
 	if xid := t.watch.xid.Load(); xid > 0 {
 		o.LastTransaction = strconv.FormatUint(uint64(xid), 10)
 	}
@@ -60,6 +76,7 @@ func (t *source) Observe() connectors.Observation {
 	t.mu.Unlock()
 	t.watch.mu.Lock()
 	defer t.watch.mu.Unlock()
+	o.Lost = slices.Clone(t.watch.lost)
 	o.Snapshot = t.watch.snapshot
 	o.Snapshot.Rows = maps.Clone(o.Snapshot.Rows)
 	if o.Snapshot.Running {

@@ -124,6 +124,7 @@ func (t *source) compare(ctx context.Context, p position, id identity) (comparis
 		p, r = position{lsn: slot.confirmed, txID: p.txID, micros: p.micros}, resume{}
 		id.Commit = min(id.Commit, max(slot.confirmed, 1)-1)
 		if behind {
+			t.watch.lose(found.end, reached, "the targets have commits that the server has lost")
 			t.session.Anew(t.partition)
 		}
 	}
@@ -135,18 +136,19 @@ func (t *source) compare(ctx context.Context, p position, id identity) (comparis
 func (t *source) moved(found *server, p position, id identity, cut uint64, ahead *lead) error {
 	switch last := p.delivered(id); {
 	case ahead.sinks != nil:
-		return t.promoted(found, ahead.timeline, ahead.cut, ahead.String())
+		return t.promoted(found, ahead.timeline, ahead.cut, ahead.last, ahead.String())
 	case last < cut:
 		t.log.Info("the server was promoted: going on from where it left the former timeline", "timeline", found.timeline, "former", id.Timeline, "from", pglogrepl.LSN(cut).String())
 		return nil
 	default:
-		return t.promoted(found, id.Timeline, cut, fmt.Sprintf("the targets have commits up to %s (%d bytes further)", pglogrepl.LSN(last), last-cut))
+		return t.promoted(found, id.Timeline, cut, last, fmt.Sprintf("the targets have commits up to %s (%d bytes further)", pglogrepl.LSN(last), last-cut))
 	}
 }
 
 // promoted decides whether to go on although commits behind the point cut, at which the server left a timeline, were delivered. The
-// server does not have them; it has others there, which must not be taken for delivered. who tells the targets that have them.
-func (t *source) promoted(found *server, timeline uint32, cut uint64, who string) error {
+// server does not have them; it has others there, which must not be taken for delivered. last is where the
+// last of them lies, who tells the targets that have them.
+func (t *source) promoted(found *server, timeline uint32, cut, last uint64, who string) error {
 	text := fmt.Sprintf("the server was promoted without the last commits that were delivered: it left timeline %d at %s, but %s", timeline, pglogrepl.LSN(cut), who)
 	_, direct := t.cfg.raw["sinks"]
 	trusting := t.cfg.mismatch == "trust_slot" || t.cfg.mismatch == "trust_greater_lsn"
@@ -156,6 +158,7 @@ func (t *source) promoted(found *server, timeline uint32, cut uint64, who string
 	}
 	t.log.Warn(text+"; these stay in the targets, and the server's own commits since then follow (offset.mismatch.strategy="+t.cfg.mismatch+")",
 		"timeline", found.timeline, "from", pglogrepl.LSN(cut).String())
+	t.watch.lose(cut, last, fmt.Sprintf("the targets have commits of timeline %d that the promoted server does not have", timeline))
 	return nil
 }
 
@@ -215,6 +218,7 @@ func (t *source) slotAhead(p position, id identity, confirmed uint64) error {
 	strategy := t.cfg.mismatch
 	if strategy == "trust_slot" || strategy == "trust_greater_lsn" {
 		t.log.Warn(gap+"; going on from the slot, as offset.mismatch.strategy says", "strategy", strategy)
+		t.watch.lose(p.confirmable(), confirmed, passedOver)
 		return nil
 	}
 	_, direct := t.cfg.raw["sinks"]
@@ -226,8 +230,11 @@ func (t *source) slotAhead(p position, id identity, confirmed uint64) error {
 		return t.problem(gap + ". Take a new snapshot (start once with snapshot.mode=when_needed), or accept the gap with offset.mismatch.strategy=trust_slot")
 	}
 	t.log.Warn(gap + "; going on from the slot (offset.mismatch.strategy=no_validation)")
+	t.watch.lose(p.confirmable(), confirmed, passedOver)
 	return nil
 }
+
+const passedOver = "changes that are no longer in the server's log were not delivered"
 
 // problem is a reason not to go on from the stored offset (I8): a new snapshot with snapshot.mode=when_needed, an error otherwise.
 func (t *source) problem(text string) error {

@@ -108,7 +108,7 @@ func (s *snapshot) read(ctx context.Context) {
 	n := s.t.cfg.snapshot.threads
 	s.pieces, s.since = make(chan piece, n), time.Now()
 	s.told = s.since
-	s.t.watch.reading(len(s.plan.tables))
+	s.t.watch.reading(len(s.plan.tables), s.plan.estimate)
 	s.running.Store(int32(n))
 	for range n {
 		r := &snapshotReader{

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pglogrepl"
+
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/testbed"
 )
@@ -267,6 +269,10 @@ func TestOffsetMismatch(t *testing.T) {
 		err := r.tryStart()
 		if c.problem == "" && err != nil {
 			t.Errorf("%+v: %v", c, err)
+		}
+		lost := r.task.Observe().Lost
+		if p, _ := parsePosition(early); c.problem == "" && (len(lost) != 1 || lost[0].From != pglogrepl.LSN(p.confirmable()).String() || lost[0].Bytes == 0) || c.problem != "" && len(lost) > 0 {
+			t.Errorf("%+v: lost %+v", c, lost)
 		}
 		if c.problem != "" {
 			permanent(t, err, c.problem)

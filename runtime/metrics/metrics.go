@@ -197,6 +197,8 @@ func (e emitter) own(t *runtime.TaskMetrics, at labels) {
 	e.gauge("freshet_task_queue_limit_bytes", "Bound of freshet_task_queue_bytes.", float64(t.QueueLimit), at)
 	e.counter("freshet_task_read_bytes_total", "Size of the records taken from the source, as they lie in memory.", float64(t.Bytes), at)
 	e.counter("freshet_task_restarts_total", "Starts after an error.", float64(t.Restarts), at)
+	e.counter("freshet_source_lost_ranges_total", "Parts of the source's log that the targets and the source do not agree about.", float64(t.LostRanges), at)
+	e.counter("freshet_source_lost_bytes_total", "Size of these in the source's log.", float64(t.LostBytes), at)
 	if !t.Committed.IsZero() {
 		e.gauge("freshet_source_lag_seconds", "From the commit of the oldest transaction in the newest batch until the batch was read.", t.Behind.Seconds(), at)
 		e.gauge("freshet_source_committed_timestamp_seconds", "When the oldest transaction in the newest batch was committed.", float64(t.Committed.UnixMicro())/1e6, at)

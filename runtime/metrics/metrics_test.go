@@ -33,7 +33,7 @@ func TestNames(t *testing.T) {
 		Connector: "bets", State: runtime.Running, Records: 100, Batches: 4, Written: 90, Active: 10, Transactions: 7, Commits: 3, FailedCommits: 1,
 		CommitTime: 6 * time.Millisecond, Events: map[connectors.Op]int64{connectors.OpRead: 40, connectors.OpUpdate: 50, connectors.OpTombstone: 10},
 		Queued: 1000, QueueLimit: 64 << 20, Committed: time.UnixMilli(5), Behind: 12 * time.Millisecond, LastEvent: time.Now(),
-		Freshness: map[string]*runtime.Histogram{"kafka": {}}, Observed: true,
+		Freshness: map[string]*runtime.Histogram{"kafka": {}}, Observed: true, LostRanges: 2, LostBytes: 30,
 		Observation: connectors.Observation{
 			Kind: "postgres", Server: "shop", Connected: true, LogEnd: 500, Read: 400, Held: 300,
 			Snapshot: connectors.SnapshotObservation{Completed: true, Tables: 2, Rows: map[string]int64{"public.bets": 40}},
@@ -74,6 +74,8 @@ func TestNames(t *testing.T) {
 		`freshet_source_lag_seconds{connector="bets",task="0"} 0.012`,
 		`freshet_task_queue_bytes{connector="bets",task="0"} 1000`,
 		`freshet_freshness_seconds_count{connector="bets",sink="kafka",task="0"} 0`,
+		`freshet_source_lost_ranges_total{connector="bets",task="0"} 2`,
+		`freshet_source_lost_bytes_total{connector="bets",task="0"} 30`,
 		`freshet_build_info{version="v1"} 1`,
 	} {
 		if !strings.Contains(got, "\n"+line+"\n") {
