@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -105,4 +106,90 @@ func TestValues(t *testing.T) {
 		t.Error("Given")
 	}
 	mustPanic(t, func() { v.String("no such key") })
+}
+
+// TestConnectStyle compares with what Kafka 4.3's ConfigDef says.
+func TestConnectStyle(t *testing.T) {
+	least := func(v string) string {
+		if strings.HasPrefix(v, "-") || v == "0" {
+			return "Value must be at least 1"
+		}
+		return ""
+	}
+	def := &ConfigDef{Style: StyleConnect, Keys: []Key{
+		{Name: "must", Type: TypeString, Required: true, Check: NotEmpty},
+		{Name: "n", Type: TypeInt, Default: "1", HasDefault: true, Check: least, NotNull: true},
+		{Name: "small", Type: TypeShort}, {Name: "ratio", Type: TypeDouble}, {Name: "flag", Type: TypeBoolean},
+		{Name: "list", Type: TypeList, Check: func(v string) string {
+			if v == "a,a" {
+				return "Duplicate alias provided."
+			}
+			return ""
+		}},
+		{Name: "class", Type: TypeClass, Check: func(v string) string {
+			if v != "Here" {
+				return "Class " + v + " could not be found."
+			}
+			return ""
+		}},
+		{Name: "one", Type: TypeString, Check: OneOf("none", "all")}, {Name: "fold", Type: TypeString, Check: OneOfFold("REQUIRED", "REQUESTED")},
+		{Name: "later", Type: TypeString, Default: "no", HasDefault: true, Unsupported: "not written"},
+		{Name: "password", Type: TypePassword, Check: func(string) string { return "too short" }},
+		{Name: "url", Type: TypeString, Show: func(string) string { return "h" }},
+	}}
+	for _, c := range []struct{ key, given, value, errors string }{
+		{"must", "", "", "Invalid value  for configuration must: String must be non-empty"},
+		{"must", " x ", " x ", ""},
+		{"n", " 7 ", "7", ""},
+		{"n", "0", "0", "Invalid value 0 for configuration n: Value must be at least 1"},
+		{"n", "many", "null", "Invalid value many for configuration n: Not a number of type INT; Invalid value null for configuration n: Value must be non-null"},
+		{"n", "99999999999", "null", "Invalid value 99999999999 for configuration n: Not a number of type INT; Invalid value null for configuration n: Value must be non-null"},
+		{"small", "40000", "null", "Invalid value 40000 for configuration small: Not a number of type SHORT"},
+		{"ratio", "", "null", "Invalid value  for configuration ratio: Not a number of type DOUBLE"},
+		{"flag", " TRUE ", "true", ""},
+		{"flag", "maybe", "null", "Invalid value maybe for configuration flag: Expected value to be either true or false"},
+		{"list", "a , b,", "a,b", ""},
+		{"list", "a,a", "a,a", "Invalid value [a, a] for configuration list: Duplicate alias provided."},
+		{"class", "Here", "Here", ""},
+		{"class", "Nope", "null", "Invalid value Nope for configuration class: Class Nope could not be found."},
+		{"one", "some", "some", "Invalid value some for configuration one: String must be one of: none, all"},
+		{"fold", "Required", "Required", ""},
+		{"fold", "x", "x", "Invalid value x for configuration fold: String must be one of (case insensitive): REQUIRED, REQUESTED"},
+		{"later", "NO", "NO", ""},
+		{"later", "yes", "yes", "Invalid value yes for configuration later: not supported yet: not written"},
+		{"password", "tell nobody", Hidden, "Invalid value " + Hidden + " for configuration password: too short"},
+		{"url", "tell nobody", "h", ""},
+	} {
+		values, _ := def.Validate(Config{"must": "x", c.key: c.given})
+		for _, v := range values {
+			got := "null"
+			if v.Value != nil {
+				got = *v.Value
+			}
+			if text := strings.Join(v.Errors, "; "); v.Name == c.key && (got != c.value || text != c.errors) {
+				t.Errorf("%s=%s: got %s, %s", c.key, c.given, got, text)
+			}
+			if strings.Contains(v.Text()+strings.Join(v.Errors, ""), "nobody") {
+				t.Errorf("the secret is in %+v", v)
+			}
+		}
+	}
+	values, _ := def.Validate(Config{})
+	if got := strings.Join(Errors(values), "; "); got != `Missing required configuration "must" which has no default value.` || values[1].Text() != "1" || values[2].Value != nil {
+		t.Errorf("got %s, %v", got, values)
+	}
+}
+
+func TestRegexProblem(t *testing.T) {
+	for expression, want := range map[string]string{
+		"(":     "Unclosed group near index 1\n(",
+		"a(b|c": "Unclosed group near index 5\na(b|c",
+		"a[b":   "Unclosed character class near index 2\na[b\n  ^",
+		"*a":    "Dangling meta character '*' near index 0\n*a\n^",
+	} {
+		_, err := regexp.Compile(expression)
+		if got := RegexProblem(expression, err); got != want {
+			t.Errorf("%s: got %q, want %q", expression, got, want)
+		}
+	}
 }

@@ -5,7 +5,9 @@ package converters
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
 )
@@ -68,13 +70,9 @@ func WithType(c connectors.Config, key bool) connectors.Config {
 
 func (s Set) find(class string) *Kind {
 	for i := range s {
-		if s[i].Class == class {
+		simple := s[i].Class[strings.LastIndexByte(s[i].Class, '.')+1:]
+		if class == s[i].Class || class == simple || class == strings.TrimSuffix(simple, "Converter") || slices.Contains(s[i].Aliases, class) {
 			return &s[i]
-		}
-		for _, a := range s[i].Aliases {
-			if a == class {
-				return &s[i]
-			}
 		}
 	}
 	return nil

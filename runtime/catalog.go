@@ -11,9 +11,23 @@ import (
 
 // Catalog is the list of connectors and other plugins that a program has.
 type Catalog struct {
-	sources []connectors.SourceFactory
-	sinks   []connectors.SinkFactory
+	sources []listed[connectors.SourceFactory]
+	sinks   []listed[connectors.SinkFactory]
 	plugins []Plugin
+}
+
+// listed is a factory with what it says of itself, which it says the same every time.
+type listed[F connectors.Factory] struct {
+	factory F
+	connectors.Description
+}
+
+func describeAll[F connectors.Factory](factories []F) []listed[F] {
+	var out []listed[F]
+	for _, f := range factories {
+		out = append(out, listed[F]{f, f.Describe()})
+	}
+	return out
 }
 
 // PluginType is what a plugin is, by Kafka Connect's names.
@@ -42,14 +56,14 @@ type Plugin struct {
 func NewCatalog(sources []connectors.SourceFactory, sinks []connectors.SinkFactory, plugins ...Plugin) *Catalog {
 	plugins = slices.Clone(plugins)
 	sort.SliceStable(plugins, func(i, j int) bool { return plugins[i].Class < plugins[j].Class })
-	return &Catalog{sources: sources, sinks: sinks, plugins: plugins}
+	return &Catalog{sources: describeAll(sources), sinks: describeAll(sinks), plugins: plugins}
 }
 
 // Source finds a source by class name, alias, or simple class name with or without "Connector"; nil when there is none.
 func (c *Catalog) Source(class string) connectors.SourceFactory {
-	for _, f := range c.sources {
-		if answers(f.Describe(), class) {
-			return f
+	for _, e := range c.sources {
+		if answers(e.Description, class) {
+			return e.factory
 		}
 	}
 	return nil
@@ -57,9 +71,9 @@ func (c *Catalog) Source(class string) connectors.SourceFactory {
 
 // Sink finds a sink likewise.
 func (c *Catalog) Sink(class string) connectors.SinkFactory {
-	for _, f := range c.sinks {
-		if answers(f.Describe(), class) {
-			return f
+	for _, e := range c.sinks {
+		if answers(e.Description, class) {
+			return e.factory
 		}
 	}
 	return nil
@@ -67,22 +81,21 @@ func (c *Catalog) Sink(class string) connectors.SinkFactory {
 
 // Describe returns what a class says of itself, as a source first; the zero value for a class that is not here.
 func (c *Catalog) Describe(class string) connectors.Description {
-	if f := c.Source(class); f != nil {
-		return f.Describe()
-	}
-	if f := c.Sink(class); f != nil {
-		return f.Describe()
-	}
-	return connectors.Description{}
+	d, _, _ := c.Connector(class)
+	return d
 }
 
 // Connector describes the source or else the sink of a class, and tells which.
 func (c *Catalog) Connector(class string) (d connectors.Description, t PluginType, ok bool) {
-	if f := c.Source(class); f != nil {
-		return f.Describe(), SourcePlugin, true
+	for _, e := range c.sources {
+		if answers(e.Description, class) {
+			return e.Description, SourcePlugin, true
+		}
 	}
-	if f := c.Sink(class); f != nil {
-		return f.Describe(), SinkPlugin, true
+	for _, e := range c.sinks {
+		if answers(e.Description, class) {
+			return e.Description, SinkPlugin, true
+		}
 	}
 	return d, "", false
 }
@@ -98,11 +111,15 @@ func (c *Catalog) Plugins(t PluginType) []Plugin {
 	return out
 }
 
-// Plugin finds a plugin of a type by class name or alias, or by its simple class name with or without "Converter"; nil when
-// there is none.
+// Plugin finds a plugin of a type by class name, simple class name or alias, a converter also without "Converter"; nil when there
+// is none.
 func (c *Catalog) Plugin(t PluginType, class string) *Plugin {
 	for i := range c.plugins {
-		if p := &c.plugins[i]; p.Type == t && named(class, "Converter", p.Class, p.Aliases) {
+		p, suffix := &c.plugins[i], ""
+		if t == ConverterPlugin {
+			suffix = "Converter"
+		}
+		if p.Type == t && named(class, suffix, p.Class, p.Aliases) {
 			return p
 		}
 	}
@@ -112,12 +129,12 @@ func (c *Catalog) Plugin(t PluginType, class string) *Plugin {
 // List describes all connectors, sinks first as GET /connector-plugins has them, each kind sorted by class.
 func (c *Catalog) List() []connectors.Description {
 	var out []connectors.Description
-	for _, f := range c.sinks {
-		out = append(out, f.Describe())
+	for _, e := range c.sinks {
+		out = append(out, e.Description)
 	}
 	n := len(out)
-	for _, f := range c.sources {
-		out = append(out, f.Describe())
+	for _, e := range c.sources {
+		out = append(out, e.Description)
 	}
 	byClass := func(d []connectors.Description) func(i, j int) bool {
 		return func(i, j int) bool { return d[i].Class < d[j].Class }

@@ -58,11 +58,11 @@ func commonKeys() []connectors.Key {
 func errorKeys() []connectors.Key {
 	const group = "Error Handling"
 	return []connectors.Key{
-		{Name: "errors.retry.timeout", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 1, Width: "MEDIUM", Display: "Retry Timeout for Errors", Harmless: []string{"-1"}, Unsupported: "retriable errors are tried again for ever; limit them with errors.max.retries"},
+		{Name: "errors.retry.timeout", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 1, Width: "MEDIUM", Display: "Retry Timeout for Errors", Doc: "How long an operation on a record that failed is tried again, in milliseconds; -1 is without bound.", Harmless: []string{"-1"}, Unsupported: "retriable errors are tried again for ever; limit them with errors.max.retries"},
 		{Name: "errors.retry.delay.max.ms", Type: connectors.TypeLong, Default: "60000", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 2, Width: "MEDIUM", Display: "Maximum Delay Between Retries for Errors", Doc: "Longest pause between two attempts in milliseconds; 10000 when not given."},
-		{Name: "errors.tolerance", Type: connectors.TypeString, Default: "none", HasDefault: true, Importance: "MEDIUM", Check: connectors.OneOf("none", "all"), Group: group, Order: 3, Width: "SHORT", Display: "Error Tolerance", Unsupported: "no record is skipped"},
+		{Name: "errors.tolerance", Type: connectors.TypeString, Default: "none", HasDefault: true, Importance: "MEDIUM", Check: connectors.OneOf("none", "all"), Group: group, Order: 3, Width: "SHORT", Display: "Error Tolerance", Doc: "none: the task fails with the first record that cannot be processed; all: such records are skipped.", Unsupported: "no record is skipped"},
 		{Name: "errors.log.enable", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 4, Width: "SHORT", Display: "Log Errors", Doc: "Errors are always logged."},
-		{Name: "errors.log.include.messages", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 5, Width: "SHORT", Display: "Log Error Details", Unsupported: "records are not written to the log"},
+		{Name: "errors.log.include.messages", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 5, Width: "SHORT", Display: "Log Error Details", Doc: "Write the record that failed to the log.", Unsupported: "records are not written to the log"},
 	}
 }
 

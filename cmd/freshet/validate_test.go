@@ -2,8 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"net"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/file"
@@ -12,6 +18,7 @@ import (
 	"github.com/freshet-io/freshet/runtime/herder"
 	"github.com/freshet-io/freshet/runtime/rest"
 	"github.com/freshet-io/freshet/runtime/workerconfig"
+	"github.com/freshet-io/freshet/testbed"
 	player "github.com/freshet-io/freshet/testbed/rest"
 )
 
@@ -28,10 +35,10 @@ func (topics) Describe() connectors.Description {
 func serveValidation(t *testing.T) string {
 	t.Helper()
 	p := newProgram()
-	json := "org.apache.kafka.connect.json.JsonConverter"
+	converter := "org.apache.kafka.connect.json.JsonConverter"
 	worker := runtime.NewWorker(runtime.Options{
 		Catalog: runtime.NewCatalog(append(p.sources(), topics{file.Sources{}}), p.sinks(), p.plugins()...), Store: offsets.NewMemory(), AsConnect: true,
-		Config: connectors.Config{"key.converter": json, "value.converter": json},
+		Config: connectors.Config{"key.converter": converter, "value.converter": converter},
 	})
 	configs, statuses := herder.LocalLogs()
 	h := herder.New(herder.Options{Worker: worker, Config: configs, Status: statuses, Group: herder.LocalGroup()})
@@ -40,7 +47,7 @@ func serveValidation(t *testing.T) string {
 	go func() { done <- h.Run(ctx) }()
 	properties, err := workerconfig.New(connectors.Config{
 		"bootstrap.servers": "localhost:1", "group.id": "g", "config.storage.topic": "c", "offset.storage.topic": "o", "status.storage.topic": "s",
-		"key.converter": json, "value.converter": json, "listeners": "http://127.0.0.1:0",
+		"key.converter": converter, "value.converter": converter, "listeners": "http://127.0.0.1:0",
 	}, workerconfig.Distributed)
 	if err != nil {
 		t.Fatal(err)
@@ -64,4 +71,70 @@ func serveValidation(t *testing.T) string {
 // database.
 func TestRecordedValidations(t *testing.T) {
 	player.Play(t, golden, serveValidation(t), "", nil, map[string]string{"PGPORT": "15999"}, "02", "09", "13")
+}
+
+// TestRecordedValidationsWithADatabase plays those that look at a server.
+func TestRecordedValidationsWithADatabase(t *testing.T) {
+	server := testbed.StartPostgres(t)
+	database := server.NewDatabase(t)
+	server.Exec(t, database, "CREATE SCHEMA rest; CREATE TABLE rest.t (id int PRIMARY KEY, v text)")
+	trustEveryone(t, server)
+	host, port, err := net.SplitHostPort(server.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	player.Play(t, golden, serveValidation(t), "", []string{"postgres"}, map[string]string{
+		"PGHOST": host, "PGPORT": port, "PGUSER": testbed.PostgresUser, "PGPASSWORD": testbed.PostgresPassword, "PGDB": database,
+	}, "14-debezium-postgres/validate", "14-debezium-postgres/create-bad-db")
+}
+
+// trustEveryone makes the server ask nobody for a password, as the recorded one did.
+func trustEveryone(t *testing.T, server *testbed.Postgres) {
+	t.Helper()
+	conn := server.Connect(t, "postgres")
+	var file string
+	if err := conn.QueryRow(t.Context(), "SHOW hba_file").Scan(&file); err != nil {
+		t.Fatal(err)
+	}
+	server.Exec(t, "postgres", "COPY (SELECT 'host all all all trust') TO '"+file+"'", "SELECT pg_reload_conf()")
+	config := conn.Config().Copy()
+	config.User = "nosuchuser"
+	for end := time.Now().Add(30 * time.Second); ; {
+		_, err := pgx.ConnectConfig(t.Context(), config)
+		if err != nil && strings.Contains(err.Error(), "does not exist") {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the server still asks for a password: %v", err)
+		}
+	}
+}
+
+// BenchmarkPluginConfig is GET /connector-plugins/{plugin}/config of the Postgres connector without HTTP.
+func BenchmarkPluginConfig(b *testing.B) {
+	catalog := newProgram().catalog()
+	b.ReportAllocs()
+	for b.Loop() {
+		infos, err := herder.PluginConfig(catalog, "io.debezium.connector.postgresql.PostgresConnector", "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := json.Marshal(infos); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkValidate is what creating a connector pays for its validation when no server has to be asked.
+func BenchmarkValidate(b *testing.B) {
+	w := runtime.NewWorker(runtime.Options{Catalog: newProgram().catalog(), Store: offsets.NewMemory(), AsConnect: true})
+	name, class, topic, path := "n", "FileStreamSource", "t", "/tmp/f"
+	p := herder.Properties{"name": &name, "connector.class": &class, "topic": &topic, "file": &path}
+	b.ReportAllocs()
+	for b.Loop() {
+		v, err := herder.Check(context.Background(), w, p, herder.ValidateOptions{})
+		if err != nil || v.ErrorCount > 0 {
+			b.Fatal(v.Err(), err)
+		}
+	}
 }

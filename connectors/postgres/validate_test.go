@@ -61,7 +61,7 @@ func TestValidateKeys(t *testing.T) {
 		{[]string{"topic.prefix", "a/b"}, []string{"topic.prefix: The 'topic.prefix' value is invalid", "only the underscore, hyphen"}},
 		{[]string{"topic.prefix", ""}, []string{"topic.prefix", "A value is required"}},
 		{[]string{"database.hostname", " "}, []string{"database.hostname", "A value is required"}},
-				{[]string{"database.port", "70000"}, []string{"database.port", "between 1 and 65535"}},
+		{[]string{"database.port", "70000"}, []string{"database.port", "between 1 and 65535"}},
 		{[]string{"slot.name", "My-Slot"}, []string{"slot.name", "only digits, lowercase characters and underscores"}},
 		{[]string{"slot.name", ""}, []string{"slot.name", "only digits, lowercase characters and underscores"}},
 		{[]string{"publication.name", " "}, []string{"publication.name", "1 to 63 bytes"}},

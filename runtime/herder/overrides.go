@@ -41,7 +41,7 @@ func (e *clientConfigError) Error() string { return e.message }
 
 // overridden lists the client properties that a connector overrides (producer.override.*, …) for the clients that it has, with
 // what the worker's policy has against them.
-func (b *answer) overridden(c connectors.Config, kind runtime.PluginType) ([]ConfigInfo, error) {
+func (b *answer) overridden(c connectors.Config, kind runtime.PluginType) ([]ConfigInfo, *clientConfigError) {
 	sink := kind == runtime.SinkPlugin
 	dead := strings.TrimSpace(c["errors.deadletterqueue.topic.name"]) != ""
 	creates := false
@@ -76,7 +76,7 @@ func (b *answer) overridden(c connectors.Config, kind runtime.PluginType) ([]Con
 	return out, nil
 }
 
-func (b *answer) clientInfos(own connectors.Config, def *connectors.ConfigDef, prefix string) ([]ConfigInfo, error) {
+func (b *answer) clientInfos(own connectors.Config, def *connectors.ConfigDef, prefix string) ([]ConfigInfo, *clientConfigError) {
 	values, _ := def.Validate(own)
 	var out []ConfigInfo
 	for _, name := range hashOrder(slices.Sorted(maps.Keys(own))) {

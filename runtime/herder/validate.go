@@ -76,9 +76,10 @@ func Check(ctx context.Context, w *runtime.Worker, p Properties, o ValidateOptio
 	for _, v := range values {
 		b.values[v.Name] = v
 	}
-	overrides, err := b.overridden(c, kind)
-	if err != nil {
-		return Validation{}, err
+	overrides, problem := b.overridden(c, kind)
+	if problem != nil {
+		problem.message = concealer(raw, c).Replace(problem.message)
+		return Validation{}, problem
 	}
 	b.nulls(w.Framework(c), d.Config)
 	b.define(w.Framework(c))
@@ -267,32 +268,53 @@ func (b *answer) group(name string) {
 
 // conceal shows the placeholder instead of what a config provider gave, in values and in all errors (I12).
 func (b *answer) conceal(raw, resolved connectors.Config) {
-	var secrets []string
-	for name, v := range resolved {
-		if raw[name] == v || v == "" {
+	hide := concealer(raw, resolved)
+	for _, c := range b.Configs {
+		e := c.Value
+		if e == nil {
 			continue
 		}
-		secrets = append(secrets, v, raw[name])
-		for i := range b.Configs {
-			if e := b.Configs[i].Value; e != nil && e.Name == name {
-				placeholder := raw[name]
-				if e.Value != nil {
-					e.Value = &placeholder
-				}
-				for n := range e.Errors {
-					e.Errors[n] = fmt.Sprintf("Invalid value for configuration %s: what the config provider gave is not accepted", name)
-				}
+		given, ok := raw[e.Name]
+		from := ok && given != resolved[e.Name]
+		if from && e.Value != nil {
+			e.Value = &given
+		}
+		for i := range e.Errors {
+			if from {
+				e.Errors[i] = fmt.Sprintf("Invalid value for configuration %s: what the config provider gave is not accepted", e.Name)
+			}
+			e.Errors[i] = hide.Replace(e.Errors[i])
+		}
+	}
+}
+
+var placeholder = regexp.MustCompile(`\$\{[^}]*\}`)
+
+// concealer replaces what config providers gave by the placeholders, but for what is too short to be a secret.
+func concealer(raw, resolved connectors.Config) *strings.Replacer {
+	const short = 3
+	var pairs []string
+	for name, given := range raw {
+		if given == resolved[name] {
+			continue
+		}
+		marks, at := placeholder.FindAllStringIndex(given, -1), 0
+		pattern := "(?s)^"
+		for _, m := range marks {
+			pattern += regexp.QuoteMeta(given[at:m[0]]) + "(.*)"
+			at = m[1]
+		}
+		parts := regexp.MustCompile(pattern + regexp.QuoteMeta(given[at:]) + "$").FindStringSubmatch(resolved[name])
+		if parts == nil {
+			parts, marks = []string{"", resolved[name]}, [][]int{{0, len(given)}}
+		}
+		for i, m := range marks {
+			if secret := parts[i+1]; len(secret) > short {
+				pairs = append(pairs, secret, given[m[0]:m[1]])
 			}
 		}
 	}
-	hide := strings.NewReplacer(secrets...)
-	for i := range b.Configs {
-		if e := b.Configs[i].Value; e != nil && len(secrets) > 0 {
-			for n := range e.Errors {
-				e.Errors[n] = hide.Replace(e.Errors[n])
-			}
-		}
-	}
+	return strings.NewReplacer(pairs...)
 }
 
 func notNil(list []string) []string {

@@ -14,7 +14,7 @@ import (
 
 // Play plays the scenarios of dir whose needs are met, each in a subtest, and fails for every difference that
 // differences.json in dir does not give a reason for: {"scenario/step": "why"}, or {"scenario/step/body/place": "why"} for one
-// place of an answer. only keeps the scenarios that begin with one of these; none: all. What is recommended for converters,
+// place of an answer. only keeps the steps whose scenario/step begins with one of these; none: all. What is recommended for converters,
 // transformations and predicates depends on what the target has: of the recorded lists that is kept which the target has, once.
 func Play(t *testing.T, dir, base, follower string, have []string, vars map[string]string, only ...string) {
 	t.Helper()
@@ -40,7 +40,8 @@ func Play(t *testing.T, dir, base, follower string, have []string, vars map[stri
 	}
 	compared := 0
 	for _, s := range scenarios {
-		if !wanted(s.Name, only) {
+		s.Steps = slices.DeleteFunc(s.Steps, func(step Step) bool { return !wanted(s.Name+"/"+step.Step, only) })
+		if len(s.Steps) == 0 {
 			continue
 		}
 		if lacks := p.Lacks(s); len(lacks) > 0 {
