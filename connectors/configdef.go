@@ -101,6 +101,14 @@ func (v ConfigValue) Text() string {
 	return *v.Value
 }
 
+// Problems are the errors at length.
+func (v ConfigValue) Problems() []string {
+	if v.Long != nil {
+		return v.Long
+	}
+	return v.Errors
+}
+
 // Find returns the definition of a configured name, exact names before families (the longest); nil for an unknown one.
 func (d *ConfigDef) Find(name string) *Key {
 	var best *Key
@@ -374,11 +382,7 @@ func SplitList(s string) []string {
 func Errors(values []ConfigValue) []string {
 	var out []string
 	for _, v := range values {
-		if v.Long != nil {
-			out = append(out, v.Long...)
-		} else {
-			out = append(out, v.Errors...)
-		}
+		out = append(out, v.Problems()...)
 	}
 	return out
 }

@@ -104,7 +104,7 @@ func validate(c *cobra.Command, o standalone.Options) (int, error) {
 	problems := 0
 	for _, f := range checked {
 		for _, v := range f.Values {
-			for _, text := range v.Errors {
+			for _, text := range v.Problems() {
 				problems++
 				if _, err := fmt.Fprintf(out, "%s: connector %s: %s: %s\n", f.Connector.File, f.Connector.Name, v.Name, text); err != nil {
 					return problems, err
