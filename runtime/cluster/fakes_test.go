@@ -310,4 +310,3 @@ func jvm(t testing.TB, bootstrap, group string) (leave func()) {
 		}
 	}
 }
-
