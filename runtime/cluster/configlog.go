@@ -46,6 +46,7 @@ type ConfigLog struct {
 
 	mu     sync.Mutex // held while records are written
 	leader *kafkaclient.Producer
+	claim  kafkaclient.Claim // of a leading producer that failed and was not fenced
 	topic  *kafkaclient.Topic
 }
 
@@ -117,10 +118,15 @@ func (c *ConfigLog) write(ctx context.Context, ms []herder.Message) error {
 	return c.log.AppendAll(ctx, records)
 }
 
-// writeAsLeader writes one transaction. A producer that failed is of no more use: another may lead by now, and only Lead may fence it.
+// writeAsLeader writes one transaction. In the place of a producer that failed comes one that goes on only if nobody else leads by now.
 func (c *ConfigLog) writeAsLeader(ctx context.Context, ms []herder.Message) error {
 	if c.leader == nil {
-		return fmt.Errorf("%w: this worker has not taken the lead", herder.ErrFenced)
+		if !c.claim.Held {
+			return fmt.Errorf("%w: this worker has not taken the lead", herder.ErrFenced)
+		}
+		if err := c.lead(ctx, c.claim); err != nil {
+			return err
+		}
 	}
 	now := time.Now().UnixMilli()
 	var err error
@@ -135,10 +141,12 @@ func (c *ConfigLog) writeAsLeader(ctx context.Context, ms []herder.Message) erro
 	if err == nil {
 		return nil
 	}
+	claim := c.leader.Claim()
 	c.dropLeader()
 	if errors.Is(err, kafkaclient.ErrFenced) {
 		return fmt.Errorf("%w: %w", herder.ErrFenced, err)
 	}
+	c.claim = claim
 	return err
 }
 
@@ -171,20 +179,31 @@ func (c *ConfigLog) Lead(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropLeader()
+	return c.lead(ctx, kafkaclient.Claim{})
+}
+
+// lead makes the leader's producer; with a claim only if nobody has led since. c.mu is held.
+func (c *ConfigLog) lead(ctx context.Context, claim kafkaclient.Claim) error {
 	pc := c.o.Config.Producer
 	pc.TransactionalID = c.o.LeaderID
-	p, err := kafkaclient.NewProducer(ctx, c.o.Session, pc, kafkaclient.ProducerOptions{Logger: c.o.Logger})
+	p, err := kafkaclient.NewProducer(ctx, c.o.Session, pc, kafkaclient.ProducerOptions{Logger: c.o.Logger, Claim: claim})
 	if err == nil {
 		if c.topic, err = p.Topic(ctx, c.log.Topic()); err == nil {
 			c.leader = p
 			return nil
 		}
+		c.claim = p.Claim()
 		p.Close()
+	}
+	if errors.Is(err, kafkaclient.ErrFenced) {
+		c.claim = kafkaclient.Claim{}
+		err = fmt.Errorf("%w: %w", herder.ErrFenced, err)
 	}
 	return fmt.Errorf("take the lead over config topic %s: %w", c.log.Topic(), err)
 }
 
 func (c *ConfigLog) dropLeader() {
+	c.claim = kafkaclient.Claim{}
 	if c.leader != nil {
 		c.leader.Close()
 		c.leader = nil

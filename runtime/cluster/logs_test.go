@@ -202,6 +202,42 @@ func TestLeadFences(t *testing.T) {
 	mustAppend(t, a, text("connector-x", "7"))
 }
 
+// A leader whose producer failed goes on by itself, but not when another one has led meanwhile.
+func TestLeaderGoesOnAfterAFailure(t *testing.T) {
+	t.Parallel()
+	k := testbed.StartKafka(t)
+	o := options(t, k.Bootstrap(), "configs", 1)
+	o.LeaderID = LeaderID(t.Name())
+	a, av := openConfig(t, o)
+	b, _ := openConfig(t, o)
+	if err := a.Lead(limit(t)); err != nil {
+		t.Fatal(err)
+	}
+	fail := func() {
+		t.Helper()
+		k.Kill(t)
+		a.limit = time.Second
+		if err := a.Append(limit(t), text("connector-x", "lost?")); err == nil {
+			t.Fatal("written without a broker")
+		}
+		a.limit = appendLimit
+		k.Restart(t)
+	}
+	fail()
+	mustAppend(t, a, text("connector-x", "2"))
+	if got := av.newest()["connector-x"]; got != "2" {
+		t.Errorf("read %s back, want 2", got)
+	}
+	fail()
+	if err := b.Lead(limit(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Append(limit(t), text("connector-x", "4")); !errors.Is(err, herder.ErrFenced) {
+		t.Errorf("after another one led: %v", err)
+	}
+	mustAppend(t, b, text("connector-x", "5"))
+}
+
 // A leader that was killed in the middle of a transaction holds up no worker that starts; the next leader ends the transaction.
 func TestKilledLeader(t *testing.T) {
 	t.Parallel()
