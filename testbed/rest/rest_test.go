@@ -228,3 +228,45 @@ func TestEveryScriptIsPlayable(t *testing.T) {
 		}
 	}
 }
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	operations, err := description("../../docs/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(operations, func(o operation) bool { return o.Path == "/connectors/{connector}/config" && o.Method == "PUT" })
+	if i < 0 || operations[i].body == nil || operations[i].body.More == nil || len(operations[i].Parameters) != 2 {
+		t.Fatalf("%d: %+v", i, operations)
+	}
+	q := query{operation: operations[i], method: "PUT", described: true}
+	good := http.Header{"Content-Type": {"application/json"}}
+	for _, c := range []struct {
+		status int
+		body   string
+		want   bool
+	}{
+		{200, `{}`, true},
+		{202, `{}`, false},
+		{404, `{"error_code":404,"message":"m"}`, true},
+		{404, `{"error_code":400,"message":"m"}`, false},
+		{404, `{"error_code":404,"message":""}`, false},
+		{404, `404`, false},
+		{500, `{"error_code":500,"message":"m"}`, false},
+		{500, `{"error_code":500,"message":"known"}`, true},
+		{503, `{"error_code":503,"message":"m"}`, false},
+		{400, ``, true},
+	} {
+		wrong := q.judge(c.status, good, []byte(c.body), func(_, _, message string) bool { return message == "known" })
+		if (wrong == "") != c.want {
+			t.Errorf("%d %s: %q", c.status, c.body, wrong)
+		}
+	}
+	q.described = false
+	if wrong := q.judge(500, good, []byte(`{"error_code":500,"message":"m"}`), nil); wrong != "" {
+		t.Errorf("500 for a bad request: %s", wrong)
+	}
+	if wrong := q.judge(500, good, []byte(`{"error_code":500,"message":"internal error: x"}`), nil); wrong == "" {
+		t.Error("a panic is taken for good")
+	}
+}
