@@ -20,6 +20,7 @@ import (
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/offsets/kafkastore"
 	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/herder"
 	"github.com/freshet-io/freshet/runtime/metrics"
 )
 
@@ -146,6 +147,6 @@ func (s *sessionStore) Close() error {
 }
 
 // extra is what a worker serves beside Connect's API.
-func extra(w *runtime.Worker) map[string]http.Handler {
-	return map[string]http.Handler{"/metrics": metrics.Handler(metrics.Options{Worker: w, Version: versionText()})}
+func extra(w *runtime.Worker, h *herder.Herder) map[string]http.Handler {
+	return map[string]http.Handler{"/metrics": metrics.Handler(metrics.Options{Worker: w, Cluster: h.Stats, Version: versionText()})}
 }

@@ -1,7 +1,7 @@
 // Command freshet runs change-data-capture connectors. This package has flags, wiring, signals and exit codes, nothing else.
 //
-// Goroutine: watchSignals turns the first SIGINT or SIGTERM into a graceful stop and ends the process at the second; it
-// lives as long as the process.
+// Goroutines: watchSignals turns the first SIGINT or SIGTERM into a graceful stop and ends the process at the second; it
+// lives as long as the process. "rest" and "herder" are the two halves of a worker of a cluster.
 package main
 
 import (

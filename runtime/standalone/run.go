@@ -21,6 +21,7 @@ import (
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/offsets/boltstore"
 	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/herder"
 	"github.com/freshet-io/freshet/runtime/loglevel"
 	"github.com/freshet-io/freshet/runtime/workerconfig"
 )
@@ -51,7 +52,7 @@ type Options struct {
 	// API; all may be nil. They matter where the worker's file has listeners.
 	Levels      *loglevel.Levels
 	SetLogLevel func(logger, level string)
-	Extra       func(*runtime.Worker) map[string]http.Handler
+	Extra       func(*runtime.Worker, *herder.Herder) map[string]http.Handler
 	// Started is called once, when every connector has been put; nil: nobody.
 	Started func(*runtime.Worker)
 }

@@ -42,7 +42,7 @@ func (s *setup) open(ctx context.Context, w *runtime.Worker) (*service, error) {
 	})
 	o := rest.Options{Logger: s.options.Logger, Levels: s.options.Levels}
 	if s.options.Extra != nil {
-		o.Extra = s.options.Extra(w)
+		o.Extra = s.options.Extra(w, v.herder)
 	}
 	running, stop := context.WithCancel(ctx)
 	v.stop = stop
