@@ -36,6 +36,7 @@ type Batch struct {
 	cells  []Cell
 	nested []Cell // elements of lists, maps and points
 	data   []byte
+	bodies int // bytes of Bodies, as their source says
 	refs   atomic.Int32
 	done   func(*Batch) // returns memory; called once, when the last reference is released
 	parent *Batch       // of a view made by From: the batch whose memory it shares
@@ -186,9 +187,9 @@ func (b *Batch) Interval(c Cell) (months, days int32, micros int64) {
 	return int32(binary.LittleEndian.Uint32(p)), int32(binary.LittleEndian.Uint32(p[4:])), int64(binary.LittleEndian.Uint64(p[8:]))
 }
 
-// Size is what the batch is charged: bytes of its records, cells and data.
+// Size is what the batch is charged: bytes of its records, cells, data and bodies.
 func (b *Batch) Size() int {
-	return len(b.Records)*recordSize + (len(b.cells)+len(b.nested))*cellSize + len(b.data)
+	return len(b.Records)*recordSize + (len(b.cells)+len(b.nested))*cellSize + len(b.data) + b.bodies
 }
 
 const (

@@ -106,6 +106,9 @@ func (w *Builder) Body(stream uint32, op Op, body Body) *Record {
 	return &w.b.Records[len(w.b.Records)-1]
 }
 
+// Weigh adds to what the batch is charged: Body cannot tell how large its values are (I5).
+func (w *Builder) Weigh(n int) { w.b.bodies += n }
+
 // Cell appends a copy of a cell of this batch, as it is.
 func (w *Builder) Cell(c Cell) {
 	if len(w.marks) > 0 {

@@ -55,3 +55,13 @@ func ClassOf(err error) Class {
 
 // ErrStopped is returned by Poll, Put and NewBatch when the task is being stopped.
 var ErrStopped = errors.New("the task is stopping")
+
+type request struct{ error }
+
+func (e request) Unwrap() error { return e.error }
+
+// AsRequest marks an error as the mistake of who asked: an API answers it as a bad request.
+func AsRequest(err error) error { return request{err} }
+
+// IsRequest tells such an error.
+func IsRequest(err error) bool { return errors.As(err, new(request)) }

@@ -63,6 +63,7 @@ type Description struct {
 	Config     *ConfigDef
 	OwnOffsets bool // source: Commit is the durable write (a Kafka consumer group)
 	Keeper     bool // sink: OffsetKeeper
+	FromTopics bool // sink: takes records with materialised values, from several tasks at once: it can be a sink connector that reads topics
 	// Resumes tells whether a source of this configuration has positions to resume at; nil: every one has.
 	Resumes    func(c Config) bool
 	OwnRecords bool // sink: a Keeper, when Settings.ExactlyOnce, that writes the records of the offset store itself (Kafka): the runtime writes no copy
@@ -88,6 +89,9 @@ type Settings struct {
 	Worker    Config       // worker configuration (defaults of converters, producers, …)
 	// ExactlyOnce asks a sink that can to store offsets together with the data.
 	ExactlyOnce bool
+	// Shared tells a sink that its source keeps its offsets itself (Description.OwnOffsets), and that other tasks, each with other
+	// partitions, write to the same target.
+	Shared bool
 	// Claim is what this task's instance before held of the sink's target (Claimant); "": there was none, take over.
 	Claim string
 }

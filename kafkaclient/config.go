@@ -121,6 +121,7 @@ func newSaramaConfig() *sarama.Config {
 	s.Net.ReadTimeout, s.Net.WriteTimeout = 30*time.Second+answerSlack, 30*time.Second+answerSlack
 	s.Consumer.IsolationLevel = sarama.ReadCommitted
 	s.Consumer.Return.Errors = true
+	s.Consumer.Offsets.AutoCommit.Enable = false // CommitGroup tells whether it succeeded
 	s.Admin.Timeout = 30 * time.Second
 	return s
 }

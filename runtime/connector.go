@@ -210,6 +210,7 @@ func (k *task) newInstance(kill context.Context, store offsets.Store, claims map
 		in.topic = func(name string) { topic(k.of.name, k.id, name) }
 	}
 	in.external = plan.source.Describe().OwnOffsets
+	settings.Shared = in.external
 	err := guard("make task", func() (err error) {
 		if in.source, err = plan.source.NewSource(plan.taskConfig(k.config), settings); err != nil {
 			return fmt.Errorf("make source: %w", err)
@@ -298,6 +299,9 @@ func (c *connector) status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := Status{Name: c.name, State: c.target, Type: "source", Trace: c.trace}
+	if _, kind, _ := c.worker.options.Catalog.Connector(c.config[keyClass]); kind == SinkPlugin {
+		s.Type = string(SinkPlugin)
+	}
 	if c.trace != "" && c.target == Running {
 		s.State = Failed
 	}

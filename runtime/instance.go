@@ -339,7 +339,7 @@ func (t *instance) loop(stop context.Context) error {
 				return err
 			}
 		case done := <-t.drains:
-			err := t.settle()
+			err := t.drain()
 			done <- err
 			if err != nil {
 				return err
@@ -382,6 +382,18 @@ func (t *instance) take(p polled) error {
 	t.changed()
 	t.log.Info("the source has ended; everything is durable")
 	return nil
+}
+
+// drain settles with what poll has in hand: it waits there while the task is paused.
+func (t *instance) drain() error {
+	select {
+	case p := <-t.polled:
+		if err := t.take(p); err != nil {
+			return err
+		}
+	default:
+	}
+	return t.settle()
 }
 
 // settle makes everything that was taken durable and committed.

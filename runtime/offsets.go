@@ -122,6 +122,9 @@ func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.
 	if checker, ok := p.source.(connectors.OffsetChecker); ok {
 		message = changedHere
 		if err := checker.CheckOffsets(p.config, entries); err != nil {
+			if connectors.IsRequest(err) {
+				return "", requestError(BadRequest, "%v", err)
+			}
 			return "", err
 		}
 	}

@@ -79,6 +79,9 @@ func (p *pipeline) resolveSink(w *Worker, class string, c connectors.Config, val
 		return addError(values, keyClass, fmt.Errorf("%s %s is a sink, and a sink connector that reads topics is not supported yet (Kafka as a source is missing); "+
 			"name it as a direct sink of a source connector: sinks=a, sinks.a.connector.class=%s", keyClass, class, class))
 	}
+	if !sink.Describe().FromTopics {
+		return addError(values, keyClass, fmt.Errorf("%s %s does not take records of topics yet; name it as a direct sink of a source connector: sinks=a, sinks.a.connector.class=%s", keyClass, class, class))
+	}
 	p.config = only(c, p.source.Describe().Config)
 	return values
 }

@@ -25,7 +25,7 @@ type Status struct {
 	Name  string
 	State State
 	Trace string // why it failed
-	Type  string // "source"
+	Type  string // "source" or "sink"
 	Tasks []TaskStatus
 }
 

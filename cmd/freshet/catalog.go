@@ -35,6 +35,7 @@ func (p *program) sources() []connectors.SourceFactory {
 	return []connectors.SourceFactory{
 		postgres.Factory{Version: versionText()},
 		file.Sources{Version: versionText()},
+		&kafka.Sources{Converters: p.converters(), Pool: p.pool, Version: versionText()},
 	}
 }
 

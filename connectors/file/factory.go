@@ -1,7 +1,7 @@
 // Package file reads lines of a growing file into records, and writes records as lines into a file or to standard output.
 //
 // The sink is exactly once: it keeps positions and the length of the file in a side file (<file>.freshet), and cuts off what
-// lies behind that length when it starts. Standard output is at least once.
+// lies behind that length when it starts. Standard output, and a file that tasks fed by Kafka topics share, are at least once.
 //
 // Goroutines: "write" of a sink with a file (writes, syncs and acknowledges what has been put), from Start to Stop.
 package file
@@ -67,7 +67,7 @@ func (f Sinks) Describe() connectors.Description {
 	return connectors.Description{
 		Class: "org.apache.kafka.connect.file.FileStreamSinkConnector", Aliases: []string{"FileStreamSink", "file"}, Sink: true,
 		Version: f.Version, Reference: reference, Doc: "Writes one line per record into a file (exactly once) or to standard output (at least once).",
-		Config: sinkConfig(), Keeper: true,
+		Config: sinkConfig(), Keeper: true, FromTopics: true,
 	}
 }
 
@@ -111,7 +111,11 @@ func (f Sinks) Tasks(_ context.Context, c connectors.Config, _ int) ([]connector
 
 // NewSink implements connectors.SinkFactory.
 func (f Sinks) NewSink(c connectors.Config, s connectors.Settings) (connectors.SinkTask, error) {
-	lines, err := newLines(f.Converters, c, s.Worker)
+	form := newLines
+	if s.Shared {
+		form = newTopicLines
+	}
+	lines, err := form(f.Converters, c, s.Worker)
 	if err != nil {
 		return nil, err
 	}
@@ -122,5 +126,10 @@ func (f Sinks) NewSink(c connectors.Config, s connectors.Settings) (connectors.S
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("find file %s: %w", path, err)
 	}
-	return newSink(path, s.Connector, lines), nil
+	out := newSink(path, s.Connector, lines)
+	if s.Shared {
+		out.shared = true
+		return out, nil
+	}
+	return keeper{out}, nil
 }

@@ -17,7 +17,8 @@ type lines struct {
 	keys, values converters.Converter
 	keyJSON      bool // keys are JSON already
 	valueJSON    bool
-	whole        bool // format=record
+	whole        bool   // format=record
+	null         string // of a value alone
 	outputs      map[*connectors.Stream]*output
 	resolved     []*output // by stream of the batch being written
 	scratch      []byte
@@ -32,8 +33,9 @@ type output struct {
 }
 
 const (
-	jsonConverter = "org.apache.kafka.connect.json.JsonConverter"
-	maxOutputs    = 10_000 // streams remembered; a schema change makes a new one
+	jsonConverter   = "org.apache.kafka.connect.json.JsonConverter"
+	stringConverter = "org.apache.kafka.connect.storage.StringConverter"
+	maxOutputs      = 10_000 // streams remembered; a schema change makes a new one
 )
 
 func newLines(set converters.Set, c, worker connectors.Config) (*lines, error) {
@@ -56,6 +58,20 @@ func newLines(set converters.Set, c, worker connectors.Config) (*lines, error) {
 	}
 	l.keyJSON, l.valueJSON = writesJSON("key.converter", c, worker), writesJSON("value.converter", c, worker)
 	return l, nil
+}
+
+// newTopicLines is newLines for records of Kafka topics: key.converter and value.converter say how those are read. A value alone is
+// written as the reference's sink does, by toString; a whole record as JSON.
+func newTopicLines(set converters.Set, c, _ connectors.Config) (*lines, error) {
+	own := connectors.Config{"format": formatValue, "key.converter": stringConverter, "value.converter": stringConverter}
+	if sinkConfig().Values(c).Enum("format") == formatRecord && strings.TrimSpace(c["format"]) != "" {
+		own = connectors.Config{"format": formatRecord}
+	}
+	l, err := newLines(set, own, nil)
+	if err == nil {
+		l.null = "null"
+	}
+	return l, err
 }
 
 func writesJSON(prefix string, c, worker connectors.Config) bool {
@@ -167,7 +183,11 @@ func (l *lines) headers(dst []byte, o *output, b *connectors.Batch, r *connector
 func (l *lines) part(dst []byte, e converters.Encoder, isJSON, alone bool, b *connectors.Batch, r *connectors.Record) ([]byte, error) {
 	if isJSON || alone {
 		out, null, err := e.Append(dst, b, r)
-		if err == nil && null && !alone {
+		switch {
+		case err != nil || !null:
+		case alone:
+			out = append(out[:len(dst)], l.null...)
+		default:
 			out = append(out[:len(dst)], "null"...)
 		}
 		return out, err

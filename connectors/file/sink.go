@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -14,10 +15,12 @@ import (
 )
 
 // sink appends lines to a locked file. Put converts; the goroutine "write" appends and syncs what has piled up, then the
-// side file, then acknowledges: a line is in the file exactly when its position is.
+// side file, then acknowledges: a line is in the file exactly when its position is. A shared file has neither lock nor side file:
+// each of several tasks appends whole lines, at least once.
 type sink struct {
 	path      string
 	connector string
+	shared    bool
 	lines     *lines
 	text      []byte // lines of one batch, reused by Put
 
@@ -55,11 +58,18 @@ func (s *sink) Start(ctx context.Context, session connectors.SinkSession) error 
 		return err
 	}
 	s.session = session
-	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o644)
+	flags, open := os.O_RDWR|os.O_CREATE, s.open
+	if s.shared {
+		flags, open = flags|os.O_APPEND, s.join
+	}
+	f, err := os.OpenFile(s.path, flags, 0o644)
+	if s.shared && errors.Is(err, fs.ErrNotExist) {
+		return connectors.AsPermanent(fmt.Errorf("Couldn't find or create file '%s' for FileStreamSinkTask: %w", s.path, err)) //nolint:staticcheck // the reference's text
+	}
 	if err != nil {
 		return explain("open", s.path, err)
 	}
-	if err := s.open(f); err != nil {
+	if err := open(f); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	s.file = f
@@ -96,6 +106,19 @@ func (s *sink) open(f *os.File) error {
 	}
 	s.state = st
 	return nil
+}
+
+// join ends a line that an append without room left unfinished.
+func (s *sink) join(f *os.File) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil || size == 0 {
+		return explain("open", s.path, err)
+	}
+	last := make([]byte, 1)
+	if _, err = f.ReadAt(last, size-1); err == nil && last[0] != '\n' {
+		_, err = f.WriteString("\n")
+	}
+	return explain("open", s.path, err)
 }
 
 // cut ends the file at length, durably.
@@ -224,7 +247,6 @@ func (s *sink) take() (block, bool) {
 
 // commit appends the lines, syncs them, and then notes their positions.
 func (s *sink) commit(work block) error {
-	length := s.state.Length
 	if len(work.text) > 0 {
 		if _, err := s.file.Write(work.text); err != nil {
 			return explain("write", s.path, err)
@@ -232,10 +254,12 @@ func (s *sink) commit(work block) error {
 		if err := s.file.Sync(); err != nil {
 			return explain("sync", s.path, err)
 		}
-		length += int64(len(work.text))
+	}
+	if s.shared {
+		return nil
 	}
 	s.mu.Lock()
-	s.state.Length = length
+	s.state.Length += int64(len(work.text))
 	for _, p := range work.at {
 		s.state.set(s.connector, p)
 	}
@@ -266,8 +290,11 @@ func (s *sink) Stop(context.Context) error {
 	return explain("close", s.path, err)
 }
 
+// keeper is a sink that keeps positions beside its file.
+type keeper struct{ *sink }
+
 // Progress implements connectors.OffsetKeeper. The lock on the file keeps every other task away.
-func (s *sink) Progress(_ context.Context, p ...offsets.Partition) ([]connectors.Progress, error) {
+func (s keeper) Progress(_ context.Context, p ...offsets.Partition) ([]connectors.Progress, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == nil {
@@ -283,7 +310,7 @@ func (s *sink) Progress(_ context.Context, p ...offsets.Partition) ([]connectors
 }
 
 // SetProgress implements connectors.OffsetKeeper.
-func (s *sink) SetProgress(_ context.Context, p []connectors.Progress) error {
+func (s keeper) SetProgress(_ context.Context, p []connectors.Progress) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == nil {

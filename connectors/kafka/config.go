@@ -1,4 +1,5 @@
-// Package kafka writes change records to Kafka topics, exactly once where the worker asks for it.
+// Package kafka writes change records to Kafka topics, exactly once where the worker asks for it, and reads topics for sink
+// connectors as members of a consumer group.
 package kafka
 
 import (
@@ -78,30 +79,35 @@ func definition() *connectors.ConfigDef {
 // properties puts the client properties of a task together as Connect does: the worker's, its producer.*, the connector's
 // own, its producer.override.*.
 func properties(c connectors.Config, s connectors.Settings, exactly bool) map[string]string {
-	p := map[string]string{}
-	own := func(from connectors.Config) {
-		for name, v := range from {
-			if name == keyServers || name == "security.protocol" || strings.HasPrefix(name, "sasl.") || strings.HasPrefix(name, "ssl.") {
-				p[name] = v
-			}
-		}
-	}
-	override := func(from connectors.Config, prefix string) {
-		for name, v := range from {
-			if rest, ok := strings.CutPrefix(name, prefix); ok {
-				p[rest] = v
-			}
-		}
-	}
-	own(s.Worker)
-	override(s.Worker, prefixProduce)
-	own(c)
-	override(c, prefixOver)
+	p := worker(s.Worker)
+	override(p, s.Worker, prefixProduce)
+	maps.Copy(p, worker(c))
+	override(p, c, prefixOver)
 	delete(p, "transactional.id") // the runtime's to decide
 	if exactly {
 		p["transactional.id"] = transactionalID(s)
 	}
 	return p
+}
+
+// worker are the properties of all clients: where the brokers are, and how to log in.
+func worker(from connectors.Config) map[string]string {
+	p := map[string]string{}
+	for name, v := range from {
+		if name == keyServers || name == "security.protocol" || strings.HasPrefix(name, "sasl.") || strings.HasPrefix(name, "ssl.") {
+			p[name] = v
+		}
+	}
+	return p
+}
+
+// override adds the properties behind a prefix.
+func override(p map[string]string, from connectors.Config, prefix string) {
+	for name, v := range from {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			p[rest] = v
+		}
+	}
 }
 
 // transactionalID is Connect's <group.id>-<connector>-<task> (KIP-618), with the alias of one of several sinks behind it.

@@ -1,0 +1,232 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/kafkaclient"
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// member is this source in one generation of its group.
+type member struct {
+	session sarama.ConsumerGroupSession
+	shares  map[offsets.Partition]*share
+	open    bool // batches may still be delivered (source.mu)
+	polled  bool // some were (source.mu)
+}
+
+// share is one partition that is assigned to a member.
+type share struct {
+	of        *member
+	at        kafkaclient.TopicPartition
+	partition offsets.Partition
+	next      atomic.Int64 // committed: where the partition is read on
+	messages  <-chan *sarama.ConsumerMessage
+	first     *sarama.ConsumerMessage // taken from messages
+	resume    chan struct{}           // Poll has taken what was there
+}
+
+// more returns the next message if it is there already.
+func (p *share) more() *sarama.ConsumerMessage {
+	select {
+	case m := <-p.messages: // nil when it is closed
+		return m
+	default:
+		return nil
+	}
+}
+
+const (
+	missing = time.Second // between two looks for topics that are not there
+	rejoin  = time.Second // between two attempts to join
+)
+
+// take is the goroutine "group": it joins one generation after the other until ctx ends.
+func (s *source) take(ctx context.Context) {
+	for ctx.Err() == nil {
+		topics, err := s.present(ctx)
+		if err == nil && len(topics) == 0 {
+			pause(ctx, missing)
+			continue
+		}
+		if err == nil {
+			watch, changed := context.WithCancel(ctx)
+			done := make(chan struct{})
+			go func() { defer close(done); s.watch(watch, topics, changed) }()
+			err = s.members.Consume(watch, topics, group{s})
+			changed()
+			<-done
+		}
+		switch {
+		case err == nil, ctx.Err() != nil:
+		case errors.Is(err, sarama.ErrClosedConsumerGroup):
+			return
+		case kafkaclient.Permanent(err) || connectors.ClassOf(err) == connectors.Permanent:
+			s.fail(connectors.AsPermanent(fmt.Errorf("read topics as consumer group %s: %w", s.group, err)))
+			return
+		default:
+			s.log.Warn("the consumer group was not joined; trying again", "group", s.group, "error", err)
+			pause(ctx, rejoin)
+		}
+	}
+}
+
+// report logs what the client cannot tell otherwise, until the group is closed.
+func (s *source) report() {
+	for err := range s.members.Errors() {
+		s.log.Warn("reading topics", "group", s.group, "error", err)
+	}
+}
+
+// present lists the topics to read that there are.
+func (s *source) present(ctx context.Context) ([]string, error) {
+	if s.pattern == nil {
+		return s.client.Existing(ctx, s.config.Sarama().Metadata.AllowAutoTopicCreation, s.topics...)
+	}
+	all, err := s.client.Existing(ctx, false)
+	return slices.DeleteFunc(all, func(name string) bool { return !s.pattern.MatchString(name) }), err
+}
+
+// watch ends a generation when other topics are to be read than those that it began with.
+func (s *source) watch(ctx context.Context, topics []string, changed func()) {
+	every := s.config.Sarama().Metadata.RefreshFrequency
+	if s.pattern == nil {
+		if every = missing; len(topics) == len(s.topics) {
+			return // all are there
+		}
+	}
+	for every > 0 && pause(ctx, every) {
+		if now, err := s.present(ctx); err == nil && !slices.Equal(now, topics) {
+			changed()
+			return
+		}
+	}
+}
+
+// group hears of assignments (sarama.ConsumerGroupHandler).
+type group struct{ *source }
+
+// Setup begins a generation: it asks where a sink that keeps offsets is, which takes those partitions over.
+func (g group) Setup(session sarama.ConsumerGroupSession) error {
+	m := &member{session: session, shares: map[offsets.Partition]*share{}, open: true}
+	var list []offsets.Partition
+	for topic, partitions := range session.Claims() {
+		for _, n := range partitions {
+			p := &share{of: m, at: kafkaclient.TopicPartition{Topic: topic, Partition: n}, resume: make(chan struct{}, 1)}
+			var err error
+			if p.partition, err = partitionOf(p.at); err != nil {
+				return connectors.AsPermanent(err)
+			}
+			m.shares[p.partition] = p
+			list = append(list, p.partition)
+		}
+	}
+	if len(list) > 0 {
+		kept, err := g.session.Offsets(session.Context(), list...)
+		if err != nil {
+			return fmt.Errorf("read positions: %w", err)
+		}
+		for _, e := range kept {
+			next, err := parseOffset(e.Offset)
+			if err != nil {
+				return connectors.AsPermanent(err)
+			}
+			at := m.shares[e.Partition].at
+			session.MarkOffset(at.Topic, at.Partition, next, "")
+			session.ResetOffset(at.Topic, at.Partition, next, "")
+		}
+	}
+	g.mu.Lock()
+	g.member = m
+	g.mu.Unlock()
+	return nil
+}
+
+// ConsumeClaim waits for the first message of a partition, and hands the partition to Poll.
+func (g group) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
+	name, err := partitionOf(kafkaclient.TopicPartition{Topic: claim.Topic(), Partition: claim.Partition()})
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	p := g.member.shares[name]
+	g.mu.Unlock()
+	if claim.InitialOffset() < 0 && !g.config.Sarama().Consumer.Group.ResetInvalidOffsets {
+		g.fail(connectors.AsPermanent(fmt.Errorf("read topic %s, partition %d: consumer group %s has no committed offset there, and auto.offset.reset is none", p.at.Topic, p.at.Partition, g.group)))
+		return nil
+	}
+	p.next.Store(max(claim.InitialOffset(), -1))
+	p.messages = claim.Messages()
+	for {
+		select {
+		case m, ok := <-p.messages:
+			if !ok {
+				return nil
+			}
+			p.first = m
+		case <-session.Context().Done():
+			return nil
+		}
+		select {
+		case g.ready <- p:
+		case <-session.Context().Done():
+			return nil
+		}
+		select {
+		case <-p.resume:
+		case <-session.Context().Done():
+			return nil
+		}
+	}
+}
+
+// Cleanup ends a generation: what was polled is made durable and committed before others get the partitions.
+func (g group) Cleanup(session sarama.ConsumerGroupSession) error {
+	g.mu.Lock()
+	m := g.member
+	if m != nil {
+		m.open = false
+	}
+	g.mu.Unlock()
+	if m != nil && m.polled {
+		ctx, cancel := context.WithTimeout(g.running, g.config.Sarama().Consumer.Group.Rebalance.Timeout)
+		defer cancel()
+		if err := g.settle(ctx, m); err != nil && g.running.Err() == nil && !errors.Is(err, connectors.ErrStopped) {
+			g.log.Warn("partitions are given away before all that was read of them is durable; their next owner reads the rest again", "error", err)
+		}
+	}
+	g.mu.Lock()
+	g.member = nil
+	g.mu.Unlock()
+	return nil
+}
+
+// settle drains until no batch of this generation is on its way to the sinks.
+func (s *source) settle(ctx context.Context, m *member) error {
+	list := make([]offsets.Partition, 0, len(m.shares))
+	for p := range m.shares {
+		list = append(list, p)
+	}
+	for {
+		s.mu.Lock()
+		held, taken := s.inHand, s.taken
+		s.mu.Unlock()
+		if err := s.session.Drain(ctx, list...); err != nil || !held {
+			return err
+		}
+		select {
+		case <-taken:
+		case <-time.After(10 * time.Millisecond): // a paused task takes nothing but by draining
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package kafkaclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/IBM/sarama"
+)
+
+// TopicPartition names one partition of a topic.
+type TopicPartition struct {
+	Topic     string
+	Partition int32
+}
+
+// GroupMember is who commits offsets of a consumer group.
+type GroupMember struct {
+	ID         string
+	Instance   string // group.instance.id; "" for none
+	Generation int32
+}
+
+// NoMember commits while a group has no members.
+func NoMember() GroupMember { return GroupMember{Generation: sarama.GroupGenerationUndefined} }
+
+// ErrGroupLost: the coordinator does not know this member, or not any more: others may have its partitions.
+var ErrGroupLost = errors.New("it is not a member of this generation of the consumer group")
+
+// ErrGroupBusy: the consumer group has members, so its offsets cannot be changed from outside.
+var ErrGroupBusy = errors.New("the consumer group has members")
+
+// GroupOffsets returns what a consumer group has committed: where each partition is read on. A group that is not known has none.
+func (s *Session) GroupOffsets(ctx context.Context, group string) (map[TopicPartition]int64, error) {
+	out := map[TopicPartition]int64{}
+	err := s.askCoordinator(ctx, group, func(b *sarama.Broker) error {
+		resp, err := b.FetchOffset(sarama.NewOffsetFetchRequest(s.client.Config().Version, group, nil))
+		if err != nil {
+			return err
+		}
+		if e := resp.GroupError(); e != sarama.ErrNoError {
+			return e
+		}
+		clear(out)
+		blocks := resp.Blocks
+		if g := resp.GetGroup(group); g != nil {
+			blocks = g.Blocks
+		}
+		for topic, partitions := range blocks {
+			for partition, at := range partitions {
+				if at.Err != sarama.ErrNoError {
+					return at.Err
+				}
+				if at.Offset >= 0 {
+					out[TopicPartition{topic, partition}] = at.Offset
+				}
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, sarama.ErrGroupIDNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the offsets of consumer group %s: %w", group, explain(err))
+	}
+	return out, nil
+}
+
+// CommitGroup stores where partitions are read on. ErrGroupLost for a member, ErrGroupBusy for NoMember: the group has others.
+func (s *Session) CommitGroup(ctx context.Context, group string, m GroupMember, at map[TopicPartition]int64) error {
+	err := s.askCoordinator(ctx, group, func(b *sarama.Broker) error {
+		req := sarama.NewOffsetCommitRequest(s.client.Config(), group)
+		req.ConsumerID, req.ConsumerGroupGeneration = m.ID, m.Generation
+		if m.Instance != "" {
+			req.GroupInstanceId = &m.Instance
+		}
+		for p, offset := range at {
+			req.AddBlockWithLeaderEpoch(p.Topic, p.Partition, offset, -1, 0, "")
+		}
+		resp, err := b.CommitOffset(req)
+		if err != nil {
+			return err
+		}
+		return firstError(resp.Errors)
+	})
+	switch {
+	case err == nil:
+		return nil
+	case isOneOf(err, sarama.ErrUnknownMemberId, sarama.ErrIllegalGeneration, sarama.ErrRebalanceInProgress, sarama.ErrFencedInstancedId):
+		known := ErrGroupLost
+		if m.ID == "" {
+			known = ErrGroupBusy
+		}
+		err = fmt.Errorf("%w: %w", known, err)
+	}
+	return fmt.Errorf("commit offsets of consumer group %s: %w", group, explain(err))
+}
+
+// DeleteGroupOffsets forgets what an empty group has committed for these partitions; ErrGroupBusy when it is not empty.
+func (s *Session) DeleteGroupOffsets(ctx context.Context, group string, list []TopicPartition) error {
+	err := s.askCoordinator(ctx, group, func(b *sarama.Broker) error {
+		req := &sarama.DeleteOffsetsRequest{Group: group}
+		for _, p := range list {
+			req.AddPartition(p.Topic, p.Partition)
+		}
+		resp, err := b.DeleteOffsets(req)
+		if err != nil {
+			return err
+		}
+		if resp.ErrorCode != sarama.ErrNoError {
+			return resp.ErrorCode
+		}
+		return firstError(resp.Errors)
+	})
+	return groupChanged("delete offsets of", group, err)
+}
+
+// DeleteGroup forgets an empty group with all of its offsets; ErrGroupBusy when it is not empty. One that is not there is no error.
+func (s *Session) DeleteGroup(ctx context.Context, group string) error {
+	err := s.askCoordinator(ctx, group, func(b *sarama.Broker) error {
+		resp, err := b.DeleteGroups(&sarama.DeleteGroupsRequest{Version: 2, Groups: []string{group}})
+		if err != nil {
+			return err
+		}
+		e, ok := resp.GroupErrorCodes[group]
+		switch {
+		case !ok:
+			return sarama.ErrIncompleteResponse
+		case e != sarama.ErrNoError:
+			return e
+		}
+		return nil
+	})
+	return groupChanged("delete", group, err)
+}
+
+func groupChanged(what, group string, err error) error {
+	switch {
+	case err == nil, isOneOf(err, sarama.ErrGroupIDNotFound):
+		return nil
+	case isOneOf(err, sarama.ErrNonEmptyGroup, sarama.ErrGroupSubscribedToTopic):
+		err = fmt.Errorf("%w: %w", ErrGroupBusy, err)
+	}
+	return fmt.Errorf("%s consumer group %s: %w", what, group, explain(err))
+}
+
+func isOneOf(err error, kinds ...sarama.KError) bool {
+	return slices.ContainsFunc(kinds, func(k sarama.KError) bool { return errors.Is(err, k) })
+}
+
+// firstError is the error of one of the partitions, if any has one.
+func firstError(all map[string]map[int32]sarama.KError) error {
+	for _, partitions := range all {
+		for _, e := range partitions {
+			if e != sarama.ErrNoError {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+// askCoordinator sends a request to the coordinator of a group, a few times.
+func (s *Session) askCoordinator(ctx context.Context, group string, call func(*sarama.Broker) error) error {
+	again := false
+	return s.attempts(ctx, func() (*sarama.Broker, error) {
+		if again {
+			_ = s.client.RefreshCoordinator(group) // the next line tells
+		}
+		again = true
+		return s.client.Coordinator(group)
+	}, call)
+}
+
+// Existing returns which of the named topics there are, sorted; the brokers may make those that are missing when create is set and
+// their auto.create.topics.enable is. No names: every topic but Kafka's internal ones.
+func (s *Session) Existing(ctx context.Context, create bool, names ...string) ([]string, error) {
+	found := map[string]bool{}
+	err := s.ask(ctx, func(b *sarama.Broker) error {
+		req := sarama.NewMetadataRequest(sarama.V2_8_0_0, names)
+		req.AllowAutoTopicCreation = create && len(names) > 0
+		resp, err := b.GetMetadata(req)
+		if err != nil {
+			return err
+		}
+		clear(found)
+		for _, t := range resp.Topics {
+			switch {
+			case len(names) == 0 && t.IsInternal:
+			case t.Err == sarama.ErrNoError, t.Err == sarama.ErrLeaderNotAvailable && len(t.Partitions) > 0:
+				found[t.Name] = true
+			case t.Err == sarama.ErrTopicAuthorizationFailed, t.Err == sarama.ErrInvalidTopic:
+				return fmt.Errorf("topic %s: %w", t.Name, t.Err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for topics: %w", explain(err))
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
