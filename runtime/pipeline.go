@@ -205,7 +205,10 @@ func (p *pipeline) hasTopics() bool {
 
 // unknownKeys reports configured names that nobody reads, each with the nearest known one.
 func (p *pipeline) unknownKeys(c connectors.Config, def *connectors.ConfigDef) []connectors.ConfigValue {
-	defs := []*connectors.ConfigDef{def, p.source.Describe().Config}
+	defs := []*connectors.ConfigDef{def}
+	if p.source != nil {
+		defs = append(defs, p.source.Describe().Config)
+	}
 	known := map[string]*connectors.ConfigDef{}
 	aliases := connectors.SplitList(c[keySinks])
 	for i, s := range p.sinks {
@@ -271,12 +274,13 @@ func unknownKey(name string, defs []*connectors.ConfigDef, sinks map[string]*con
 }
 
 // validate resolves and lets every factory check its own keys; live connection checks included, once the names are right.
-func (w *Worker) validate(ctx context.Context, c connectors.Config) (*pipeline, []connectors.ConfigValue) {
+// asConnect leaves alone what Kafka Connect does not look at before a task starts.
+func (w *Worker) validate(ctx context.Context, c connectors.Config, asConnect bool) []connectors.ConfigValue {
 	p, values := w.resolve(c)
 	if p.source == nil && len(p.sinks) == 0 {
-		return p, values
+		return values
 	}
-	if !w.options.AsConnect && p.source != nil {
+	if !asConnect {
 		values = append(values, p.unknownKeys(c, w.Framework(c))...)
 	}
 	live := len(connectors.Errors(values)) == 0
@@ -291,7 +295,7 @@ func (w *Worker) validate(ctx context.Context, c connectors.Config) (*pipeline, 
 		values = merge(values, source)
 	}
 	for _, s := range p.sinks {
-		live := live && !(w.options.AsConnect && kind == SourcePlugin && len(connectors.SplitList(c[keySinks])) == 0)
+		live := live && !(asConnect && kind == SourcePlugin && len(connectors.SplitList(c[keySinks])) == 0)
 		of, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
 			return check(ctx, s.factory, only(s.config, s.factory.Describe().Config), live), nil
 		})
@@ -307,7 +311,7 @@ func (w *Worker) validate(ctx context.Context, c connectors.Config) (*pipeline, 
 		}
 		values = merge(values, of)
 	}
-	return p, values
+	return values
 }
 
 // check lets a factory validate its keys, or while other names are wrong, only without a connection.
@@ -328,7 +332,7 @@ func prefixed(prefix string, values []connectors.ConfigValue) []connectors.Confi
 		name := v.Name
 		v.Name = prefix + name
 		texts := make([]string, 0, len(v.Errors))
-		for _, e := range v.Errors {
+		for _, e := range v.Problems() {
 			if strings.Contains(e, "'"+name+"'") {
 				e = strings.Replace(e, "'"+name+"'", "'"+v.Name+"'", 1)
 			} else {
@@ -336,7 +340,7 @@ func prefixed(prefix string, values []connectors.ConfigValue) []connectors.Confi
 			}
 			texts = append(texts, e)
 		}
-		v.Errors = texts
+		v.Errors, v.Long = texts, nil
 		out = append(out, v)
 	}
 	return out
@@ -357,6 +361,9 @@ func merge(values, more []connectors.ConfigValue) []connectors.ConfigValue {
 		}
 		if len(v.Errors) > 0 {
 			values[i].Passing = v.Passing && (values[i].Passing || len(values[i].Errors) == 0)
+		}
+		if v.Long != nil || values[i].Long != nil {
+			values[i].Long = slices.Concat(values[i].Problems(), v.Problems())
 		}
 		for _, e := range v.Errors {
 			if !contains(values[i].Errors, e) {

@@ -39,9 +39,6 @@ type Options struct {
 	// a second for a store in Kafka, 100 ms (also for 0) for an embedded one.
 	CommitInterval time.Duration
 	Version        string
-	// AsConnect judges configurations as Kafka Connect does: keys that nobody knows are left alone, and Kafka, when it is the sink
-	// of a source connector, is neither asked nor are topic.creation.* read before a task starts.
-	AsConnect bool
 	// Changed is called without locks whenever the status of a connector may have changed; nil: nobody. Watch names another.
 	Changed func(connector string)
 }
@@ -121,8 +118,13 @@ func (w *Worker) Properties() connectors.Config { return w.options.Config }
 
 // Validate checks a configuration, live connections included: one value per key, errors in them.
 func (w *Worker) Validate(ctx context.Context, c connectors.Config) []connectors.ConfigValue {
-	_, values := w.validate(ctx, c)
-	return values
+	return w.validate(ctx, c, false)
+}
+
+// ValidateAsConnect is Validate as Kafka Connect does it: keys that nobody knows are left alone, and Kafka, when it is where a
+// source connector writes to, is neither asked nor are topic.creation.* read before a task starts.
+func (w *Worker) ValidateAsConnect(ctx context.Context, c connectors.Config) []connectors.ConfigValue {
+	return w.validate(ctx, c, true)
 }
 
 // Put creates a connector or gives it a new configuration. target is Running, Paused or Stopped; "" keeps the one it has
@@ -140,7 +142,7 @@ func (w *Worker) Put(ctx context.Context, name string, config connectors.Config,
 	if strings.TrimSpace(config[keyClass]) == "" {
 		return requestError(BadRequest, "Connector config contains no connector type")
 	}
-	if _, values := w.validate(ctx, config); len(connectors.Errors(values)) > 0 {
+	if values := w.Validate(ctx, config); len(connectors.Errors(values)) > 0 {
 		return &ConfigError{name, values}
 	}
 	c, err := w.lockOrAdd(name)

@@ -37,7 +37,7 @@ func serveValidation(t *testing.T) string {
 	p := newProgram()
 	converter := "org.apache.kafka.connect.json.JsonConverter"
 	worker := runtime.NewWorker(runtime.Options{
-		Catalog: runtime.NewCatalog(append(p.sources(), topics{file.Sources{}}), p.sinks(), p.plugins()...), Store: offsets.NewMemory(), AsConnect: true,
+		Catalog: runtime.NewCatalog(append(p.sources(), topics{file.Sources{}}), p.sinks(), p.plugins()...), Store: offsets.NewMemory(),
 		Config: connectors.Config{"key.converter": converter, "value.converter": converter},
 	})
 	configs, statuses := herder.LocalLogs()
@@ -127,7 +127,7 @@ func BenchmarkPluginConfig(b *testing.B) {
 
 // BenchmarkValidate is what creating a connector pays for its validation when no server has to be asked.
 func BenchmarkValidate(b *testing.B) {
-	w := runtime.NewWorker(runtime.Options{Catalog: newProgram().catalog(), Store: offsets.NewMemory(), AsConnect: true})
+	w := runtime.NewWorker(runtime.Options{Catalog: newProgram().catalog(), Store: offsets.NewMemory()})
 	name, class, topic, path := "n", "FileStreamSource", "t", "/tmp/f"
 	p := herder.Properties{"name": &name, "connector.class": &class, "topic": &topic, "file": &path}
 	b.ReportAllocs()

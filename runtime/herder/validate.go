@@ -72,7 +72,7 @@ func Check(ctx context.Context, w *runtime.Worker, p Properties, o ValidateOptio
 		}
 	}
 	b := &answer{Validation: Validation{Name: class, Groups: []string{}, Configs: []ConfigInfo{}}, given: p, values: map[string]connectors.ConfigValue{}, placed: map[string]bool{}}
-	values := w.Validate(ctx, c)
+	values := w.ValidateAsConnect(ctx, c)
 	for _, v := range values {
 		b.values[v.Name] = v
 	}

@@ -52,7 +52,7 @@ func describedWorker(properties connectors.Config) *runtime.Worker {
 		return described{d: connectors.Description{Class: class, Source: true, Version: "7.1", Config: def}}
 	}
 	return runtime.NewWorker(runtime.Options{
-		Store: offsets.NewMemory(), AsConnect: true, Config: properties,
+		Store: offsets.NewMemory(), Config: properties,
 		Catalog: runtime.NewCatalog(
 			[]connectors.SourceFactory{source("io.test.PlainConnector", keys), source("io.test.MuteConnector", mute), source("kafka", &connectors.ConfigDef{})},
 			[]connectors.SinkFactory{
