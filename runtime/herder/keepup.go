@@ -50,7 +50,7 @@ func (h *Herder) claim(ctx context.Context) error {
 		return nil
 	}
 	if err := h.o.Config.Lead(ctx); err != nil {
-		return h.outdated(fmt.Errorf("become the writer of the config log: %w", err))
+		return fmt.Errorf("become the writer of the config log: %w", err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -60,25 +60,45 @@ func (h *Herder) claim(ctx context.Context) error {
 	return nil
 }
 
-// append writes to the config log.
+// append writes to the config log. When another worker has led it since, the group tells whether this one still leads.
 func (h *Herder) append(ctx context.Context, ms ...Message) error {
-	if err := h.o.Config.Append(ctx, ms...); err != nil {
-		return h.outdated(fmt.Errorf("write to the config log: %w", err))
+	err := h.o.Config.Append(ctx, ms...)
+	if errors.Is(err, ErrFenced) {
+		h.log.Warn("another worker has written to the config log as leader; the group is asked who leads", "error", err)
+		if err = h.rejoin(ctx); err == nil {
+			if err = h.claim(ctx); err == nil {
+				err = h.o.Config.Append(ctx, ms...)
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("write to the config log: %w", err)
 	}
 	return nil
 }
 
-// outdated looks whether another worker leads since: then the group tells which.
-func (h *Herder) outdated(err error) error {
-	if !errors.Is(err, ErrFenced) {
-		return err
-	}
-	h.log.Warn("another worker has become the leader", "error", err)
+// rejoin waits for the next generation.
+func (h *Herder) rejoin(ctx context.Context) error {
 	h.mu.Lock()
+	before := h.membership.Generation
 	h.membership.led = false
 	h.mu.Unlock()
 	h.o.Group.Rejoin()
-	return &NotLeader{}
+	ctx, cancel := context.WithTimeout(ctx, stopWait)
+	defer cancel()
+	for {
+		h.mu.RLock()
+		settled, m := h.settled, h.membership
+		h.mu.RUnlock()
+		if m.joined && m.Generation != before {
+			return nil
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return &NotLeader{}
+		}
+	}
 }
 
 // keepUp is done now and then: it looks whether the config log can be read, and as leader makes and replaces the session key and

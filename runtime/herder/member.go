@@ -153,6 +153,7 @@ func (h *Herder) Assigned(a Assignment) {
 	*m = membership{joined: true, Assignment: a, assigned: assigned, led: m.led && a.Leader}
 	h.queue.add(upkeep)
 	h.stats.round(a.Began)
+	h.settle()
 	h.mu.Unlock()
 	h.stir()
 	h.log.Info("the group has shared out the work", "generation", a.Generation, "leader", a.Leader, "tasks", len(a.Tasks))
