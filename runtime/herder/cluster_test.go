@@ -265,6 +265,11 @@ func TestTwoWorkers(t *testing.T) {
 	a.until("nothing is left", func() bool {
 		return a.where("c") == "" && b.where("c") == "" && len(a.Running())+len(b.Running()) == 0
 	})
+	p.noStatuses()
+}
+
+func (p *pair) noStatuses() {
+	p.Helper()
 	p.status.Lock()
 	defer p.status.Unlock()
 	last := map[string]bool{}
