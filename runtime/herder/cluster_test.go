@@ -277,7 +277,7 @@ func (p *pair) noStatuses() {
 		last[m.Key] = m.Value != nil
 	}
 	if slices.Contains(slices.Collect(maps.Values(last)), true) {
-		t.Errorf("statuses left: %v", last)
+		p.Errorf("statuses left: %v", last)
 	}
 }
 
