@@ -14,6 +14,7 @@ type Observation struct {
 	Server          string // topic.prefix
 	Connected       bool   // Connected: the log is being read
 	LogEnd          uint64 // how far the server's log has come, in bytes; 0: not known
+	Sent            uint64 // how far the server has sent it; 0: not known
 	Read            uint64 // how far it was read
 	Held            uint64 // from here on the server keeps its log for this source
 	LastTransaction string // LastTransactionId

@@ -165,10 +165,11 @@ type limits struct {
 	grace    time.Duration // for a graceful stop
 	interval time.Duration // shortest time between two writes of offsets
 	lazy     bool          // the interval was configured: the first write waits for it, too
+	stall    time.Duration // without progress, until the worker is not healthy; 0: for ever
 }
 
 func readLimits(c, worker connectors.Config, commit time.Duration) limits {
-	l := limits{budget: defaultBudget, retries: -1, delay: 10 * time.Second, grace: 5 * time.Second, interval: commit}
+	l := limits{budget: defaultBudget, retries: -1, delay: 10 * time.Second, grace: 5 * time.Second, interval: commit, stall: defaultStall}
 	if n, ok := number(c, "max.queue.size.in.bytes"); ok && n > 0 {
 		l.budget = n
 	}
@@ -183,6 +184,18 @@ func readLimits(c, worker connectors.Config, commit time.Duration) limits {
 	}
 	if n, ok := number(worker, "offset.flush.interval.ms"); ok && n > 0 {
 		l.interval, l.lazy = time.Duration(n)*time.Millisecond, true
+	}
+	if n, ok := number(worker, keyStall); ok && n >= 0 {
+		l.stall = time.Duration(n) * time.Millisecond
+	}
+	if l.stall > 0 && strings.EqualFold(strings.TrimSpace(c["transaction.boundary"]), "interval") {
+		open, ok := number(c, "transaction.boundary.interval.ms")
+		if !ok {
+			if open, ok = number(worker, "offset.flush.interval.ms"); !ok {
+				open = 60000
+			}
+		}
+		l.stall += time.Duration(open) * time.Millisecond
 	}
 	return l
 }

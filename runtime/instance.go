@@ -204,6 +204,7 @@ func (t *instance) start(stop context.Context) error {
 	if t.hard.Err() != nil {
 		return context.Cause(t.hard)
 	}
+	t.meter.progress.Store(time.Now().UnixMilli())
 	t.connected.Store(true)
 	t.changed()
 	return nil

@@ -22,6 +22,7 @@ type meter struct {
 	commits, notCommitted atomic.Int64
 	committing            atomic.Int64 // ns spent storing offsets
 	longestCommit         atomic.Int64
+	progress              atomic.Int64 // ms since 1970: when a batch was taken or became durable, or an instance was connected
 	restarts, errors      atomic.Int64
 	lastError             atomic.Int64 // ms since 1970
 	lastEvent             atomic.Int64 // ms since 1970: when the newest record was taken from the source
@@ -110,6 +111,8 @@ func raise(v *atomic.Int64, to int64) {
 
 // took counts a batch that was waited for so long.
 func (m *meter) took(b *connectors.Batch, waited time.Duration) {
+	now := time.Now()
+	m.progress.Store(now.UnixMilli())
 	n := int64(len(b.Records))
 	if n == 0 {
 		return // a position; the reference's Poll returns nothing then
@@ -135,7 +138,6 @@ func (m *meter) took(b *connectors.Batch, waited time.Duration) {
 		}
 	}
 	m.transactions.Add(transactions)
-	now := time.Now()
 	m.lastEvent.Store(now.UnixMilli())
 	if b.Committed > 0 {
 		m.committed.Store(b.Committed)

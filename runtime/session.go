@@ -131,8 +131,10 @@ func (s *sinkRun) Ack(id connectors.BatchID) {
 		s.run.fail(connectors.AsPermanent(fmt.Errorf("sink %s acknowledged batch %d, which it does not hold", s.name(), id)))
 		return
 	}
+	now := time.Now()
+	s.run.meter.progress.Store(now.UnixMilli())
 	if w.committed > 0 {
-		s.fresh.add(float64(time.Now().UnixMicro()-w.committed)/1e6, uint64(w.records))
+		s.fresh.add(float64(now.UnixMicro()-w.committed)/1e6, uint64(w.records))
 	}
 	s.acknowledge(id, w.records)
 }

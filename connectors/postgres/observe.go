@@ -64,7 +64,7 @@ func (w *watch) ended(completed bool) {
 
 // Observe implements connectors.Observed.
 func (t *source) Observe() connectors.Observation {
-	o := connectors.Observation{Kind: "postgres", Server: t.cfg.naming.Prefix, LogEnd: t.watch.logEnd.Load(), Read: t.watch.read.Load()}
+	o := connectors.Observation{Kind: "postgres", Server: t.cfg.naming.Prefix, LogEnd: t.watch.logEnd.Load(), Sent: t.watch.logEnd.Load(), Read: t.watch.read.Load()}
 	if o.Read > 0 {
 		o.Position = pglogrepl.LSN(o.Read).String()
 	}

@@ -180,6 +180,7 @@ type session struct {
 
 	id         string
 	generation int32
+	began      time.Time       // of the newest round
 	assigned   bool            // something was given to this worker, perhaps nothing to do
 	has        []herder.TaskID // what this worker was given last
 	offset     int64           // that it was given for
@@ -243,6 +244,7 @@ func (s *session) run(ctx context.Context) error {
 	defer cancel(nil)
 	defer context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })()
 	for {
+		s.began = time.Now()
 		a, err := s.round(both)
 		again := false
 		if err == nil {
@@ -306,7 +308,7 @@ func (s *session) apply(ctx context.Context, a assignment) (again bool, err erro
 		return false, context.Cause(s.ctx)
 	}
 	s.assigned, s.has, s.offset = true, a.tasks, a.offset
-	given := herder.Assignment{Generation: s.generation, Leader: a.leader == s.id, LeaderURL: a.leaderURL, Offset: a.offset, Tasks: slices.Clone(a.tasks)}
+	given := herder.Assignment{Generation: s.generation, Leader: a.leader == s.id, LeaderURL: a.leaderURL, Began: s.began, Offset: a.offset, Tasks: slices.Clone(a.tasks)}
 	if given.Leader {
 		given.Owners = s.owners
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -304,6 +305,7 @@ const unable = "Worker was unable to handle this request and may be unable to ha
 
 // Health is healthy, starting or unhealthy, and why.
 func (h *Herder) Health(context.Context) (status, message string) {
+	stalled := h.o.Worker.Stalled()
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	switch {
@@ -315,8 +317,23 @@ func (h *Herder) Health(context.Context) (status, message string) {
 		return "unhealthy", fmt.Sprintf("%s The herder has not turned for %s.", unable, time.Since(h.turned).Round(time.Second))
 	case time.Since(h.read) > readable:
 		return "unhealthy", fmt.Sprintf("%s The config log has not been read to its end for %s: %v", unable, time.Since(h.read).Round(time.Second), h.unread)
+	case len(stalled) > 0:
+		return "unhealthy", stalledText(stalled)
 	}
 	return "healthy", "Worker has completed startup and is ready to handle requests."
+}
+
+// stalledText names the tasks that do not move, the first of them.
+func stalledText(stalled []runtime.Stall) string {
+	const named = 10
+	var list []string
+	for i := range stalled[:min(len(stalled), named)] {
+		list = append(list, stalled[i].String())
+	}
+	if n := len(stalled) - named; n > 0 {
+		list = append(list, fmt.Sprintf("and %d more", n))
+	}
+	return "The worker runs, but " + strings.Join(list, "; ") + ". See the log of these tasks and the servers that they write to."
 }
 
 // ClusterID is the id of the Kafka cluster that the group lives on.

@@ -49,7 +49,7 @@ const (
 	noREST     = "freshet run serves the REST API where listeners is set"
 	notInGroup = "freshet run is not part of a cluster"
 	noFile     = "the offsets of a cluster are in offset.storage.topic"
-	noMetrics  = "metrics come with a later release"
+	noMetrics  = "metrics are served as /metrics, of all there is"
 	builtIn    = "all connectors are built in"
 	oneVersion = "there is one version of each converter"
 	tcp        = "the operating system chooses"
@@ -176,6 +176,7 @@ func workerKeys() []key {
 		{Key: list("plugin.path", ""), ignored: builtIn},
 		{Key: choice("plugin.discovery", "hybrid_warn", "only_scan", "service_load", "hybrid_warn", "hybrid_fail"), ignored: builtIn},
 		{Key: connectors.Key{Name: KeyMemoryLimit, Type: long, Default: "1073741824", HasDefault: true, Check: atLeast(0)}},
+		{Key: with(millis(long, "freshet.health.stall.ms", "60000"), atLeast(0)), rest: true},
 
 		{Key: with(list(KeyListeners, "http://:8083"), checkListeners), rest: true},
 		{Key: family("listeners.https."), rest: true},
