@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/freshet-io/freshet/connectors"
-	"github.com/freshet-io/freshet/connectors/file"
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/runtime"
 	"github.com/freshet-io/freshet/runtime/herder"
@@ -24,20 +23,12 @@ import (
 
 const golden = "../../testdata/golden/rest"
 
-// topics stands for Kafka as the source of sink connectors, none of which is started here.
-type topics struct{ connectors.SourceFactory }
-
-func (topics) Describe() connectors.Description {
-	return connectors.Description{Class: "kafka", Source: true, Config: &connectors.ConfigDef{}}
-}
-
 // serveValidation is a worker of this binary with the REST API, which is alone and has no Kafka.
 func serveValidation(t *testing.T) string {
 	t.Helper()
-	p := newProgram()
 	converter := "org.apache.kafka.connect.json.JsonConverter"
 	worker := runtime.NewWorker(runtime.Options{
-		Catalog: runtime.NewCatalog(append(p.sources(), topics{file.Sources{}}), p.sinks(), p.plugins()...), Store: offsets.NewMemory(),
+		Catalog: newProgram().catalog(), Store: offsets.NewMemory(),
 		Config: connectors.Config{"key.converter": converter, "value.converter": converter},
 	})
 	configs, statuses := herder.LocalLogs()

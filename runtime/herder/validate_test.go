@@ -57,7 +57,7 @@ func describedWorker(properties connectors.Config) *runtime.Worker {
 			[]connectors.SourceFactory{source("io.test.PlainConnector", keys), source("io.test.MuteConnector", mute), source("kafka", &connectors.ConfigDef{})},
 			[]connectors.SinkFactory{
 				described{d: connectors.Description{Class: "kafka", Sink: true, Config: &connectors.ConfigDef{}}},
-				described{d: connectors.Description{Class: "io.test.TableConnector", Sink: true, Config: sink}},
+				described{d: connectors.Description{Class: "io.test.TableConnector", Sink: true, FromTopics: true, Config: sink}},
 			},
 		),
 	})
