@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/freshet-io/freshet/runtime/herder"
@@ -190,5 +191,29 @@ func TestWorkerRefuses(t *testing.T) {
 		if out, code := once(t, dir, "worker", "-c", "worker.properties"); code != 1 || !strings.Contains(out, topic) || !strings.Contains(out, c.want) {
 			t.Errorf("exit code %d:\n%s", code, out)
 		}
+	}
+}
+
+// Without a broker a graceful stop gives up after a while; the second signal ends the worker at once.
+func TestWorkerStopsWithoutBroker(t *testing.T) {
+	t.Parallel()
+	kafka := testbed.StartKafka(t)
+	dir := t.TempDir()
+	clusterFile(t, dir, "alone", kafka, "task.shutdown.graceful.timeout.ms=1000")
+	graceful, hurried := startWorker(t, dir), startWorker(t, dir)
+	input := testbed.WriteFile(t, dir, "in.txt", "line 1\n")
+	ask(t, graceful.url, "connectors", "apply", "--wait", "-f", testbed.WriteConnector(t, dir, map[string]string{
+		"name": "lines", "connector.class": "FileStreamSource", "file": input, "topic": "lines",
+	}))
+	kafka.Kill(t)
+	graceful.Signal(syscall.SIGTERM)
+	hurried.Signal(syscall.SIGTERM)
+	hurried.Says("stopping gracefully")
+	hurried.Signal(syscall.SIGTERM)
+	if code := hurried.Ends(); code != 1 {
+		t.Errorf("exit code %d after the second signal, want 1", code)
+	}
+	if code := graceful.Ends(); code != 0 {
+		t.Errorf("exit code %d after the first signal:\n%s", code, graceful.Output())
 	}
 }

@@ -219,8 +219,13 @@ func TestWhoAsks(t *testing.T) {
 		args    string
 		want    string
 	}{
-		{nil, "", ""}, {nil, "--user u:p", "Basic dTpw"}, {nil, "--token @" + secret, "Bearer abc"}, {map[string]string{"FRESHET_USER": "u:p"}, "", "Basic dTpw"},
-		{map[string]string{"FRESHET_TOKEN": "@" + secret}, "", "Bearer abc"}, {map[string]string{"FRESHET_USER": "u:p"}, "--token abc", "Bearer abc"}, {map[string]string{"FRESHET_TOKEN": "abc"}, "--user u:p", "Basic dTpw"},
+		{nil, "", ""},
+		{nil, "--user u:p", "Basic dTpw"},
+		{nil, "--token @" + secret, "Bearer abc"},
+		{map[string]string{"FRESHET_USER": "u:p"}, "", "Basic dTpw"},
+		{map[string]string{"FRESHET_TOKEN": "@" + secret}, "", "Bearer abc"},
+		{map[string]string{"FRESHET_USER": "u:p"}, "--token abc", "Bearer abc"},
+		{map[string]string{"FRESHET_TOKEN": "abc"}, "--user u:p", "Basic dTpw"},
 	} {
 		for _, name := range []string{"FRESHET_USER", "FRESHET_TOKEN"} {
 			t.Setenv(name, c.environ[name])
@@ -269,8 +274,11 @@ func TestCompletion(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"connectors", "pause", ""}, "[lines orders]"}, {[]string{"connectors", "pause", "orders", ""}, "[lines]"}, {[]string{"offsets", "get", "orders", ""}, "[]"},
-		{[]string{"connectors", "describe", "--url", "http://127.0.0.1:1", ""}, "[]"}, {[]string{"connectors", "list", "--output", ""}, "[table json]"},
+		{[]string{"connectors", "pause", ""}, "[lines orders]"},
+		{[]string{"connectors", "pause", "orders", ""}, "[lines]"},
+		{[]string{"offsets", "get", "orders", ""}, "[]"},
+		{[]string{"connectors", "describe", "--url", "http://127.0.0.1:1", ""}, "[]"},
+		{[]string{"connectors", "list", "--output", ""}, "[table json]"},
 	} {
 		if got := fmt.Sprint(complete(c.args...)); got != c.want {
 			t.Errorf("%v: %s", c.args, got)

@@ -72,7 +72,7 @@ type node struct {
 	closers []func() error
 }
 
-// runWorker runs a worker until ctx ends, or until it cannot go on.
+// runWorker runs a worker until ctx ends, or until it cannot go on. It listens as soon as it can answer, not before.
 func runWorker(ctx context.Context, p *program, config *workerconfig.Config, l *logging) (err error) {
 	n := &node{program: p, config: config}
 	defer func() { err = errors.Join(err, n.close()) }()
@@ -80,47 +80,25 @@ func runWorker(ctx context.Context, p *program, config *workerconfig.Config, l *
 	if err != nil {
 		return err
 	}
+	o, store, err := n.open(ctx)
+	if ctx.Err() != nil {
+		return nil // told to stop while it waited
+	}
+	if err != nil {
+		return err
+	}
 	if n.server, err = rest.Listen(api); err != nil {
 		return err
 	}
-	serving := false
-	n.closers = append(n.closers, func() error {
-		if serving {
-			return nil // Serve has closed the listeners
-		}
-		return n.server.Close()
-	})
-	clusterID, err := n.connect(ctx)
-	if err != nil {
-		return n.unlessStopped(ctx, err)
-	}
-	o, err := n.openLogs(ctx)
-	if err != nil {
-		return n.unlessStopped(ctx, err)
-	}
-	var store offsets.Store
-	err = patiently(ctx, "the offsets cannot be opened yet", func() error {
-		store, err = p.kafkaStore(ctx, config.Properties, config.OffsetTopic().Name)
-		return err
-	})
-	if err != nil {
-		return n.unlessStopped(ctx, err)
-	}
-	n.closers = append(n.closers, store.Close)
 	worker := n.newWorker(store)
 	n.closers = append(n.closers, func() error { return worker.Close(context.WithoutCancel(ctx)) })
-
-	o.Worker, o.ClusterID, o.SetLogLevel = worker, clusterID, l.setFor
 	var h *herder.Herder
 	peers := api.Peers(func(body []byte) (string, string, error) { return h.Sign(body) })
 	defer peers.Close()
-	o.Forward, o.ForwardFence = peers.PutTasks, peers.Fence
+	o.Worker, o.WorkerID, o.URL, o.SetLogLevel = worker, n.server.ID, n.server.URL, l.setFor
+	o.Forward, o.ForwardFence, o.Group = peers.PutTasks, peers.Fence, n.group()
 	h = herder.New(o)
-	serving = true
-	return n.run(ctx, h, rest.Options{
-		Logger: slog.Default(), Levels: l.levels,
-		Extra: extra(worker, h),
-	})
+	return n.run(ctx, h, rest.Options{Logger: slog.Default(), Levels: l.levels, Extra: extra(worker, h)})
 }
 
 func (n *node) close() error {
@@ -131,12 +109,24 @@ func (n *node) close() error {
 	return errors.Join(errs...)
 }
 
-// unlessStopped drops an error that comes of being told to stop.
-func (n *node) unlessStopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+// open connects to Kafka and opens what the cluster keeps there; it waits for what is not there yet.
+func (n *node) open(ctx context.Context) (o herder.Options, store offsets.Store, err error) {
+	id, err := n.connect(ctx)
+	if err != nil {
+		return o, nil, err
 	}
-	return err
+	if o, err = n.openLogs(ctx); err != nil {
+		return o, nil, err
+	}
+	o.ClusterID = id
+	err = patiently(ctx, "the offsets cannot be opened yet", func() error {
+		store, err = n.program.kafkaStore(ctx, n.config.Properties, n.config.OffsetTopic().Name)
+		return err
+	})
+	if err == nil {
+		n.closers = append(n.closers, store.Close)
+	}
+	return o, store, err
 }
 
 // connect opens the connections to Kafka; it waits for brokers that cannot be reached yet.
@@ -177,12 +167,12 @@ func patiently(ctx context.Context, complaint string, try func() error) error {
 	}
 }
 
-// openLogs opens the topics of the cluster and prepares the membership in its group.
+// openLogs opens the topics of configurations and statuses.
 func (n *node) openLogs(ctx context.Context) (o herder.Options, err error) {
 	c := n.config
 	group := c.String(workerconfig.KeyGroup)
 	o = herder.Options{
-		WorkerID: n.server.ID, URL: n.server.URL, GroupID: group, Logger: slog.Default(), Resolve: c.Providers.Apply,
+		GroupID: group, Logger: slog.Default(), Resolve: c.Providers.Apply,
 		KeyTTL: c.Millis("inter.worker.key.ttl.ms"), KeyAlgorithm: c.String("inter.worker.key.generation.algorithm"),
 		Signature: c.String("inter.worker.signature.algorithm"), Verification: c.List("inter.worker.verification.algorithms"),
 		NoTopicTracking: !c.Bool("topic.tracking.enable"), NoTopicReset: !c.Bool("topic.tracking.allow.reset"),
@@ -196,11 +186,6 @@ func (n *node) openLogs(ctx context.Context) (o herder.Options, err error) {
 			return n.session.FenceProducers(ctx, n.client.Producer, ids)
 		}
 	}
-	o.Group = cluster.NewGroup(cluster.GroupOptions{
-		Config: n.client, Group: group, URL: n.server.URL, Version: versionText(), Logger: slog.Default(),
-		SessionTimeout: c.Millis("session.timeout.ms"), HeartbeatInterval: c.Millis("heartbeat.interval.ms"), RebalanceTimeout: c.Millis("rebalance.timeout.ms"),
-		SyncTimeout: c.Millis("worker.sync.timeout.ms"), UnsyncBackoff: c.Millis("worker.unsync.backoff.ms"), MaxDelay: c.Millis("scheduled.rebalance.max.delay.ms"),
-	})
 	err = patiently(ctx, "the topics of the cluster cannot be opened yet", func() error {
 		if o.Config == nil {
 			logs.Topic = topic(c.ConfigTopic())
@@ -221,6 +206,17 @@ func (n *node) openLogs(ctx context.Context) (o herder.Options, err error) {
 		return nil
 	})
 	return o, err
+}
+
+// group is the membership in the group of workers.
+func (n *node) group() *cluster.Group {
+	c := n.config
+	return cluster.NewGroup(cluster.GroupOptions{
+		Config: n.client, Group: c.String(workerconfig.KeyGroup), URL: n.server.URL, Version: versionText(), Logger: slog.Default(),
+		SessionTimeout: c.Millis("session.timeout.ms"), HeartbeatInterval: c.Millis("heartbeat.interval.ms"),
+		RebalanceTimeout: c.Millis("rebalance.timeout.ms"), SyncTimeout: c.Millis("worker.sync.timeout.ms"),
+		UnsyncBackoff: c.Millis("worker.unsync.backoff.ms"), MaxDelay: c.Millis("scheduled.rebalance.max.delay.ms"),
+	})
 }
 
 func topic(t workerconfig.Topic) kafkaclient.LogOptions {

@@ -262,9 +262,15 @@ func TestListeners(t *testing.T) {
 
 func TestMask(t *testing.T) {
 	for _, c := range []struct{ name, value, want string }{
-		{"database.password", "x", "[hidden]"}, {"database.password", "", "[hidden]"}, {"database.password", "${file:/s:p}", "${file:/s:p}"}, {"database.password", "a${file:/s:p}", "[hidden]"},
-		{"connection.url", "jdbc:postgresql://u:x@h/db?password=x&ssl=true", "jdbc:postgresql://[hidden]@h/db?password=[hidden]&ssl=true"}, {"database.user", "me", "me"},
-		{"producer.override.sasl.jaas.config", "x", "[hidden]"}, {"value.converter.schema.registry.basic.auth.user.info", "a:b", "[hidden]"}, {"transforms.a.token", "x", "[hidden]"},
+		{"database.password", "x", "[hidden]"},
+		{"database.password", "", "[hidden]"},
+		{"database.password", "${file:/s:p}", "${file:/s:p}"},
+		{"database.password", "a${file:/s:p}", "[hidden]"},
+		{"connection.url", "jdbc:postgresql://u:x@h/db?password=x&ssl=true", "jdbc:postgresql://[hidden]@h/db?password=[hidden]&ssl=true"},
+		{"database.user", "me", "me"},
+		{"producer.override.sasl.jaas.config", "x", "[hidden]"},
+		{"value.converter.schema.registry.basic.auth.user.info", "a:b", "[hidden]"},
+		{"transforms.a.token", "x", "[hidden]"},
 	} {
 		if got := Mask(c.name, c.value); got != c.want {
 			t.Errorf("%s=%s: %s", c.name, c.value, got)

@@ -70,7 +70,7 @@ func lines(t *testing.T, folder, scenario string, line func([]byte)) {
 	t.Helper()
 	f, err := os.Open(filepath.Join("../../../testdata/golden/rest", folder, scenario+".jsonl"))
 	must(t, err)
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	s := bufio.NewScanner(f)
 	s.Buffer(nil, 16<<20)
 	for s.Scan() {
@@ -279,7 +279,9 @@ func TestCredentials(t *testing.T) {
 		options Options
 		want    string
 	}{
-		{Options{}, ""}, {Options{User: "u", Password: "s3cret"}, "Basic dTpzM2NyZXQ="}, {Options{Token: "s3cret"}, "Bearer s3cret"},
+		{Options{}, ""},
+		{Options{User: "u", Password: "s3cret"}, "Basic dTpzM2NyZXQ="},
+		{Options{Token: "s3cret"}, "Bearer s3cret"},
 		{Options{URL: "http://u:s3cret@HOST"}, "Basic dTpzM2NyZXQ="},
 	} {
 		client, asked := answers(t, c.options, good)
