@@ -63,13 +63,13 @@ func NewGroup(o GroupOptions) *Group {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Group{o: o, rejoin: make(chan struct{}, 1), clock: uptime, trouble: errors.New("this worker has not joined its group yet")}
+	return &Group{o: o, rejoin: make(chan struct{}, 1), clock: uptime}
 }
 
 // Rejoin implements herder.Group.
 func (g *Group) Rejoin() { wake(g.rejoin) }
 
-// Trouble says why this worker takes no part in its group at present; nil: it does.
+// Trouble says why this worker takes no part in its group at present; nil: it does, or is about to join.
 func (g *Group) Trouble() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

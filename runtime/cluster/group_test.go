@@ -28,11 +28,11 @@ func TestGroupSharesTheWork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			at := bootstrap(t)
+			at, group := bootstrap(t), unique(t)
 			w := newWorld(t, 20)
-			a := w.join("a", at, t.Name())
+			a := w.join("a", at, group)
 			w.await(a)
-			b, c := w.join("b", at, t.Name()), w.join("c", at, t.Name())
+			b, c := w.join("b", at, group), w.join("c", at, group)
 			w.await(a, b, c)
 			w.add(20, 31)
 			w.await(a, b, c)
@@ -73,7 +73,7 @@ func TestGroupSharesTheWork(t *testing.T) {
 				t.Errorf("%d tasks stopped on those who stay", n-others)
 			}
 			w.mu.Unlock()
-			d := w.join("d", at, t.Name())
+			d := w.join("d", at, group)
 			w.await(b, c, d)
 			w.mu.Lock()
 			for i := range 10 {
@@ -212,7 +212,7 @@ func TestGroupWithAThousandConnectors(t *testing.T) {
 	t.Parallel()
 	k := bed.Kafka(t)
 	w := newWorld(t, 1000)
-	group := strings.ToLower(t.Name())
+	group := unique(t)
 	a := w.join("a", k.Bootstrap(), group)
 	b := w.join("b", k.Bootstrap(), group)
 	w.await(a, b)
@@ -281,7 +281,7 @@ func TestGroupBehind(t *testing.T) {
 func TestGroupAfterTheJVM(t *testing.T) {
 	t.Parallel()
 	k := bed.Kafka(t)
-	group := strings.ToLower(t.Name())
+	group := unique(t)
 	leave := jvm(t, k.Bootstrap(), group)
 	w := newWorld(t, 5)
 	a := w.join("a", k.Bootstrap(), group)
@@ -306,7 +306,7 @@ func TestGroupRefused(t *testing.T) {
 	t.Parallel()
 	k := bed.Kafka(t)
 	w := newWorld(t, 5)
-	a := w.join("a", k.Bootstrap(), strings.ToLower(t.Name()), func(o *GroupOptions) { o.SessionTimeout = time.Second })
+	a := w.join("a", k.Bootstrap(), unique(t), func(o *GroupOptions) { o.SessionTimeout = time.Second })
 	err := <-a.ended
 	a.ended <- err
 	if err == nil || !strings.Contains(err.Error(), "session.timeout.ms=1000") || !strings.Contains(err.Error(), "group.min.session.timeout.ms") {

@@ -125,7 +125,7 @@ func mustSync(t testing.TB, c *ConfigLog) {
 func TestConfigLog(t *testing.T) {
 	t.Parallel()
 	k := bed.Kafka(t)
-	o := options(t, k.Bootstrap(), "configs-"+strings.ToLower(t.Name()), 25)
+	o := options(t, k.Bootstrap(), "configs-"+unique(t), 25)
 	o.Topic.Settings = map[string]string{"min.insync.replicas": "1", "segment.bytes": "1048576", "cleanup.policy": "delete"}
 	a, av := openConfig(t, o)
 	b, bv := openConfig(t, o)
@@ -168,8 +168,8 @@ func TestConfigTopicWithSeveralPartitionsIsRefused(t *testing.T) {
 func TestLeadFences(t *testing.T) {
 	t.Parallel()
 	k := bed.Kafka(t)
-	o := options(t, k.Bootstrap(), "configs-"+strings.ToLower(t.Name()), 1)
-	o.LeaderID = LeaderID(t.Name())
+	o := options(t, k.Bootstrap(), "configs-"+unique(t), 1)
+	o.LeaderID = LeaderID(unique(t))
 	a, av := openConfig(t, o)
 	b, bv := openConfig(t, o)
 	if err := a.Append(limit(t), text("connector-x", "0")); !errors.Is(err, herder.ErrFenced) {
@@ -207,7 +207,7 @@ func TestLeaderGoesOnAfterAFailure(t *testing.T) {
 	t.Parallel()
 	k := testbed.StartKafka(t)
 	o := options(t, k.Bootstrap(), "configs", 1)
-	o.LeaderID = LeaderID(t.Name())
+	o.LeaderID = LeaderID(unique(t))
 	a, av := openConfig(t, o)
 	b, _ := openConfig(t, o)
 	if err := a.Lead(limit(t)); err != nil {
@@ -242,8 +242,8 @@ func TestLeaderGoesOnAfterAFailure(t *testing.T) {
 func TestKilledLeader(t *testing.T) {
 	t.Parallel()
 	k := bed.Kafka(t)
-	o := options(t, k.Bootstrap(), "configs-"+strings.ToLower(t.Name()), 1)
-	o.LeaderID = LeaderID(t.Name())
+	o := options(t, k.Bootstrap(), "configs-"+unique(t), 1)
+	o.LeaderID = LeaderID(unique(t))
 	a, _ := openConfig(t, o)
 	mustAppend(t, a, text("target-state-x", "1"))
 	killed := k.Client(t, kgo.TransactionalID(o.LeaderID), kgo.DefaultProduceTopic(o.Topic.Topic))
@@ -302,7 +302,7 @@ func openStatus(t testing.TB, o LogOptions) (*StatusLog, *view) {
 func TestStatusLog(t *testing.T) {
 	t.Parallel()
 	k := bed.Kafka(t)
-	o := options(t, k.Bootstrap(), "status-"+strings.ToLower(t.Name()), 5)
+	o := options(t, k.Bootstrap(), "status-"+unique(t), 5)
 	a, av := openStatus(t, o)
 	_, bv := openStatus(t, o)
 	const keys, rounds = 1200, 5
@@ -349,6 +349,11 @@ func TestStatusLogTriesAgain(t *testing.T) {
 	if want := map[string]string{"a": "2", "b": "1"}; !maps.Equal(v.newest(), want) {
 		t.Errorf("have %v, want %v", v.newest(), want)
 	}
+}
+
+// unique is a name for what this run of a test has in a broker.
+func unique(t testing.TB) string {
+	return fmt.Sprintf("%s-%x", strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")), time.Now().UnixNano())
 }
 
 func waitFor(t testing.TB, ok func() bool) {
