@@ -97,6 +97,8 @@ func (g byHand) Run(ctx context.Context, m Member) error {
 	return nil
 }
 
+func (g byHand) Trouble() error { return nil }
+
 func (g byHand) Rejoin() {
 	if g.rejoin != nil {
 		g.rejoin()

@@ -58,8 +58,10 @@ func (id TaskID) String() string { return fmt.Sprintf("%s-%d", id.Connector, id.
 // Group is the membership of this worker among those that share the work.
 type Group interface {
 	// Run takes part until ctx ends; then it leaves, after what runs here has been revoked. It calls m from one goroutine. An error
-	// means that this worker cannot take part (a JVM worker is in the group; access is refused).
+	// means that this worker cannot take part (access is refused). What may pass, such as a JVM worker in the group, is waited for.
 	Run(ctx context.Context, m Member) error
+	// Trouble says why this worker takes no part at present; nil: it does, or is about to.
+	Trouble() error
 	// Rejoin asks for a new round: the connectors or tasks of the config log have changed. It does not wait.
 	Rejoin()
 }

@@ -308,9 +308,12 @@ func (h *Herder) Health(context.Context) (status, message string) {
 	stalled := h.o.Worker.Stalled()
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	trouble := h.o.Group.Trouble()
 	switch {
 	case h.failure != nil:
 		return "unhealthy", fmt.Sprintf("%s %v", unable, h.failure)
+	case trouble != nil:
+		return "unhealthy", fmt.Sprintf("%s %v", unable, trouble)
 	case !h.membership.joined:
 		return "starting", "Worker is still starting up."
 	case time.Since(h.turned) > healthy:

@@ -80,6 +80,8 @@ func (g *localGroup) Run(ctx context.Context, m Member) error {
 	}
 }
 
+func (g *localGroup) Trouble() error { return nil }
+
 func (g *localGroup) Rejoin() {
 	select {
 	case g.again <- struct{}{}:
