@@ -21,17 +21,19 @@ import (
 
 const startTimeout = 4 * time.Minute
 
-// server is a running container with one published port, which stays the same over Kill and Restart.
+// server is a running container with published ports, which stay the same over Kill and Restart.
 type server struct {
 	engine    *engine
 	container testcontainers.Container
-	port      int // on the engine's host; also the port inside where the network is the host's
+	port      int   // on the engine's host; also the port inside where the network is the host's
+	more      []int // further ones
 }
 
 // spec says how to start a server.
 type spec struct {
-	server      string // which image
-	inside      string // port in the container, "5432/tcp"; "": the host's network
+	server      string   // which image
+	inside      string   // port in the container, "5432/tcp"; "": the host's network
+	more        []string // further ones
 	environment func(host string, port int) map[string]string
 	command     func(port int) []string
 	ready       func(ctx context.Context, address string) error // tried until it succeeds
@@ -47,13 +49,15 @@ func (e *engine) start(ctx context.Context, s spec) (*server, error) {
 	defer cancel()
 	var last error
 	for range 5 { // another process may take the port in between
-		port, err := freePort()
-		if err != nil {
-			return nil, err
+		ports := make([]int, 1+len(s.more))
+		for i := range ports {
+			if ports[i], err = freePort(); err != nil {
+				return nil, err
+			}
 		}
-		c, err := testcontainers.Run(ctx, img, e.customize(s, port)...)
+		c, err := testcontainers.Run(ctx, img, e.customize(s, ports)...)
 		if err == nil {
-			srv := &server{engine: e, container: c, port: port}
+			srv := &server{engine: e, container: c, port: ports[0], more: ports[1:]}
 			if err := srv.wait(ctx, s.ready); err != nil {
 				return nil, errors.Join(fmt.Errorf("start %s: %w", img, err), srv.terminate(context.WithoutCancel(ctx)))
 			}
@@ -70,7 +74,7 @@ func (e *engine) start(ctx context.Context, s spec) (*server, error) {
 	return nil, last
 }
 
-func (e *engine) customize(s spec, port int) []testcontainers.ContainerCustomizer {
+func (e *engine) customize(s spec, ports []int) []testcontainers.ContainerCustomizer {
 	options := []testcontainers.ContainerCustomizer{
 		testcontainers.WithLogger(log.NewNoopLogger()),
 		testcontainers.WithLabels(map[string]string{labelBed: s.server, labelOwner: owner()}),
@@ -79,17 +83,20 @@ func (e *engine) customize(s spec, port int) []testcontainers.ContainerCustomize
 				h.NetworkMode = "host"
 				return
 			}
-			h.PortBindings = network.PortMap{network.MustParsePort(s.inside): {{HostPort: strconv.Itoa(port)}}}
+			h.PortBindings = network.PortMap{}
+			for i, inside := range append([]string{s.inside}, s.more...) {
+				h.PortBindings[network.MustParsePort(inside)] = []network.PortBinding{{HostPort: strconv.Itoa(ports[i])}}
+			}
 		}),
 	}
 	if s.inside != "" {
-		options = append(options, testcontainers.WithExposedPorts(s.inside))
+		options = append(options, testcontainers.WithExposedPorts(append([]string{s.inside}, s.more...)...))
 	}
 	if s.environment != nil {
-		options = append(options, testcontainers.WithEnv(s.environment(e.host, port)))
+		options = append(options, testcontainers.WithEnv(s.environment(e.host, ports[0])))
 	}
 	if s.command != nil {
-		options = append(options, testcontainers.WithCmd(s.command(port)...))
+		options = append(options, testcontainers.WithCmd(s.command(ports[0])...))
 	}
 	return options
 }

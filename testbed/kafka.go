@@ -32,18 +32,39 @@ func StartKafkaBehind(t testing.TB, address string) *Kafka {
 	return run(t, func(ctx context.Context, e *engine) (*Kafka, error) { return startKafkaAt(ctx, e, address) })
 }
 
+// StartKafkaWithDoors starts a broker with further ways in, each of which tells its clients an address of its own, such as a proxy's:
+// clients can be cut off one by one.
+func StartKafkaWithDoors(t testing.TB, addresses ...string) *Kafka {
+	t.Helper()
+	return run(t, func(ctx context.Context, e *engine) (*Kafka, error) { return startKafkaAt(ctx, e, "", addresses...) })
+}
+
+// Doors are the addresses behind which the further ways in are, in order.
+func (k *Kafka) Doors() []string {
+	var out []string
+	for _, port := range k.more {
+		out = append(out, net.JoinHostPort(k.Host(), strconv.Itoa(port)))
+	}
+	return out
+}
+
 func startKafka(ctx context.Context, e *engine) (*Kafka, error) { return startKafkaAt(ctx, e, "") }
 
-func startKafkaAt(ctx context.Context, e *engine, advertised string) (*Kafka, error) {
+func startKafkaAt(ctx context.Context, e *engine, advertised string, doors ...string) (*Kafka, error) {
+	var more []string
+	for i := range doors {
+		more = append(more, strconv.Itoa(firstDoor+i)+"/tcp")
+	}
 	s, err := e.start(ctx, spec{
 		server: "kafka",
 		inside: "9092/tcp",
+		more:   more,
 		environment: func(host string, port int) map[string]string {
 			address := advertised
 			if address == "" {
 				address = net.JoinHostPort(host, strconv.Itoa(port))
 			}
-			return kafkaEnvironment(address)
+			return kafkaEnvironment(address, doors)
 		},
 		ready: kafkaReady,
 	})
@@ -55,8 +76,8 @@ func startKafkaAt(ctx context.Context, e *engine, advertised string) (*Kafka, er
 
 // kafkaEnvironment has two listeners: clients come by the published port, the broker reaches itself inside its container.
 // A broker that cannot do the latter refuses transactions.
-func kafkaEnvironment(advertised string) map[string]string {
-	return map[string]string{
+func kafkaEnvironment(advertised string, doors []string) map[string]string {
+	env := map[string]string{
 		"KAFKA_NODE_ID":                                                     "1",
 		"KAFKA_PROCESS_ROLES":                                               "broker,controller",
 		"KAFKA_CONTROLLER_QUORUM_VOTERS":                                    "1@localhost:9093",
@@ -74,11 +95,21 @@ func kafkaEnvironment(advertised string) map[string]string {
 		"KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR":                       "1",
 		"KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS": "1000",
 		"KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS":                            "0",
+		"KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS":                                "1000",
 		"KAFKA_MESSAGE_MAX_BYTES":                                           "20000000",
 		"KAFKA_REPLICA_FETCH_MAX_BYTES":                                     "20000000",
 		"KAFKA_LOG_RETENTION_MS":                                            "-1",
 	}
+	for i, address := range doors {
+		door := "DOOR" + strconv.Itoa(i)
+		env["KAFKA_LISTENERS"] += fmt.Sprintf(",%s://:%d", door, firstDoor+i)
+		env["KAFKA_ADVERTISED_LISTENERS"] += "," + door + "://" + address
+		env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"] += "," + door + ":PLAINTEXT"
+	}
+	return env
 }
+
+const firstDoor = 9100 // port in the container
 
 // kafkaReady succeeds when the broker at the address answers and has a controller. It asks over one plain connection, as the
 // advertised address may not be reachable yet.

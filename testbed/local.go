@@ -67,7 +67,7 @@ func (l *Local) Kafka(ctx context.Context, settings map[string]string) (*Kafka, 
 		server: "kafka",
 		environment: func(host string, port int) map[string]string {
 			address := net.JoinHostPort(host, strconv.Itoa(port))
-			env := kafkaEnvironment(address)
+			env := kafkaEnvironment(address, nil)
 			env["KAFKA_CONTROLLER_QUORUM_VOTERS"] = "1@127.0.0.1:" + strconv.Itoa(controller)
 			env["KAFKA_LISTENERS"] = "CLIENT://" + address + ",BROKER://127.0.0.1:" + strconv.Itoa(inner) + ",CONTROLLER://127.0.0.1:" + strconv.Itoa(controller)
 			env["KAFKA_ADVERTISED_LISTENERS"] = "CLIENT://" + address + ",BROKER://127.0.0.1:" + strconv.Itoa(inner)

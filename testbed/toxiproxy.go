@@ -58,3 +58,45 @@ func (p *Toxiproxy) Proxy(t testing.TB, upstream string) *toxiproxy.Proxy {
 	})
 	return proxy
 }
+
+// Hurt adds a toxic to a proxy: stream is upstream, downstream or both.
+func Hurt(t testing.TB, proxy *toxiproxy.Proxy, stream, toxic string, attributes toxiproxy.Attributes) {
+	t.Helper()
+	for _, direction := range []string{"upstream", "downstream"} {
+		if stream != direction && stream != "both" {
+			continue
+		}
+		if _, err := proxy.AddToxic("", toxic, direction, 1, attributes); err != nil {
+			t.Fatalf("add %s to the proxy of %s: %v", toxic, proxy.Upstream, err)
+		}
+	}
+}
+
+// Cut ends the connections of proxies and refuses new ones.
+func Cut(t testing.TB, proxies ...*toxiproxy.Proxy) {
+	t.Helper()
+	for _, p := range proxies {
+		if err := p.Disable(); err != nil {
+			t.Fatalf("cut the connections to %s: %v", p.Upstream, err)
+		}
+	}
+}
+
+// Heal makes proxies pass everything on again.
+func Heal(t testing.TB, proxies ...*toxiproxy.Proxy) {
+	t.Helper()
+	for _, p := range proxies {
+		toxics, err := p.Toxics()
+		if err != nil {
+			t.Fatalf("list what is wrong with the connections to %s: %v", p.Upstream, err)
+		}
+		for _, toxic := range toxics {
+			if err := p.RemoveToxic(toxic.Name); err != nil {
+				t.Fatalf("mend the connections to %s: %v", p.Upstream, err)
+			}
+		}
+		if err := p.Enable(); err != nil {
+			t.Fatalf("mend the connections to %s: %v", p.Upstream, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/freshet-io/freshet/testbed"
+	"github.com/freshet-io/freshet/testbed/rounds"
 )
 
 // killWorker kills the worker and compares what it leaves.
@@ -25,7 +26,7 @@ func (r *round) fault(s step) {
 	switch s.kind {
 	case killWorker:
 		r.killWorker()
-		pass(r.Context(), s.long)
+		rounds.Pass(r.Context(), s.long)
 		r.start()
 		return
 	case zombie:
@@ -38,13 +39,13 @@ func (r *round) fault(s step) {
 		r.mend = nil
 	}
 	if s.kill == 0 {
-		pass(r.Context(), s.long)
+		rounds.Pass(r.Context(), s.long)
 		end()
 		return
 	}
-	pass(r.Context(), s.kill)
+	rounds.Pass(r.Context(), s.kill)
 	r.p.Kill()
-	pass(r.Context(), s.long-s.kill)
+	rounds.Pass(r.Context(), s.long-s.kill)
 	end()
 	r.gone = append(r.gone, r.p)
 	r.audit()
@@ -55,7 +56,7 @@ func (r *round) fault(s step) {
 func (r *round) begin(s step) (end func()) {
 	r.Helper()
 	proxy := r.proxies[s.where]
-	heal := func() { r.heal(r) }
+	heal := r.heal
 	switch s.kind {
 	case killSource:
 		r.source.Kill(r)
@@ -67,19 +68,17 @@ func (r *round) begin(s step) (end func()) {
 		r.kafka.Kill(r)
 		return func() { r.kafka.Restart(r) }
 	case cut:
-		if err := proxy.Disable(); err != nil {
-			r.Fatalf("cut the connection to %s: %v", s.where, err)
-		}
+		testbed.Cut(r, proxy)
 		return heal
 	case tear:
-		r.hurt(r, s.where, s.stream, "limit_data", toxiproxy.Attributes{"bytes": s.amount})
+		testbed.Hurt(r, proxy, s.stream, "limit_data", toxiproxy.Attributes{"bytes": s.amount})
 		return heal
 	case slow:
-		r.hurt(r, s.where, s.stream, "latency", toxiproxy.Attributes{"latency": 100, "jitter": 50})
-		r.hurt(r, s.where, s.stream, "bandwidth", toxiproxy.Attributes{"rate": s.amount})
+		testbed.Hurt(r, proxy, s.stream, "latency", toxiproxy.Attributes{"latency": 100, "jitter": 50})
+		testbed.Hurt(r, proxy, s.stream, "bandwidth", toxiproxy.Attributes{"rate": s.amount})
 		return heal
 	case halfOpen:
-		r.hurt(r, s.where, s.stream, "timeout", toxiproxy.Attributes{"timeout": 0})
+		testbed.Hurt(r, proxy, s.stream, "timeout", toxiproxy.Attributes{"timeout": 0})
 		return heal
 	case sessions:
 		r.endSessions(r.source, r.database)
@@ -129,17 +128,17 @@ func (r *round) zombie(s step) {
 	r.wait("streaming", func() bool { return strings.Contains(r.p.Output(), "msg=streaming") })
 	r.more()
 	// With a slow sink something is on its way when the worker stops.
-	r.hurt(r, sink, "both", "latency", toxiproxy.Attributes{"latency": 150})
-	pass(r.Context(), 300*time.Millisecond+s.delay)
+	testbed.Hurt(r, r.proxies[sink], "both", "latency", toxiproxy.Attributes{"latency": 150})
+	rounds.Pass(r.Context(), 300*time.Millisecond+s.delay)
 	old := r.p
 	old.Signal(syscall.SIGSTOP)
 	began := time.Now()
-	r.heal(r)
+	r.heal()
 	r.gone = append(r.gone, old)
 	r.dir = r.TempDir() // an offset file is locked by whoever uses it
 	r.start()
 	r.wait("the other worker to stream", func() bool { return strings.Contains(r.p.Output(), "msg=streaming") })
-	pass(r.Context(), s.long-time.Since(began))
+	rounds.Pass(r.Context(), s.long-time.Since(began))
 	r.more()
 	old.Signal(syscall.SIGCONT)
 	r.wait("the zombie to end", old.Ended)

@@ -3,33 +3,13 @@ package faults
 import (
 	"fmt"
 	"maps"
-	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-const (
-	seedKey   = "FRESHET_FAULTS_SEED"
-	roundsKey = "FRESHET_FAULTS_ROUNDS"
+	"github.com/freshet-io/freshet/testbed/rounds"
 )
-
-// number reads a number from the environment.
-func number(t *testing.T, name string) (uint64, bool) {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n, true
-}
 
 // totals is what all rounds came to.
 type totals struct {
@@ -40,53 +20,23 @@ type totals struct {
 // TestFaults plays rounds. By itself it chooses few that have every kind of fault and every set of sinks between them.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	seed, one := number(t, seedKey)
-	rounds, many := number(t, roundsKey)
-	var seeds []uint64
-	switch {
-	case one && many:
-		for n := range rounds {
-			seeds = append(seeds, seed+n)
-		}
-	case one:
-		seeds = []uint64{seed}
-	case many:
-		first := rand.Uint64N(1 << 40)
-		for n := range rounds {
-			seeds = append(seeds, first+n)
-		}
-	default:
-		seeds = covering(rand.Uint64N(1 << 40))
-	}
-	say := t.Logf
-	if many {
-		say = func(format string, args ...any) { fmt.Printf(format+"\n", args...) }
-	}
 	s := newStage(t)
 	began, all := time.Now(), totals{faults: map[kind]int{}}
-	for i, seed := range seeds {
-		p, start := newPlan(seed), time.Now()
-		var r *round
-		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			defer func() {
-				if t.Failed() {
-					t.Logf("%s=%d plays this round again: %s", seedKey, seed, p.String())
-				}
-			}()
-			r = play(t, s, p)
-		})
-		events := all.add(p, r, ok)
-		verdict := "ok"
-		if !ok {
-			verdict = "FAILED"
-		}
-		say("%3d/%d %-6s seed=%d %5.1fs %6d events  %s", i+1, len(seeds), verdict, seed, time.Since(start).Seconds(), events, p.String())
+	plans := func(seed uint64) *plan {
+		p := newPlan(seed)
+		return &p
 	}
+	say := rounds.Play(t, covering, plans, func(t *testing.T, p *plan) (result string) {
+		var r *round
+		defer func() { result = fmt.Sprintf("%6d events", all.add(p, r, !t.Failed())) }()
+		r = play(t, s, *p)
+		return ""
+	})
 	say("%s in %s", all.String(), time.Since(began).Round(time.Second))
 }
 
 // add counts a round and returns its events.
-func (a *totals) add(p plan, r *round, ok bool) (events int) {
+func (a *totals) add(p *plan, r *round, ok bool) (events int) {
 	a.rounds++
 	if !ok {
 		a.failed++

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/freshet-io/freshet/testbed/rounds"
 )
 
 // kind is what goes wrong.
@@ -100,21 +102,21 @@ func (p *plan) segments() int {
 func newPlan(seed uint64) plan {
 	r := rand.New(rand.NewPCG(seed, 3))
 	p := plan{
-		seed: seed, rows: 1000, store: pick(r, "file", "topic"), pace: time.Duration(r.IntN(4)) * time.Millisecond,
-		transaction: pick(r, 3*time.Second, time.Minute), patience: pick(r, 2500*time.Millisecond, 30*time.Second),
+		seed: seed, rows: 1000, store: rounds.Pick(r, "file", "topic"), pace: time.Duration(r.IntN(4)) * time.Millisecond,
+		transaction: rounds.Pick(r, 3*time.Second, time.Minute), patience: rounds.Pick(r, 2500*time.Millisecond, 30*time.Second),
 	}
 	var weights []int
 	for _, t := range targets {
 		weights = append(weights, t.weight)
 	}
-	p.sinks = targets[weighted(r, weights)].sinks
+	p.sinks = targets[rounds.Weighted(r, weights)].sinks
 	if slices.Contains(p.sinks, exactSink) {
 		p.store = "topic"
 	}
 	if r.IntN(3) == 0 {
 		p.rows = 4000
 		for range 1 + r.IntN(2) {
-			p.snapshot = append(p.snapshot, between(r, 0, 250*time.Millisecond))
+			p.snapshot = append(p.snapshot, rounds.Between(r, 0, 250*time.Millisecond))
 		}
 	}
 	for range 2 + r.IntN(2) {
@@ -134,7 +136,7 @@ func (p *plan) step(r *rand.Rand) step {
 		}
 		weights = append(weights, k.weight)
 	}
-	s := step{kind: kinds[weighted(r, weights)].kind, at: r.IntN(segment), delay: between(r, 0, 20*time.Millisecond)}
+	s := step{kind: kinds[rounds.Weighted(r, weights)].kind, at: r.IntN(segment), delay: rounds.Between(r, 0, 20*time.Millisecond)}
 	proxies := []string{"source"}
 	if p.usesKafka() {
 		proxies = append(proxies, "kafka")
@@ -142,23 +144,23 @@ func (p *plan) step(r *rand.Rand) step {
 	if slices.Contains(p.sinks, tableSink) {
 		proxies = append(proxies, "target")
 	}
-	s.where, s.stream = pick(r, proxies...), pick(r, "upstream", "downstream", "both")
+	s.where, s.stream = rounds.Pick(r, proxies...), rounds.Pick(r, "upstream", "downstream", "both")
 	s.amount = 1 + r.IntN(20_000)
 	switch s.kind {
 	case slow:
-		s.long, s.amount = between(r, 500*time.Millisecond, 2*time.Second), 100+r.IntN(400)
+		s.long, s.amount = rounds.Between(r, 500*time.Millisecond, 2*time.Second), 100+r.IntN(400)
 	case halfOpen:
-		s.long = between(r, time.Second, 4*time.Second)
+		s.long = rounds.Between(r, time.Second, 4*time.Second)
 	case cut, tear, storeGone, killSource, killTarget, killKafka:
-		s.long = between(r, 50*time.Millisecond, time.Second)
+		s.long = rounds.Between(r, 50*time.Millisecond, time.Second)
 	case zombie:
 		s.long = 3500 * time.Millisecond
 	case killWorker:
-		s.long = between(r, 0, 300*time.Millisecond)
+		s.long = rounds.Between(r, 0, 300*time.Millisecond)
 		return s
 	}
 	if r.IntN(5) == 0 && s.kind != zombie {
-		s.kill = between(r, time.Millisecond, s.long+300*time.Millisecond)
+		s.kill = rounds.Between(r, time.Millisecond, s.long+300*time.Millisecond)
 	}
 	return s
 }
@@ -225,62 +227,21 @@ func (s step) String() string {
 	return text
 }
 
-func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
-
-func between(r *rand.Rand, low, high time.Duration) time.Duration {
-	return low + time.Duration(r.Int64N(int64(high-low)+1))
-}
-
-func weighted(r *rand.Rand, weights []int) int {
-	sum := 0
-	for _, w := range weights {
-		sum += w
-	}
-	n := r.IntN(sum)
-	for i, w := range weights {
-		if n -= w; n < 0 {
-			return i
-		}
-	}
-	panic("unreachable")
-}
-
 // covering chooses few seeds whose plans have every kind of fault and every set of sinks.
 func covering(from uint64) []uint64 {
-	missing := map[string]bool{string(killSnapshot): true}
+	all := []string{string(killSnapshot)}
 	for _, k := range kinds {
-		missing[string(k.kind)] = true
+		all = append(all, string(k.kind))
 	}
 	for _, t := range targets {
-		missing[strings.Join(t.sinks, "+")] = true
+		all = append(all, strings.Join(t.sinks, "+"))
 	}
-	parts := func(seed uint64) []string {
+	return rounds.Cover(from, all, func(seed uint64) []string {
 		p := newPlan(seed)
 		out := []string{strings.Join(p.sinks, "+")}
 		for _, k := range p.faults() {
 			out = append(out, string(k))
 		}
-		slices.Sort(out)
-		return slices.Compact(out)
-	}
-	var out []uint64
-	for len(missing) > 0 {
-		best, most := uint64(0), 0
-		for seed := from; seed < from+500; seed++ {
-			n := 0
-			for _, part := range parts(seed) {
-				if missing[part] {
-					n++
-				}
-			}
-			if n > most {
-				best, most = seed, n
-			}
-		}
-		out = append(out, best)
-		for _, part := range parts(best) {
-			delete(missing, part)
-		}
-	}
-	return out
+		return out
+	})
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/freshet-io/freshet/testbed"
 	"github.com/freshet-io/freshet/testbed/history"
+	"github.com/freshet-io/freshet/testbed/rounds"
 )
 
 // round is one plan being carried out.
@@ -74,7 +75,7 @@ func play(t *testing.T, s *stage, p plan) *round {
 		r.wait("the snapshot to begin", func() bool { // or to be over, when the kill before came too late
 			return strings.Contains(r.p.Output(), `msg="reading table"`) || strings.Contains(r.p.Output(), "msg=streaming")
 		})
-		pass(t.Context(), after)
+		rounds.Pass(t.Context(), after)
 		r.killWorker()
 	}
 	r.start()
@@ -83,7 +84,7 @@ func play(t *testing.T, s *stage, p plan) *round {
 		began := r.h.Allowed()
 		r.more()
 		r.wait("the load", func() bool { return r.h.Done() >= began+st.at })
-		pass(t.Context(), st.delay)
+		rounds.Pass(t.Context(), st.delay)
 		r.fault(st)
 	}
 	r.h.Allow(total)
@@ -155,6 +156,12 @@ func (r *round) configure() {
 func (r *round) start() {
 	r.Helper()
 	r.p = bed.Freshet(r, r.dir, r.args...)
+}
+
+// heal makes all connections good again.
+func (r *round) heal() {
+	r.Helper()
+	testbed.Heal(r, slices.Collect(maps.Values(r.proxies))...)
 }
 
 // settle waits until the snapshot is over and done with.
@@ -319,7 +326,7 @@ func (r *round) said() string {
 
 // clean leaves nothing of the round behind.
 func (r *round) clean() {
-	r.heal(r)
+	r.heal()
 	if !r.plan.usesKafka() {
 		return
 	}

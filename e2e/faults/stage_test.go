@@ -1,9 +1,7 @@
 package faults
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2/client"
 
@@ -33,46 +31,4 @@ func newStage(t *testing.T) *stage {
 	}
 	s.proxies = map[string]*toxiproxy.Proxy{"source": toxi.Proxy(t, s.source.Address()), "target": toxi.Proxy(t, s.target.Address()), "kafka": toKafka}
 	return s
-}
-
-// heal makes all connections good again.
-func (s *stage) heal(t testing.TB) {
-	t.Helper()
-	for name, p := range s.proxies {
-		toxics, err := p.Toxics()
-		if err != nil {
-			t.Fatalf("list what is wrong with the connection to %s: %v", name, err)
-		}
-		for _, toxic := range toxics {
-			if err := p.RemoveToxic(toxic.Name); err != nil {
-				t.Fatalf("mend the connection to %s: %v", name, err)
-			}
-		}
-		if err := p.Enable(); err != nil {
-			t.Fatalf("mend the connection to %s: %v", name, err)
-		}
-	}
-}
-
-// hurt adds a toxic in one direction or in both.
-func (s *stage) hurt(t testing.TB, where, stream, toxic string, attributes toxiproxy.Attributes) {
-	t.Helper()
-	for _, direction := range []string{"upstream", "downstream"} {
-		if stream != direction && stream != "both" {
-			continue
-		}
-		if _, err := s.proxies[where].AddToxic("", toxic, direction, 1, attributes); err != nil {
-			t.Fatalf("add %s to the connection to %s: %v", toxic, where, err)
-		}
-	}
-}
-
-// pass lets time go by: how long a fault lasts.
-func pass(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -1,0 +1,199 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/rest/client"
+	"github.com/freshet-io/freshet/testbed"
+)
+
+// group is a cluster of workers, each of them a process.
+type group struct {
+	testing.TB
+	name       string
+	properties map[string]string // of every worker, on top of the usual ones
+	members    []*worker
+}
+
+// worker is a place for one process after the other, with the same properties.
+type worker struct {
+	*testbed.Program                    // the newest one; nil before the first
+	bootstrap        string             // where it finds the broker
+	id               string             // host:port of its REST API, as statuses name it
+	api              *client.Client     // never gives up on a rebalance
+	before           []*testbed.Program // that ended
+}
+
+// newGroup makes places for as many workers as there are ways to the broker.
+func newGroup(t testing.TB, name string, bootstrap []string, properties map[string]string) *group {
+	t.Helper()
+	g := &group{TB: t, name: name, properties: properties}
+	for _, address := range bootstrap {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &worker{bootstrap: address, id: l.Addr().String()}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if w.api, err = client.New(client.Options{URL: "http://" + w.id, Patience: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(w.api.Close)
+		g.members = append(g.members, w)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(g.said())
+		}
+	})
+	return g
+}
+
+// internal are the topics of the group.
+func (g *group) internal() []string {
+	return []string{g.name + "-configs", g.name + "-offsets", g.name + "-status"}
+}
+
+// start starts a worker, which has ended or never ran.
+func (g *group) start(w *worker) {
+	g.Helper()
+	properties := map[string]string{
+		"bootstrap.servers":                 w.bootstrap,
+		"group.id":                          g.name,
+		"key.converter":                     "org.apache.kafka.connect.json.JsonConverter",
+		"value.converter":                   "org.apache.kafka.connect.json.JsonConverter",
+		"key.converter.schemas.enable":      "false",
+		"value.converter.schemas.enable":    "false",
+		"config.storage.topic":              g.name + "-configs",
+		"offset.storage.topic":              g.name + "-offsets",
+		"status.storage.topic":              g.name + "-status",
+		"config.storage.replication.factor": "1",
+		"offset.storage.replication.factor": "1",
+		"status.storage.replication.factor": "1",
+		"offset.storage.partitions":         "3",
+		"status.storage.partitions":         "2",
+		"scheduled.rebalance.max.delay.ms":  "0",
+		"listeners":                         "http://" + w.id,
+	}
+	maps.Copy(properties, g.properties)
+	var text strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(properties)) {
+		fmt.Fprintf(&text, "%s=%s\n", key, properties[key])
+	}
+	if w.Program != nil {
+		w.before = append(w.before, w.Program)
+	}
+	dir := g.TempDir()
+	w.Program = bed.Freshet(g, dir, "worker", "-c", testbed.WriteFile(g, dir, "worker.properties", text.String()))
+}
+
+// but lists all workers but some.
+func (g *group) but(out ...*worker) []*worker {
+	return slices.DeleteFunc(slices.Clone(g.members), func(w *worker) bool { return slices.Contains(out, w) })
+}
+
+// answers waits until the workers are in the group.
+func (g *group) answers(of ...*worker) {
+	g.Helper()
+	for _, w := range of {
+		w.Until("worker "+w.id+" does not answer", func() bool {
+			if w.Ended() {
+				g.Fatalf("worker %s has ended", w.id)
+			}
+			ctx, cancel := context.WithTimeout(g.Context(), time.Second)
+			defer cancel()
+			_, err := w.api.Names(ctx)
+			return err == nil
+		})
+	}
+}
+
+// create makes a connector through a worker.
+func (g *group) create(w *worker, config connectors.Config) {
+	g.Helper()
+	ctx, cancel := context.WithTimeout(g.Context(), time.Minute)
+	defer cancel()
+	if _, err := w.api.Create(ctx, config["name"], config, ""); err != nil {
+		g.Fatalf("create connector %s: %v", config["name"], err)
+	}
+}
+
+// owners tells on which worker each connector's only task runs, by its id; "" for one of which not everything runs. complaint names
+// the first of these.
+func (g *group) owners(ask *worker) (owners map[string]string, complaint string) {
+	g.Helper()
+	ctx, cancel := context.WithTimeout(g.Context(), 5*time.Second)
+	defer cancel()
+	all, err := ask.api.All(ctx)
+	if err != nil {
+		return nil, err.Error()
+	}
+	owners = map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		s := all[name].Status
+		owners[name] = ""
+		if s.Connector.State == runtime.Running && len(s.Tasks) == 1 && s.Tasks[0].State == runtime.Running {
+			owners[name] = s.Tasks[0].WorkerID
+		} else if complaint == "" {
+			complaint = fmt.Sprintf("connector %s: %+v", name, s)
+		}
+	}
+	return owners, complaint
+}
+
+// shared checks that every task is on one of the workers and that none of them has more than one above another; "" is well.
+func shared(owners map[string]string, among []*worker) string {
+	count := map[string]int{}
+	for _, w := range among {
+		count[w.id] = 0
+	}
+	for name, id := range owners {
+		if _, here := count[id]; !here {
+			return fmt.Sprintf("connector %s is on %q", name, id)
+		}
+		count[id]++
+	}
+	counts := slices.Collect(maps.Values(count))
+	if slices.Max(counts)-slices.Min(counts) > 1 {
+		return fmt.Sprintf("tasks by worker: %v", count)
+	}
+	return ""
+}
+
+// said is the end of what every process printed.
+func (g *group) said() string {
+	var out strings.Builder
+	for _, w := range g.members {
+		for i, p := range append(slices.Clone(w.before), w.Program) {
+			if p == nil {
+				continue
+			}
+			text := p.Output()
+			fmt.Fprintf(&out, "--- worker %s, process %d:\n%s\n", w.id, i+1, text[max(0, len(text)-8000):])
+		}
+	}
+	return out.String()
+}
+
+// panics fails the test when a process did.
+func (g *group) panics() {
+	g.Helper()
+	for _, w := range g.members {
+		for _, p := range append(slices.Clone(w.before), w.Program) {
+			if text := p.Output(); strings.Contains(text, "panic") || strings.Contains(text, "goroutine 1 [") {
+				g.Errorf("worker %s panicked", w.id)
+			}
+		}
+	}
+}
