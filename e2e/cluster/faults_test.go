@@ -18,6 +18,7 @@ import (
 	"github.com/freshet-io/freshet/testbed/rounds"
 )
 
+// What a round has.
 const (
 	workers   = 3
 	databases = 9

@@ -51,13 +51,13 @@ type step struct {
 }
 
 const (
-	segment = 150 // transactions of each database that belong to a step, and as many for the start and for the end
+	segment = 80 // transactions of each database that belong to a step, and as many for the start and for the end
 	session = 3 * time.Second
 )
 
 func newPlan(seed uint64) *plan {
 	r := rand.New(rand.NewPCG(seed, 5))
-	p := &plan{seed: seed, early: r.IntN(4) == 0, pace: rounds.Between(r, 15*time.Millisecond, 40*time.Millisecond)}
+	p := &plan{seed: seed, early: r.IntN(4) == 0, pace: rounds.Between(r, 40*time.Millisecond, 80*time.Millisecond)}
 	if r.IntN(8) == 0 { // one of each
 		for _, i := range r.Perm(len(must)) {
 			p.steps = append(p.steps, newStep(r, must[i]))
