@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -296,6 +297,57 @@ func TestLostAndAssignedAgain(t *testing.T) {
 		p.a.until("it is started", func() bool { return len(p.a.source.starts()) == i })
 		p.a.Lost()
 	}
+}
+
+// gate is a status log that takes nothing while it is shut.
+type gate struct {
+	StatusLog
+	shut    atomic.Bool
+	waiting chan struct{} // one for each message that comes meanwhile
+	open    chan struct{}
+}
+
+func (g *gate) Put(m Message) {
+	if g.shut.Load() {
+		g.waiting <- struct{}{}
+		<-g.open
+	}
+	g.StatusLog.Put(m)
+}
+
+// TestALateReportHidesNothing: a worker that lost its place and is back in the group tells of what it had when another one runs it.
+func TestALateReportHidesNothing(t *testing.T) {
+	g := &gate{waiting: make(chan struct{}, 10), open: make(chan struct{})}
+	p := newPair(t, func(o *Options) {
+		if o.WorkerID == "b:8083" {
+			g.StatusLog = o.Status
+			o.Status = g
+		}
+	})
+	p.assign("", "")
+	_, err := p.a.Create(context.Background(), "c", props(), "")
+	p.a.ok(err)
+	p.assign("", "c--1")
+	p.a.until("planned", func() bool { return len(p.a.Work()) == 2 })
+	p.assign("", "c--1 c-0")
+	p.reaches("c", "RUNNING@b RUNNING@b")
+	g.shut.Store(true)
+	p.b.Lost()
+	<-g.waiting
+	p.generation++
+	p.a.Assigned(Assignment{Generation: p.generation, Leader: true, LeaderURL: urlA, Tasks: p.a.Work()})
+	p.b.Assigned(Assignment{Generation: p.generation, LeaderURL: urlA})
+	p.reaches("c", "RUNNING@a RUNNING@a")
+	g.shut.Store(false)
+	close(g.open)
+	p.b.until("it has told all", func() bool { return len(p.b.Running()) == 0 && !p.b.holds("c") })
+	p.reaches("c", "RUNNING@a RUNNING@a")
+}
+
+func (w *world) holds(name string) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.queue.holds(name)
 }
 
 // TestExactlyOnceFencing: the tasks of one generation end, and are fenced, before one of the next starts.

@@ -19,6 +19,7 @@ type share struct {
 	tasks     map[int]given // that the worker runs
 	held      map[int]bool  // tasks that may run, for they are being started or stopped
 	connector bool          // the connector itself is here
+	given     int32         // newest generation in which this worker was seen to have any of it
 	born      uint64        // of the entry that reported is about
 	planned   uint64        // entry.plan that was answered
 	problem   string        // why there are no task configurations
@@ -95,6 +96,9 @@ func (h *Herder) reconcile(life context.Context, name string) {
 	if g.exists && s.born != g.born {
 		s.born = g.born
 		clear(s.reported) // it was deleted, with its statuses, and made again
+	}
+	if g.connector || len(g.ids) > 0 {
+		s.given = h.membership.Generation
 	}
 	if s.retry != nil {
 		s.retry.Stop()
@@ -282,7 +286,7 @@ func (h *Herder) reportShare(name string, s *share, g *goal) {
 	version := h.o.Worker.Catalog().Describe(g.config[keyClass]).Version
 	for _, id := range slices.Sorted(maps.Keys(now)) {
 		if s.reported[id] != now[id] {
-			h.report(TaskID{name, id}, now[id].state, now[id].trace, version, now[id].state == runtime.Failed)
+			h.report(TaskID{name, id}, s.given, now[id].state, now[id].trace, version, now[id].state == runtime.Failed)
 			s.reported[id] = now[id]
 		}
 	}
@@ -291,7 +295,7 @@ func (h *Herder) reportShare(name string, s *share, g *goal) {
 			continue
 		}
 		if g.exists && id < len(g.tasks) {
-			h.report(TaskID{name, id}, runtime.Unassigned, "", "", true) // another worker has it, or will
+			h.report(TaskID{name, id}, s.given, runtime.Unassigned, "", "", true) // another worker has it, or will
 		} else {
 			h.o.Status.Put(Message{Key: statusKey(TaskID{name, id})})
 		}

@@ -158,10 +158,10 @@ func (h *Herder) applyStatus(m Message) {
 	}
 }
 
-// report writes a status. A careful one is only written over one of this worker, or of no later generation.
-func (h *Herder) report(id TaskID, state runtime.State, trace, version string, careful bool) {
+// report writes a status of a generation: the one in which this worker was given the task, so that what comes late does not hide what
+// another worker was given since. A careful one is only written over one of this worker, or of no later generation.
+func (h *Herder) report(id TaskID, generation int32, state runtime.State, trace, version string, careful bool) {
 	h.mu.RLock()
-	generation := h.membership.Generation
 	before, known := h.statuses.parts[id.Connector][id.Task]
 	h.mu.RUnlock()
 	if careful && known && before.WorkerID != h.o.WorkerID && before.Generation > generation {
