@@ -157,10 +157,11 @@ func (k *task) ended(ctx context.Context) error {
 // supervise is the goroutine of a task.
 func (k *task) supervise(stop, kill context.Context, store offsets.Store) {
 	limits := k.plan.limits
-	log := k.of.worker.options.Logger.With("connector", k.of.name, "task", k.id)
+	own := k.of.worker.options.Logger.With("connector", k.of.name, "task", k.id)
+	log := own.With("logger", loggerName)
 	claims := map[string]string{} // by alias: what the instance before held of the sinks' targets
 	for failures, begun := 0, false; ; {
-		in, err := k.newInstance(kill, store, claims, log)
+		in, err := k.newInstance(kill, store, claims, own)
 		if err == nil {
 			err = in.supervised(stop)
 			in.claims(claims)
@@ -204,7 +205,7 @@ func (k *task) newInstance(kill context.Context, store offsets.Store, claims map
 	w, plan := k.of.worker, k.plan
 	settings := w.settings(k.of.name, plan)
 	settings.Task, settings.Logger = k.id, log
-	in := newInstance(kill, k.of.name, plan.limits, store, w.memory, log)
+	in := newInstance(kill, k.of.name, plan.limits, store, w.memory, log.With("logger", loggerName))
 	in.meter = &k.meter
 	if topic := w.watcher().Topic; topic != nil && plan.hasTopics() {
 		in.topic = func(name string) { topic(k.of.name, k.id, name) }

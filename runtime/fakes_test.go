@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type bench struct {
 	ownOffsets bool // of the source
 	own        bool // the sinks write the records of the store themselves
 	worker     *Worker
+	logger     *slog.Logger
 }
 
 // loggedStore counts what is written.
@@ -109,7 +111,7 @@ func (b *bench) open() {
 	}
 	b.worker = NewWorker(Options{
 		Catalog: NewCatalog([]connectors.SourceFactory{benchSources{connectortest.Sources{Feed: b.feed}, b}}, sinks),
-		Store:   b.store, Config: b.config,
+		Store:   b.store, Config: b.config, Logger: b.logger,
 	})
 }
 

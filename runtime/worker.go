@@ -61,7 +61,10 @@ type Worker struct {
 	closed     bool
 }
 
-const defaultMemory = 1 << 30
+const (
+	defaultMemory = 1 << 30
+	loggerName    = "freshet.runtime" // of the runtime's own lines; connectors name theirs
+)
 
 // NewWorker returns a worker without connectors.
 func NewWorker(o Options) *Worker {

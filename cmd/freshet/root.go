@@ -43,7 +43,7 @@ another database, or into files. Connectors are configured with the keys of Kafk
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.PersistentFlags().StringVar(&format, "log-format", "text", "how to log to standard error: text or json")
-	root.PersistentFlags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	root.PersistentFlags().StringVar(&level, "log-level", "info", "trace, debug, info, warn, error or off")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(workerCommand(l), runCommand(l), connectorsCommand(), offsetsCommand(), validateCommand(), pluginsCommand(), demoCommand(), brokerCommand(), versionCommand())
 	return root
@@ -82,9 +82,9 @@ func (l *logging) open(to io.Writer, format, level string) error {
 
 // set sets the level of all loggers.
 func (l *logging) set(level string) error {
-	var known slog.Level
-	if err := known.UnmarshalText([]byte(level)); err != nil {
-		return usageError{fmt.Errorf("--log-level %q: debug, info, warn or error is expected", level)}
+	known, ok := loglevel.Parse(level)
+	if !ok {
+		return usageError{fmt.Errorf("--log-level %q: trace, debug, info, warn, error or off is expected", level)}
 	}
 	_, err := l.levels.Set(loglevel.Root, known)
 	return err

@@ -101,7 +101,7 @@ func (f *Factory) NewSink(c connectors.Config, s connectors.Settings) (connector
 		return nil, connectors.AsPermanent(err)
 	}
 	if s.Logger != nil {
-		w.log = s.Logger
+		w.log = logger(s)
 		if len(w.config.Unknown) > 0 {
 			w.log.Warn("unknown Kafka client properties are not used", "keys", w.config.Unknown)
 		}

@@ -210,5 +210,5 @@ func logger(s connectors.Settings) *slog.Logger {
 	if s.Logger == nil {
 		return slog.New(slog.DiscardHandler)
 	}
-	return s.Logger
+	return s.Logger.With("logger", "freshet.kafka")
 }

@@ -65,9 +65,9 @@ func (f Factory) NewSource(c connectors.Config, s connectors.Settings) (connecto
 }
 
 func newSource(cfg *config, s connectors.Settings) *source {
-	log := s.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	log := slog.New(slog.DiscardHandler)
+	if s.Logger != nil {
+		log = s.Logger.With("logger", "freshet.postgres")
 	}
 	return &source{cfg: cfg, settings: s, log: log}
 }

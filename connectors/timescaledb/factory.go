@@ -126,9 +126,9 @@ func (f Factory) NewSink(c connectors.Config, s connectors.Settings) (connectors
 	if err != nil {
 		return nil, connectors.AsPermanent(err)
 	}
-	log := s.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	log := slog.New(slog.DiscardHandler)
+	if s.Logger != nil {
+		log = s.Logger.With("logger", "freshet.timescaledb")
 	}
 	cfg.application = application(s, cfg.offsets)
 	sink := newSink(cfg, s, log)

@@ -31,8 +31,10 @@ func (o *LogOptions) logger() *slog.Logger {
 	if o.Logger == nil {
 		return slog.New(slog.DiscardHandler)
 	}
-	return o.Logger
+	return o.Logger.With("logger", loggerName)
 }
+
+const loggerName = "freshet.cluster"
 
 // LeaderID is the transactional id of the leader of a group (KIP-618).
 func LeaderID(group string) string { return "connect-cluster-" + group }
@@ -186,7 +188,7 @@ func (c *ConfigLog) Lead(ctx context.Context) error {
 func (c *ConfigLog) lead(ctx context.Context, claim kafkaclient.Claim) error {
 	pc := c.o.Config.Producer
 	pc.TransactionalID = c.o.LeaderID
-	p, err := kafkaclient.NewProducer(ctx, c.o.Session, pc, kafkaclient.ProducerOptions{Logger: c.o.Logger, Claim: claim})
+	p, err := kafkaclient.NewProducer(ctx, c.o.Session, pc, kafkaclient.ProducerOptions{Logger: c.o.logger(), Claim: claim})
 	if err == nil {
 		if c.topic, err = p.Topic(ctx, c.log.Topic()); err == nil {
 			c.leader = p

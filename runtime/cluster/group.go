@@ -63,6 +63,7 @@ func NewGroup(o GroupOptions) *Group {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.Logger = o.Logger.With("logger", loggerName)
 	return &Group{o: o, rejoin: make(chan struct{}, 1), clock: uptime}
 }
 

@@ -106,7 +106,7 @@ func New(o Options) *Herder {
 		o.Verification = []string{hmacSHA256}
 	}
 	h := &Herder{
-		o: o, log: o.Logger, ops: make(chan struct{}, 1), desired: newDesired(), statuses: newStatuses(), shares: map[string]*share{},
+		o: o, log: o.Logger.With("logger", "freshet.herder"), ops: make(chan struct{}, 1), desired: newDesired(), statuses: newStatuses(), shares: map[string]*share{},
 		settled: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	h.session, h.endSession = context.WithCancel(context.Background())

@@ -54,6 +54,7 @@ func NewAPI(h Herder, c Config, o Options) *API {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.Logger = o.Logger.With("logger", "freshet.rest")
 	if o.Levels == nil {
 		o.Levels = loglevel.New(slog.LevelInfo)
 	}

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -80,7 +79,7 @@ func load(o Options) (*setup, error) {
 		return nil, errors.New("no connector file is named")
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &setup{options: o, refused: map[string]error{}}
 	c, err := workerconfig.Read(o.Worker, workerconfig.Standalone, nil)
