@@ -149,5 +149,5 @@ func (s *sessionStore) Close() error {
 
 // extra is what a worker serves beside Connect's API.
 func extra(w *runtime.Worker, h *herder.Herder) map[string]http.Handler {
-	return map[string]http.Handler{"/metrics": metrics.Handler(metrics.Options{Worker: w, Cluster: h.Stats, Version: versionText()})}
+	return metrics.Handlers(metrics.Options{Worker: w, Cluster: h.Stats, Version: versionText()})
 }
