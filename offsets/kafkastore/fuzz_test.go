@@ -12,7 +12,7 @@ import (
 type topic struct{ records []kafkaclient.Message }
 
 func (p *topic) read() *Store {
-	s := &Store{log: &kafkaclient.Log{}, logger: slog.New(slog.DiscardHandler), entries: map[id]*entry{}, read: true}
+	s := &Store{log: &kafkaclient.Log{}, logger: slog.New(slog.DiscardHandler), entries: map[id]*entry{}, done: 1}
 	for _, m := range p.records {
 		s.take(m)
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/offsets"
@@ -34,8 +35,10 @@ type Store struct {
 	log    *kafkaclient.Log
 	logger *slog.Logger
 
+	begun atomic.Uint64 // readings of the topic, by number from 1
+
 	mu      sync.Mutex
-	read    bool
+	done    uint64 // number of the newest reading that succeeded; 0: the topic was not read
 	entries map[id]*entry
 }
 
@@ -75,6 +78,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 
 // refresh reads what was written since, by whomever; s.mu is held or the store is not yet shared.
 func (s *Store) refresh(ctx context.Context) error {
+	number := s.begun.Add(1)
 	err := s.log.ReadNew(ctx, func(_ int32, m kafkaclient.Message) error {
 		s.take(m)
 		return nil
@@ -82,7 +86,7 @@ func (s *Store) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read offsets: %w", err)
 	}
-	s.read = true
+	s.done = number
 	return nil
 }
 
@@ -135,12 +139,16 @@ func (e *entry) drop(key []byte) {
 	}
 }
 
-// Load implements offsets.Store. It reads the topic to its end first, for another worker may have written.
+// Load implements offsets.Store. It reads the topic to its end first, for another worker may have written. Those who wait for each
+// other share a reading that began after all of them had asked.
 func (s *Store) Load(ctx context.Context, connector string, partitions ...offsets.Partition) ([]offsets.Entry, error) {
+	before := s.begun.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.refresh(ctx); err != nil {
-		return nil, err
+	if s.done <= before {
+		if err := s.refresh(ctx); err != nil {
+			return nil, err
+		}
 	}
 	var out []offsets.Entry
 	if len(partitions) == 0 {
@@ -164,7 +172,7 @@ func (s *Store) Load(ctx context.Context, connector string, partitions ...offset
 func (s *Store) Save(ctx context.Context, connector string, entries []offsets.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.read {
+	if s.done == 0 {
 		if err := s.refresh(ctx); err != nil {
 			return err
 		}
@@ -203,7 +211,7 @@ func (s *Store) known(ctx context.Context, connector string, entries []offsets.E
 func (s *Store) Records(connector string, entries []offsets.Entry) ([]kafkaclient.Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.read {
+	if s.done == 0 {
 		return nil, errors.New("make offset records: the stored ones were not read; call Load first")
 	}
 	return s.records(connector, entries)
