@@ -27,11 +27,34 @@ type hub struct {
 	leads    int
 }
 
-type hubConfig struct{ *hub }
+type hubConfig struct {
+	*hub
+	late *delay
+}
 
-func (l hubConfig) Start(_ context.Context, apply func(int64, Message, bool)) error {
+// delay makes a reader of the log late: what comes is applied when it is asked for.
+type delay struct {
+	on      bool
+	waiting []func()
+}
+
+func (d *delay) flush() {
+	for _, f := range d.waiting {
+		f()
+	}
+	d.on, d.waiting = false, nil
+}
+
+func (l hubConfig) Start(_ context.Context, do func(int64, Message, bool)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	apply := func(offset int64, m Message, live bool) {
+		if l.late.on {
+			l.late.waiting = append(l.late.waiting, func() { do(offset, m, live) })
+		} else {
+			do(offset, m, live)
+		}
+	}
 	for i, m := range l.configs {
 		apply(int64(i), m, false)
 	}
@@ -55,7 +78,13 @@ func (l hubConfig) Append(_ context.Context, ms ...Message) error {
 	return nil
 }
 
-func (l hubConfig) Sync(context.Context) error { return nil }
+func (l hubConfig) Sync(context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.late.flush()
+	return nil
+}
+
 func (l hubConfig) Lead(context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -128,7 +157,7 @@ func newPair(t *testing.T, change func(*Options)) *pair {
 
 func (p *pair) add(id string, change func(*Options)) *world {
 	return newWorld(p.T, func(o *Options) {
-		o.Config, o.Status, o.Group = hubConfig{p.hub}, hubStatus{p.hub}, byHand{}
+		o.Config, o.Status, o.Group = hubConfig{p.hub, &delay{}}, hubStatus{p.hub}, byHand{}
 		o.WorkerID, o.URL = id+":8083", "http://"+id+":8083/"
 		o.Forward = func(ctx context.Context, url, name string, tasks []connectors.Config) error {
 			if url != urlA {
@@ -348,6 +377,19 @@ func (w *world) holds(name string) bool {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return w.queue.holds(name)
+}
+
+// TestLateLeader: a leader that has not read yet that a connector is resumed stores its tasks nevertheless.
+func TestLateLeader(t *testing.T) {
+	p, ctx := newPair(t, nil), context.Background()
+	p.assign("", "c--1")
+	_, err := p.a.Create(ctx, "c", props(), runtime.Stopped)
+	p.a.ok(err)
+	p.hub.mu.Lock()
+	p.a.o.Config.(hubConfig).late.on = true
+	p.hub.mu.Unlock()
+	p.b.ok(p.b.Resume(ctx, "c"))
+	p.b.until("the tasks are stored", func() bool { list, _ := p.b.Tasks(ctx, "c"); return len(list) == 1 })
 }
 
 // TestExactlyOnceFencing: the tasks of one generation end, and are fenced, before one of the next starts.

@@ -84,3 +84,11 @@ func TestLifeOfAConnector(t *testing.T) {
 		t.Errorf("left %v", left)
 	}
 }
+
+// TestTextOfAConfiguration: as in step patch-remove-class of scenario 04.
+func TestTextOfAConfiguration(t *testing.T) {
+	p := Properties{"file": ptr("f"), "tasks.max": ptr("1"), "batch.size": ptr("11"), "name": ptr("n"), "topic": ptr("t"), "errors.log.enable": ptr("true")}
+	if got := p.text(); got != "{file=f, tasks.max=1, batch.size=11, name=n, topic=t, errors.log.enable=true}" {
+		t.Errorf("got %s", got)
+	}
+}

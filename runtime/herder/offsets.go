@@ -139,6 +139,9 @@ func idle(e entry) bool { return e.target == runtime.Stopped && len(e.tasks) == 
 func (h *Herder) awaitStopped(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, stopWait)
 	defer cancel()
+	if err := h.o.Config.Sync(ctx); err != nil { // any worker may have resumed it
+		return fmt.Errorf("read the config log: %w", err)
+	}
 	for {
 		h.mu.RLock()
 		e, err := h.find(name, textNotFound)

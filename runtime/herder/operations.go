@@ -1,11 +1,13 @@
 package herder
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/runtime"
@@ -163,7 +165,7 @@ func (p Properties) config() connectors.Config {
 // text is Java's for a map, without what may be secret (I12).
 func (p Properties) text() string {
 	var list []string
-	for _, k := range slices.Sorted(maps.Keys(p)) {
+	for _, k := range javaOrder(slices.Sorted(maps.Keys(p))) {
 		v := "null"
 		switch {
 		case p[k] == nil:
@@ -175,6 +177,23 @@ func (p Properties) text() string {
 		list = append(list, k+"="+v)
 	}
 	return "{" + strings.Join(list, ", ") + "}"
+}
+
+// javaOrder sorts keys as a Java HashMap iterates over them.
+func javaOrder(keys []string) []string {
+	buckets := uint32(16)
+	for uint32(len(keys)) > buckets*3/4 {
+		buckets *= 2
+	}
+	bucket := func(k string) uint32 {
+		var n uint32
+		for _, u := range utf16.Encode([]rune(k)) {
+			n = 31*n + uint32(u)
+		}
+		return (n ^ n>>16) & (buckets - 1)
+	}
+	slices.SortStableFunc(keys, func(a, b string) int { return cmp.Compare(bucket(a), bucket(b)) })
+	return keys
 }
 
 // Create makes a connector; initial is "" for RUNNING.
@@ -308,12 +327,16 @@ func (h *Herder) Stop(ctx context.Context, name string) error {
 // PutTasks stores the task configurations of a connector; for the leader.
 func (h *Herder) PutTasks(ctx context.Context, name string, configs []connectors.Config) error {
 	return h.asLeader(ctx, func() error {
+		// Whoever made them may have read further: that the connector is resumed.
+		if err := h.o.Config.Sync(ctx); err != nil {
+			return fmt.Errorf("read the config log: %w", err)
+		}
 		e, err := h.look(name, textNotFound)
 		if err != nil {
 			return err
 		}
 		if e.target == runtime.Stopped {
-			return nil // it was stopped meanwhile, and has no tasks
+			return stale() // a stopped connector has no tasks; who asks will see it, too
 		}
 		return h.append(ctx, tasksMessages(name, configs)...)
 	})

@@ -147,7 +147,7 @@ func TestCheckFails(t *testing.T) {
 		create string
 		begin  string // of the answer to a validation, before create
 	}{
-		{map[string]any{"a": "b", "api.token": "tell nobody", "z": nil}, 400, "Connector config {a=b, api.token=[hidden], z=null} contains no connector type", "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: "},
+		{map[string]any{"a": "b", "api.token": "tell nobody", "z": nil}, 400, "Connector config {api.token=[hidden], a=b, z=null} contains no connector type", "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: "},
 		{map[string]any{"connector.class": "Nope"}, 400, "Failed to find any class that implements Connector and which name matches Nope, available connectors are: io.test.TableConnector, kafka, io.test.MuteConnector, io.test.PlainConnector, kafka", "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: "},
 		{map[string]any{"connector.class": "Plain", "name": "n", "host": "h", "producer.override.linger.ms": "x"}, 500, "Invalid value x for configuration linger.ms: Not a number of type LONG", "org.apache.kafka.common.config.ConfigException: "},
 		{nil, 500, `Cannot invoke "java.util.Map.get(Object)" because "connectorConfig" is null`, ""},
