@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/testbed"
 )
 
 // topicWorker runs connectors in this process, as far as they read topics into files.
@@ -151,4 +153,148 @@ func TestTopicIntoFile(t *testing.T) {
 	if s, err := w.Status("sink"); err != nil || s.Type != "sink" || len(s.Tasks) != 3 {
 		t.Errorf("status %+v %v", s, err)
 	}
+	alterAndReset(t, w, sent, func(want map[int]int) {
+		t.Helper()
+		within(t, "records do not come again", func() bool {
+			seen := counted(t, out)
+			for line, n := range seen {
+				if i, err := strconv.Atoi(line); err != nil || n < want[i] {
+					return false
+				}
+			}
+			return len(seen) == sent
+		})
+		for line, n := range counted(t, out) {
+			if i, err := strconv.Atoi(line); err != nil || n != want[i] {
+				t.Errorf("line %s is there %d times, want %d", line, n, want[i])
+			}
+		}
+	})
+}
+
+// alterAndReset moves the offsets of connector sink, which has read the numbers below sent once; come is told how often each is to come.
+func alterAndReset(t *testing.T, w *runtime.Worker, sent int, come func(want map[int]int)) {
+	t.Helper()
+	partition := func(n int) offsets.Partition {
+		return offsets.Partition(fmt.Sprintf(`{"kafka_partition":%d,"kafka_topic":"bets"}`, n))
+	}
+	entries := []offsets.Entry{{Partition: partition(0), Offset: `{"kafka_offset":"7"}`}, {Partition: partition(1)}}
+	if _, err := w.AlterOffsets(t.Context(), "sink", entries); err == nil || !strings.Contains(err.Error(), "must be in the STOPPED state") {
+		t.Errorf("altered while it runs: %v", err)
+	}
+	want := map[int]int{}
+	change := func(do func() (string, error), message, positions string) {
+		t.Helper()
+		if err := w.Stop(t.Context(), "sink"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := do(); err != nil || got != "The offsets for this connector have been "+message+" successfully" {
+			t.Errorf("%s %v", got, err)
+		}
+		if got := offsetText(t, w, "sink"); got != positions {
+			t.Errorf("%s: offsets %s, want %s", message, got, positions)
+		}
+		if err := w.Resume(t.Context(), "sink"); err != nil {
+			t.Fatal(err)
+		}
+		come(want)
+	}
+	for n := range sent {
+		want[n] = 1
+		if n%3 == 1 || n%3 == 0 && n/3 >= 7 {
+			want[n]++
+		}
+	}
+	change(func() (string, error) { return w.AlterOffsets(t.Context(), "sink", entries) }, "altered",
+		fmt.Sprintf(`%s{"kafka_offset":7} %s{"kafka_offset":%d}`, partition(0), partition(2), sent/3))
+	for n := range sent {
+		want[n]++
+	}
+	reset := func() (string, error) { return w.ResetOffsets(t.Context(), "sink") }
+	change(reset, "reset", "")
+}
+
+// Two workers share the topic of one connector; each is killed, stopped and started again while records arrive. Every record
+// reaches its file, and the group's offsets are where the topic ends.
+func TestTopicIntoFilesThroughKills(t *testing.T) {
+	t.Parallel()
+	const partitions, rounds, perRound = 4, 6, 3000
+	k := bed.Kafka(t)
+	topic := k.NewTopic(t, partitions, nil)
+	name := "kills-" + topic
+	var files []string
+	run := func(i int) *testbed.Program {
+		dir := t.TempDir()
+		out := filepath.Join(dir, "out")
+		files = append(files, out)
+		worker := testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+k.Bootstrap()+
+			"\nvalue.converter="+plain.Class+"\nkey.converter="+plain.Class+"\nconsumer.session.timeout.ms=6000\nconsumer.heartbeat.interval.ms=500\n")
+		c := testbed.WriteConnector(t, dir, map[string]string{
+			"name": name, "connector.class": "FileStreamSink", "topics": topic, "file": out, "tasks.max": strconv.Itoa(1 + i%2),
+		})
+		return start(t, dir, "run", c, "-c", worker)
+	}
+	all := func() map[string]int {
+		out := map[string]int{}
+		for _, f := range files {
+			for line, n := range counted(t, f) {
+				out[line] += n
+			}
+		}
+		return out
+	}
+	members := []*testbed.Program{run(0), run(1)}
+	sent := 0
+	for round := range rounds {
+		send(t, k.Bootstrap(), topic, partitions, sent, sent+perRound-1)
+		sent += perRound
+		before := len(all())
+		within(t, "nothing arrives", func() bool { return len(all()) > before })
+		i := round % 2
+		if round%3 == 2 {
+			if code := members[i].Stop(); code != 0 {
+				t.Errorf("exit code %d: %s", code, members[i].Output())
+			}
+		} else {
+			members[i].Kill()
+		}
+		members[i] = run(round)
+	}
+	within(t, "records are missing", func() bool { return len(all()) == sent })
+	s := groupSession(t, k.Bootstrap())
+	within(t, "offsets are not committed", func() bool {
+		at, err := s.GroupOffsets(t.Context(), "connect-"+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := int64(0)
+		for _, n := range at {
+			total += n
+		}
+		return total == int64(sent)
+	})
+	again := 0
+	for _, n := range all() {
+		again += n - 1
+	}
+	t.Logf("%d records, %d of them again", sent, again)
+	for _, p := range members {
+		if code := p.Stop(); code != 0 {
+			t.Errorf("exit code %d: %s", code, p.Output())
+		}
+	}
+}
+
+func groupSession(t *testing.T, servers string) *kafkaclient.Session {
+	t.Helper()
+	c, err := kafkaclient.Parse(map[string]string{"bootstrap.servers": servers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := (&kafkaclient.Pool{}).Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
 }
