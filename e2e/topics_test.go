@@ -298,3 +298,47 @@ func groupSession(t *testing.T, servers string) *kafkaclient.Session {
 	t.Cleanup(s.Close)
 	return s
 }
+
+// A paused task gives partitions away in time, without losing or repeating what it had read of them.
+func TestPausedTaskGivesPartitionsAway(t *testing.T) {
+	t.Parallel()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "bets"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	servers := strings.Join(c.ListenAddrs(), ",")
+	one, two := topicWorker(t, servers), topicWorker(t, servers)
+	files := []string{filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")}
+	put := func(w *runtime.Worker, out string) {
+		if err := w.Put(t.Context(), "sink", connectors.Config{"connector.class": "FileStreamSink", "topics": "bets", "file": out}, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(one, files[0])
+	send(t, servers, "bets", 2, 0, 99)
+	within(t, "nothing arrives", func() bool { return len(counted(t, files[0])) == 100 })
+	if err := one.Pause(t.Context(), "sink"); err != nil {
+		t.Fatal(err)
+	}
+	send(t, servers, "bets", 2, 100, 199)
+	put(two, files[1])
+	send(t, servers, "bets", 2, 200, 299) // what came before may be read already
+	within(t, "the second worker got nothing", func() bool { return len(counted(t, files[1])) > 0 })
+	if err := one.Resume(t.Context(), "sink"); err != nil {
+		t.Fatal(err)
+	}
+	all := func() map[string]int {
+		out := counted(t, files[0])
+		for line, n := range counted(t, files[1]) {
+			out[line] += n
+		}
+		return out
+	}
+	within(t, "records are missing", func() bool { return len(all()) == 300 })
+	for line, n := range all() {
+		if n != 1 {
+			t.Errorf("line %s is there %d times", line, n)
+		}
+	}
+}
