@@ -82,7 +82,7 @@ func (g *Group) report(err error) {
 	g.mu.Lock()
 	same := g.trouble != nil && err != nil && g.trouble.Error() == err.Error()
 	g.trouble = err
-	loud := err != nil && (!same || time.Since(g.logged) > time.Minute)
+	loud := err != nil && !errors.Is(err, errStopping) && (!same || time.Since(g.logged) > time.Minute)
 	if loud {
 		g.logged = time.Now()
 	}
