@@ -111,9 +111,12 @@ func (t *line) Commit(context.Context, []offsets.Entry) error { return nil }
 
 func (t *line) Stop(ctx context.Context) error {
 	t.once.Do(func() {
-		if t.of.slow != nil {
+		t.of.mu.Lock()
+		slow := t.of.slow
+		t.of.mu.Unlock()
+		if slow != nil {
 			select {
-			case <-t.of.slow:
+			case <-slow:
 			case <-ctx.Done():
 			}
 		}
