@@ -224,6 +224,40 @@ func TestGroupWithAThousandConnectors(t *testing.T) {
 	}
 }
 
+// A heartbeat whose answer does not come costs nothing: another one is sent in time.
+func TestGroupWithoutOneAnswer(t *testing.T) {
+	t.Parallel()
+	c := fake(t)
+	w := newWorld(t, 10)
+	slow := func(o *GroupOptions) { o.HeartbeatInterval = 2 * time.Second }
+	a := w.join("a", bootstrapOf(c), t.Name(), slow)
+	w.await(a)
+	var mu sync.Mutex
+	var last time.Time
+	swallowed, answered := false, 0
+	over := make(chan struct{})
+	defer close(over)
+	c.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		mu.Lock()
+		// Right after a round heartbeats are frequent, and one more or less is nothing.
+		swallow := !swallowed && !last.IsZero() && time.Since(last) > time.Second
+		if swallowed {
+			answered++
+		}
+		swallowed, last = swallowed || swallow, time.Now()
+		mu.Unlock()
+		if swallow {
+			c.SleepControl(func() { <-over })
+		}
+		return nil, nil, false
+	})
+	waitFor(t, func() bool { mu.Lock(); defer mu.Unlock(); return answered > 2 || lostTimes(w) > 0 })
+	if n := lostTimes(w); n > 0 {
+		t.Error("one answer that did not come ended the membership")
+	}
+}
+
 // A stop that takes longer than a round may take ends the membership before others are given the work.
 func TestGroupSlowStop(t *testing.T) {
 	t.Parallel()

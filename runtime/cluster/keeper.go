@@ -52,7 +52,7 @@ const (
 func startKeeper(ctx context.Context, g *Group, over context.CancelCauseFunc, unmet func()) *keeper {
 	k := &keeper{
 		o: &g.o, now: g.clock, over: over, unmet: unmet, ended: make(chan struct{}), poke: make(chan struct{}, 1), rebalance: make(chan struct{}, 1),
-		link: newLink(g.o.Config, g.o.Group, g.o.SessionTimeout/3, func(err error) { g.o.Logger.Debug("a heartbeat is sent again", "error", err) }),
+		link: newLink(g.o.Config, g.o.Group, g.o.beatLimit(), func(err error) { g.o.Logger.Debug("a heartbeat is sent again", "error", err) }),
 	}
 	go k.run(ctx)
 	return k
@@ -60,6 +60,9 @@ func startKeeper(ctx context.Context, g *Group, over context.CancelCauseFunc, un
 
 // margin is for how long before its end a lease is given up.
 func (o *GroupOptions) margin() time.Duration { return o.SessionTimeout / 5 }
+
+// beatLimit is for how long an answer to a heartbeat is waited for, so that another can be sent in time.
+func (o *GroupOptions) beatLimit() time.Duration { return o.SessionTimeout / 5 }
 
 // join tells that a join is being sent.
 func (k *keeper) join() {
@@ -118,7 +121,9 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		}
 		if poked || k.now() >= next {
-			k.beat(ctx)
+			if !k.beat(ctx) {
+				pause = min(pause, hurryPause)
+			}
 			next = k.now() + pause
 		}
 	}
@@ -140,16 +145,16 @@ func (k *keeper) expired() bool {
 	return true
 }
 
-// beat sends one heartbeat.
-func (k *keeper) beat(ctx context.Context) {
+// beat sends one heartbeat; false: it was not answered.
+func (k *keeper) beat(ctx context.Context) bool {
 	k.mu.Lock()
 	id, generation, until := k.id, k.generation, k.until
 	k.mu.Unlock()
 	if until == 0 {
-		return
+		return true
 	}
 	sent := k.now()
-	ctx, cancel := context.WithTimeout(ctx, min(k.o.SessionTimeout/3, until-sent))
+	ctx, cancel := context.WithTimeout(ctx, min(k.o.beatLimit(), until-sent))
 	defer cancel()
 	code, err := k.link.do(ctx, func(b *sarama.Broker) (sarama.KError, error) {
 		sent = k.now()
@@ -160,7 +165,7 @@ func (k *keeper) beat(ctx context.Context) {
 		return resp.Err, nil
 	})
 	if err != nil {
-		return // the next one tells
+		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -170,13 +175,14 @@ func (k *keeper) beat(ctx context.Context) {
 	case code == sarama.ErrIllegalGeneration && (k.joining || generation != k.generation):
 	case code == sarama.ErrUnknownMemberId, code == sarama.ErrIllegalGeneration, code == sarama.ErrFencedInstancedId:
 		k.over(fmt.Errorf("%w: %w", errForgotten, code))
-		return
+		return true
 	default:
 		k.o.Logger.Warn("a heartbeat was refused", "group", k.o.Group, "error", code)
 	}
 	if generation == k.generation {
 		k.heard(code, sent)
 	}
+	return true
 }
 
 // heard draws conclusions about rounds; k.mu is held.
