@@ -1,6 +1,7 @@
 package herder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func Check(ctx context.Context, w *runtime.Worker, p Properties, o ValidateOptio
 	}
 	overrides, problem := b.overridden(c, kind)
 	if problem != nil {
-		problem.message = concealer(raw, c).Replace(problem.message)
+		problem.message = concealer(raw, c).replace(problem.message)
 		return Validation{}, problem
 	}
 	b.nulls(w.Framework(c), d.Config)
@@ -283,38 +284,59 @@ func (b *answer) conceal(raw, resolved connectors.Config) {
 			if from {
 				e.Errors[i] = fmt.Sprintf("Invalid value for configuration %s: what the config provider gave is not accepted", e.Name)
 			}
-			e.Errors[i] = hide.Replace(e.Errors[i])
+			e.Errors[i] = hide.replace(e.Errors[i])
 		}
 	}
 }
 
 var placeholder = regexp.MustCompile(`\$\{[^}]*\}`)
 
-// concealer replaces what config providers gave by the placeholders, but for what is too short to be a secret.
-func concealer(raw, resolved connectors.Config) *strings.Replacer {
+// concealed are what config providers gave, and the placeholders.
+type concealed [][2]string
+
+func (c concealed) replace(text string) string {
+	for _, pair := range c {
+		text = strings.ReplaceAll(text, pair[0], pair[1]) // linear for every text, unlike a strings.Replacer
+	}
+	return text
+}
+
+// concealer finds what config providers gave, but for what is too short to be a secret; the longest first.
+func concealer(raw, resolved connectors.Config) concealed {
 	const short = 3
-	var pairs []string
+	var out concealed
 	for name, given := range raw {
 		if given == resolved[name] {
 			continue
 		}
-		marks, at := placeholder.FindAllStringIndex(given, -1), 0
-		pattern := "(?s)^"
-		for _, m := range marks {
-			pattern += regexp.QuoteMeta(given[at:m[0]]) + "(.*)"
-			at = m[1]
-		}
-		parts := regexp.MustCompile(pattern + regexp.QuoteMeta(given[at:]) + "$").FindStringSubmatch(resolved[name])
-		if parts == nil {
-			parts, marks = []string{"", resolved[name]}, [][]int{{0, len(given)}}
-		}
+		marks, parts := provided(given, resolved[name])
 		for i, m := range marks {
-			if secret := parts[i+1]; len(secret) > short {
-				pairs = append(pairs, secret, given[m[0]:m[1]])
+			if len(parts[i]) > short {
+				out = append(out, [2]string{parts[i], m})
 			}
 		}
 	}
-	return strings.NewReplacer(pairs...)
+	slices.SortFunc(out, func(a, b [2]string) int { return cmp.Or(len(b[0])-len(a[0]), strings.Compare(a[0], b[0])) })
+	return out
+}
+
+// provided returns the placeholders of a value and what they stood for; the whole value and what it became when that cannot be told.
+func provided(given, became string) (marks, parts []string) {
+	const most = 16 // the pattern below grows with each
+	places := placeholder.FindAllStringIndex(given, most+1)
+	if len(places) <= most {
+		pattern, at := "(?s)^", 0
+		for _, p := range places {
+			pattern += regexp.QuoteMeta(given[at:p[0]]) + "(.*)"
+			marks, at = append(marks, given[p[0]:p[1]]), p[1]
+		}
+		if whole, err := regexp.Compile(pattern + regexp.QuoteMeta(given[at:]) + "$"); err == nil {
+			if parts = whole.FindStringSubmatch(became); parts != nil {
+				return marks, parts[1:]
+			}
+		}
+	}
+	return []string{given}, []string{became}
 }
 
 func notNil(list []string) []string {

@@ -221,6 +221,15 @@ func TestResolvedValuesAreNotShown(t *testing.T) {
 	if got := v.Err(); got == nil || !strings.Contains(got.Error(), "connect to bad with x/${p:secret}: refused") {
 		t.Errorf("got %v", got)
 	}
+	for _, n := range []int{0, 16, 17, 1 << 20} {
+		user := strings.Repeat("${}", n) + "${p:secret}"
+		if v, err = Check(t.Context(), describedWorker(nil), properties(map[string]any{"name": "n", "connector.class": "Plain", "host": "bad", "user": user}), o); err != nil {
+			t.Fatal(err)
+		}
+		if got := v.Err(); got == nil || strings.Contains(got.Error(), "nobody") || !strings.Contains(got.Error(), "connect to bad with ${") {
+			t.Errorf("a value among %d others is shown", n)
+		}
+	}
 	_, err = Check(t.Context(), describedWorker(nil), properties(map[string]any{"name": "n", "connector.class": "Plain", "host": "h", "producer.override.linger.ms": "${p:secret}"}), o)
 	if err == nil || strings.Contains(err.Error(), "nobody") {
 		t.Errorf("got %v", err)
