@@ -206,7 +206,7 @@ func (k *task) newInstance(kill context.Context, store offsets.Store, claims map
 	settings := w.settings(k.of.name, plan)
 	settings.Task, settings.Logger = k.id, log
 	in := newInstance(kill, k.of.name, plan.limits, store, w.memory, log.With("logger", loggerName))
-	in.meter = &k.meter
+	in.task, in.meter, in.tracer = k.id, &k.meter, w.options.Tracer
 	if topic := w.watcher().Topic; topic != nil && plan.hasTopics() {
 		in.topic = func(name string) { topic(k.of.name, k.id, name) }
 	}

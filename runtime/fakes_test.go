@@ -27,6 +27,7 @@ type bench struct {
 	own        bool // the sinks write the records of the store themselves
 	worker     *Worker
 	logger     *slog.Logger
+	tracer     Tracer
 }
 
 // loggedStore counts what is written.
@@ -111,7 +112,7 @@ func (b *bench) open() {
 	}
 	b.worker = NewWorker(Options{
 		Catalog: NewCatalog([]connectors.SourceFactory{benchSources{connectortest.Sources{Feed: b.feed}, b}}, sinks),
-		Store:   b.store, Config: b.config, Logger: b.logger,
+		Store:   b.store, Config: b.config, Logger: b.logger, Tracer: b.tracer,
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 // when it is stopped, and is never used again.
 type instance struct {
 	connector string
+	task      int
 	log       *slog.Logger
 	source    connectors.SourceTask
 	sinks     []*sinkRun
@@ -30,6 +31,8 @@ type instance struct {
 	topic     func(string)     // called for every topic of a batch; nil: nobody asks
 	changed   func()           // called when everything is connected, and when the source has ended
 	meter     *meter
+	tracer    Tracer       // nil: none
+	taken     time.Time    // with a tracer: when the newest batch came from the source
 	unsettled atomic.Int64 // records taken and not acknowledged, once for each sink
 	external  bool         // committing to the source is the durable write: nothing is stored (OwnOffsets)
 
@@ -287,6 +290,7 @@ func (t *instance) stop(err error) error {
 			t.log.Warn("stop sink", "sink", s.name(), "error", serr)
 		}
 	}
+	t.endTraces(err)
 	t.budget.close()
 	return err
 }
@@ -371,6 +375,9 @@ const stallPause = 10 * time.Millisecond
 func (t *instance) take(p polled) error {
 	if p.err == nil {
 		t.meter.took(p.batch, p.waited)
+		if t.tracer != nil {
+			t.taken = time.Now()
+		}
 		return t.deliver(p.batch)
 	}
 	if !errors.Is(p.err, io.EOF) {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -76,6 +77,54 @@ func TestLostRangesOutliveTheirInstance(t *testing.T) {
 			t.Errorf("got %+v", m)
 		}
 		b.close()
+	})
+}
+
+// traces is a tracer that keeps what it is told.
+type traces struct {
+	mu   sync.Mutex
+	list []BatchTrace
+}
+
+func (t *traces) Batch(b BatchTrace) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.list = append(t.list, b)
+}
+
+// TestABatchThatIsGivenUpIsTraced: once as given up, and again when the next instance has sent it.
+func TestABatchThatIsGivenUpIsTraced(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		armed := true
+		b.sink = func(s connectors.SinkTask) connectors.SinkTask {
+			return &faultySink{SinkTask: s, put: func(context.Context, *connectors.Batch) error {
+				if armed {
+					armed = false
+					return errAway
+				}
+				return nil
+			}}
+		}
+		tracer := &traces{}
+		b.tracer = tracer
+		b.feed.Extend(p1, 30)
+		b.start()
+		b.has(30)
+		b.close()
+		failed, written := 0, 0
+		for _, s := range tracer.list {
+			if s.Connector != "c" || s.Task != 0 || s.Sink == "" || s.Partition != p1 || s.Offset == "" || s.Bytes == 0 || s.Taken.IsZero() || s.Ended.Before(s.Taken) {
+				t.Errorf("got %+v", s)
+			}
+			if s.Err != nil {
+				failed++
+			} else {
+				written += s.Records
+			}
+		}
+		if failed != 1 || written != 30 {
+			t.Errorf("%d given up, %d records written", failed, written)
+		}
 	})
 }
 

@@ -103,9 +103,10 @@ type sinkRun struct {
 	tracker *offsets.Tracker // its own position; nil when it is the only sink
 	fresh   *Histogram
 
-	mu   sync.Mutex
-	held map[connectors.BatchID]weight          // taken and not acknowledged
-	has  map[offsets.Partition]connectors.Order // one of several sinks: what it already had at the start
+	mu     sync.Mutex
+	held   map[connectors.BatchID]weight          // taken and not acknowledged
+	traces map[connectors.BatchID]BatchTrace      // of what is held, with a tracer
+	has    map[offsets.Partition]connectors.Order // one of several sinks: what it already had at the start
 }
 
 // weight is what is remembered of a batch until it is acknowledged.
@@ -135,6 +136,9 @@ func (s *sinkRun) Ack(id connectors.BatchID) {
 	s.run.meter.progress.Store(now.UnixMilli())
 	if w.committed > 0 {
 		s.fresh.add(float64(now.UnixMicro()-w.committed)/1e6, uint64(w.records))
+	}
+	if s.run.tracer != nil {
+		s.trace(id, nil)
 	}
 	s.acknowledge(id, w.records)
 }
@@ -192,9 +196,16 @@ func (s *sinkRun) put(ctx context.Context, b *connectors.Batch) error {
 	s.mu.Lock()
 	s.held[b.ID] = weight{len(b.Records) + skip, b.Committed}
 	s.mu.Unlock()
+	if s.run.tracer != nil {
+		s.traced(b)
+	}
+	id := b.ID
 	err := s.call("put", func() error { return s.task.Put(ctx, b) })
 	if err == nil {
 		return nil
+	}
+	if s.run.tracer != nil {
+		s.trace(id, err)
 	}
 	s.mu.Lock()
 	delete(s.held, b.ID) // it was not taken: a later acknowledgement says nothing

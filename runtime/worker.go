@@ -39,6 +39,7 @@ type Options struct {
 	// a second for a store in Kafka, 100 ms (also for 0) for an embedded one.
 	CommitInterval time.Duration
 	Version        string
+	Tracer         Tracer // nil: nothing is traced
 	// Changed is called without locks whenever the status of a connector may have changed; nil: nobody. Watch names another.
 	Changed func(connector string)
 }

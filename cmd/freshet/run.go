@@ -36,6 +36,12 @@ the last stored offset and nothing is lost. A connector that fails does not end 
 			o.Levels, o.SetLogLevel = l.levels, l.setFor
 			o.Extra = extra
 			slog.Info("freshet starts", "version", o.Version)
+			tracer, closeTracer, err := openTracer(c.Context())
+			if err != nil {
+				return err
+			}
+			defer closeTracer()
+			o.Tracer = tracer
 			defer context.AfterFunc(c.Context(), func() { slog.Info("stopping gracefully; a second signal ends the program at once") })()
 			// A second signal ends the process, so that the graceful stop needs no other limit.
 			return standalone.Run(c.Context(), context.WithoutCancel(c.Context()), o)

@@ -90,7 +90,12 @@ func runWorker(ctx context.Context, p *program, config *workerconfig.Config, l *
 	if n.server, err = rest.Listen(api); err != nil {
 		return err
 	}
-	worker := n.newWorker(store)
+	tracer, closeTracer, err := openTracer(ctx)
+	if err != nil {
+		return err
+	}
+	n.closers = append(n.closers, func() error { closeTracer(); return nil })
+	worker := n.newWorker(store, tracer)
 	n.closers = append(n.closers, func() error { return worker.Close(context.WithoutCancel(ctx)) })
 	var h *herder.Herder
 	peers := api.Peers(func(body []byte) (string, string, error) { return h.Sign(body) })
@@ -223,10 +228,10 @@ func topic(t workerconfig.Topic) kafkaclient.LogOptions {
 	return kafkaclient.LogOptions{Topic: t.Name, Partitions: t.Partitions, Replication: t.Replication, Settings: t.Settings}
 }
 
-func (n *node) newWorker(store offsets.Store) *runtime.Worker {
+func (n *node) newWorker(store offsets.Store, tracer runtime.Tracer) *runtime.Worker {
 	return runtime.NewWorker(runtime.Options{
 		Catalog: n.program.catalog(), Store: store, Logger: slog.Default(), Config: n.config.Properties, Version: versionText(),
-		MemoryLimit: n.config.Int(workerconfig.KeyMemoryLimit), CommitInterval: time.Second,
+		MemoryLimit: n.config.Int(workerconfig.KeyMemoryLimit), CommitInterval: time.Second, Tracer: tracer,
 		StoreFor: func(ctx context.Context, _ string, c connectors.Config) (offsets.Store, error) {
 			return n.program.kafkaStore(ctx, n.config.Properties, c["offsets.storage.topic"])
 		},
