@@ -13,7 +13,7 @@ type Observation struct {
 	Kind            string // of database, as Debezium names its connectors: "postgres"
 	Server          string // topic.prefix
 	Connected       bool   // Connected: the log is being read
-	LogEnd          uint64 // how far the server's log has come, in bytes; 0: not known
+	LogEnd          uint64 // how far the server's log has come, in bytes, as far as the server has told; 0: not known
 	Sent            uint64 // how far the server has sent it; 0: not known
 	Read            uint64 // how far it was read
 	Held            uint64 // from here on the server keeps its log for this source

@@ -204,7 +204,7 @@ func (e emitter) own(t *runtime.TaskMetrics, at labels) {
 		e.gauge("freshet_source_committed_timestamp_seconds", "When the oldest transaction in the newest batch was committed.", float64(t.Committed.UnixMicro())/1e6, at)
 	}
 	if t.Observed && t.LogEnd > 0 {
-		e.gauge("freshet_source_lag_bytes", "Log of the server that was not read yet.", distance(t.LogEnd, t.Read), at)
+		e.gauge("freshet_source_lag_bytes", "Log that the server has sent and that was not read yet.", distance(t.LogEnd, t.Read), at)
 		if t.Held > 0 {
 			e.gauge("freshet_source_held_bytes", "Log since the position that the source has confirmed to the server.", distance(t.LogEnd, t.Held), at)
 		}
