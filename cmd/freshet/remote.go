@@ -58,7 +58,13 @@ func (r *remote) open(c *cobra.Command) (*client.Client, error) {
 		return nil, usageError{fmt.Errorf("--output %q: table or json is expected", r.output)}
 	}
 	o := client.Options{URL: r.url, CAFile: r.ca, Insecure: r.insecure, Agent: "freshet/" + versionText()}
-	o.Waiting = func(message string) { fmt.Fprintf(c.ErrOrStderr(), "the worker says: %s Trying again.\n", message) }
+	said := ""
+	o.Waiting = func(message string) {
+		if message != said {
+			fmt.Fprintf(c.ErrOrStderr(), "the worker says: %s Trying again.\n", message)
+		}
+		said = message
+	}
 	user, err := secret(r.user, "FRESHET_USER")
 	if err != nil {
 		return nil, err

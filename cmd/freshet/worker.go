@@ -49,11 +49,7 @@ second ends the process.`,
 			if err != nil {
 				return err
 			}
-			var settings []any
-			for _, s := range config.Settings() {
-				settings = append(settings, slog.String(s.Key, s.Value))
-			}
-			slog.Info("freshet worker starts", append([]any{"version", versionText()}, settings...)...)
+			slog.Info("freshet worker starts", append([]any{"version", versionText()}, config.Attrs()...)...)
 			defer context.AfterFunc(c.Context(), func() { slog.Info("stopping gracefully; a second signal ends the program at once") })()
 			return runWorker(c.Context(), newProgram(), config, l)
 		},

@@ -169,7 +169,7 @@ func (p Properties) text() string {
 		v := "null"
 		switch {
 		case p[k] == nil:
-		case secretName.MatchString(k):
+		case connectors.SecretName(k):
 			v = connectors.Hidden
 		default:
 			v = *p[k]

@@ -90,7 +90,7 @@ func (b *answer) clientInfos(own connectors.Config, def *connectors.ConfigDef, p
 				return nil, &clientConfigError{v.Errors[0]}
 			}
 			e.Value.Value = v.Value
-		} else if secretName.MatchString(name) {
+		} else if connectors.SecretName(name) {
 			hidden := connectors.Hidden
 			e.Value.Value = &hidden // I12
 		}

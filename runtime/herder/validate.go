@@ -111,9 +111,6 @@ func (v Validation) Err() error {
 	return badRequest("%s\nYou can also find the above list of errors at the endpoint `/connector-plugins/{connectorType}/config/validate`", text)
 }
 
-// secretName tells the names of properties whose values are not shown where their definition is not at hand (I12).
-var secretName = regexp.MustCompile(`(?i)pass|secret|token|jaas|credential|private|\.key$`)
-
 func classes(c *runtime.Catalog) string {
 	var out []string
 	for _, d := range c.List() {

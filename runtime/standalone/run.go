@@ -93,6 +93,9 @@ func load(o Options) (*setup, error) {
 		return nil, err
 	}
 	s.config, s.worker = c, c.Properties
+	if o.Worker != "" {
+		o.Logger.Info("worker settings", c.Attrs()...)
+	}
 	if o.UntilDone && s.served() {
 		return nil, errors.New("a worker that serves the REST API (listeners) has no end of its own: leave --until-done or the key out")
 	}

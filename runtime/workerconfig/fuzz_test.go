@@ -1,7 +1,10 @@
 package workerconfig
 
 import (
+	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -89,6 +92,45 @@ func FuzzReferences(f *testing.F) {
 		}
 		if got, want := get(before+"${secret:place:password}"+after+"${secret:place:user}"), before+value+after+"${secret:place:user}"; got != want && !strings.Contains(after, "$") {
 			t.Fatalf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// FuzzListener: a text is refused, or an address that net takes.
+func FuzzListener(f *testing.F) {
+	for _, s := range []string{"http://:8083", "HTTPS://[::1]:8443", "http://a:65536", "ftp://a:1", "http://[fe80::1%eth0]:1", "http://::1:8083", "http://a:-1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		l, err := parseListener(s)
+		if err != nil {
+			return
+		}
+		host, port, err := net.SplitHostPort(l.Address())
+		if err != nil || host != l.Host || port != strconv.Itoa(l.Port) || l.Protocol != "http" && l.Protocol != "https" {
+			t.Fatalf("%q: %+v, %v", s, l, err)
+		}
+	})
+}
+
+// FuzzEnvironment: no variable makes the reader fail or the log show a secret (I12).
+func FuzzEnvironment(f *testing.F) {
+	f.Add("CONNECT_SASL_JAAS_CONFIG", "x")
+	f.Add("BOOTSTRAP_SERVERS", "a:1")
+	f.Add("CONNECT___", "=")
+	f.Add("CONNECT_A__B___C", "${env:X}")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		if strings.ContainsAny(name, "=\x00") {
+			return
+		}
+		const secret = "Tr0ub4dor"
+		c, err := Read("", Distributed, []string{"BOOTSTRAP_SERVERS=b:1", "CONFIG_STORAGE_TOPIC=c", "OFFSET_STORAGE_TOPIC=o", name + "=" + value, "CONNECT_" + name + "_PASSWORD=" + secret})
+		if c == nil {
+			return // a config provider that is not one
+		}
+		text := fmt.Sprint(err, c.Warnings, c.Settings())
+		if strings.Contains(text, secret) && !strings.Contains(name+value, secret) {
+			t.Fatalf("%q=%q: %s", name, value, text)
 		}
 	})
 }

@@ -1,12 +1,13 @@
 package workerconfig
 
 import (
+	"log/slog"
 	"regexp"
 	"sort"
 	"strings"
-)
 
-const hidden = "[hidden]" // the reference's word
+	"github.com/freshet-io/freshet/connectors"
+)
 
 // Setting is one key and its value, fit to be shown.
 type Setting struct{ Key, Value string }
@@ -20,7 +21,7 @@ func (c *Config) Settings() []Setting {
 		value = strings.TrimSpace(value)
 		switch {
 		case k == nil:
-			value = hidden
+			value = connectors.Hidden
 		case k.HasDefault && value == k.Default:
 			continue
 		}
@@ -30,14 +31,23 @@ func (c *Config) Settings() []Setting {
 	return out
 }
 
+// Attrs are the settings for log/slog.
+func (c *Config) Attrs() []any {
+	var out []any
+	for _, s := range c.Settings() {
+		out = append(out, slog.String(s.Key, s.Value))
+	}
+	return out
+}
+
 // Mask returns the value of a key, a worker's or a connector's, fit to be shown: without a secret, and without the credentials in
 // a URL. A secret that is only a reference to a config provider stays.
 func Mask(name, value string) string {
-	if Secret(name) && (reference.FindString(value) != value || value == "") {
-		return hidden
+	if connectors.SecretName(name) && (reference.FindString(value) != value || value == "") {
+		return connectors.Hidden
 	}
-	value = credentials.ReplaceAllString(value, "://"+hidden+"@")
-	return parameters.ReplaceAllString(value, "${1}"+hidden)
+	value = credentials.ReplaceAllString(value, "://"+connectors.Hidden+"@")
+	return parameters.ReplaceAllString(value, "${1}"+connectors.Hidden)
 }
 
 // What hides secrets in a URL: its user, and parameters.
@@ -45,10 +55,3 @@ var (
 	credentials = regexp.MustCompile(`://[^/@\s]+@`)
 	parameters  = regexp.MustCompile(`(?i)([?&;](?:password|passwd|pwd|secret|token)=)[^&;\s]+`)
 )
-
-// secretName finds names whose values are secrets: the reference's PASSWORD keys and what converters, connectors and plugins
-// usually call theirs.
-var secretName = regexp.MustCompile(`(?i)passw|passphrase|secret|credentials?$|jaas|token$|api\.?key|user\.?info|keystore\.key|private\.?key$|certificate\.chain|truststore\.certificates|signing\.?key`)
-
-// Secret tells that the value of a key, a worker's or a connector's, should not be shown.
-func Secret(name string) bool { return secretName.MatchString(name) }

@@ -55,8 +55,8 @@ func TestEveryKeyOfTheReference(t *testing.T) {
 			t.Errorf("%s is not in the table", name)
 			continue
 		}
-		if kind == "PASSWORD" != Secret(name) {
-			t.Errorf("%s: secret is %v", name, Secret(name))
+		if kind == "PASSWORD" != connectors.SecretName(name) {
+			t.Errorf("%s: secret is %v", name, connectors.SecretName(name))
 		}
 		if k.Prefix { // a family of client properties that has no effect
 			if k.ignored == "" {
