@@ -119,7 +119,9 @@ func TestConnectStyle(t *testing.T) {
 	def := &ConfigDef{Style: StyleConnect, Keys: []Key{
 		{Name: "must", Type: TypeString, Required: true, Check: NotEmpty},
 		{Name: "n", Type: TypeInt, Default: "1", HasDefault: true, Check: least, NotNull: true},
-		{Name: "small", Type: TypeShort}, {Name: "ratio", Type: TypeDouble}, {Name: "flag", Type: TypeBoolean},
+		{Name: "small", Type: TypeShort},
+		{Name: "ratio", Type: TypeDouble},
+		{Name: "flag", Type: TypeBoolean},
 		{Name: "list", Type: TypeList, Check: func(v string) string {
 			if v == "a,a" {
 				return "Duplicate alias provided."
@@ -132,7 +134,8 @@ func TestConnectStyle(t *testing.T) {
 			}
 			return ""
 		}},
-		{Name: "one", Type: TypeString, Check: OneOf("none", "all")}, {Name: "fold", Type: TypeString, Check: OneOfFold("REQUIRED", "REQUESTED")},
+		{Name: "one", Type: TypeString, Check: OneOf("none", "all")},
+		{Name: "fold", Type: TypeString, Check: OneOfFold("REQUIRED", "REQUESTED")},
 		{Name: "later", Type: TypeString, Default: "no", HasDefault: true, Unsupported: "not written"},
 		{Name: "password", Type: TypePassword, Check: func(string) string { return "too short" }},
 		{Name: "url", Type: TypeString, Show: func(string) string { return "h" }},

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -97,7 +98,7 @@ func TestPlan(t *testing.T) {
 		t.Errorf("got %v, want %v", tasks[0], config)
 	}
 	_, err = b.worker.Plan(context.Background(), "c", connectors.Config{"connector.class": "Nope", "name": "c"})
-	if _, ok := err.(*ConfigError); !ok {
+	if _, ok := errors.AsType[*ConfigError](err); !ok {
 		t.Errorf("got %v", err)
 	}
 	for class, want := range map[string]string{

@@ -1,6 +1,8 @@
 package file
 
 import (
+	"errors"
+	"errors"
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -29,11 +31,11 @@ func TestCheckOffsets(t *testing.T) {
 		{"f", `{"filename":"f"}`, `{"position":-1}`, errPositionBelow},
 	} {
 		entries := []offsets.Entry{{Partition: offsets.Partition(c.partition), Offset: offsets.Offset(c.offset)}}
-		if got := (Sources{}).CheckOffsets(connectors.Config{"file": c.file}, entries); got != c.want {
+		if got := (Sources{}).CheckOffsets(connectors.Config{"file": c.file}, entries); !errors.Is(got, c.want) {
 			t.Errorf("%+v: got %v", c, got)
 		}
 	}
-	if err := (Sources{}).CheckOffsets(connectors.Config{}, nil); err != errNoFile {
+	if err := (Sources{}).CheckOffsets(connectors.Config{}, nil); !errors.Is(err, errNoFile) {
 		t.Errorf("reset: got %v", err)
 	}
 }

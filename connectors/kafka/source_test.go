@@ -98,6 +98,7 @@ type alone struct{ connectors.SourceSession }
 func (alone) NewBatch(_ context.Context, p offsets.Partition) (*connectors.Builder, error) {
 	return connectors.NewBuilder(p, nil, nil), nil
 }
+
 func (alone) Offsets(context.Context, ...offsets.Partition) ([]offsets.Entry, error) { return nil, nil }
 func (alone) Drain(context.Context, ...offsets.Partition) error                      { return nil }
 

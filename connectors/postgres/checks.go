@@ -25,12 +25,15 @@ func checkPort(v string) string {
 }
 
 func checkNotNegative(v string) string { return atLeast(v, 0, "An non-negative integer is expected") }
+
 func checkNotNegativeLong(v string) string {
 	return atLeast(v, 0, "A non-negative long value is expected")
 }
+
 func checkPositive(v string) string {
 	return atLeast(v, 1, "A positive, non-zero integer value is expected")
 }
+
 func checkPositiveLong(v string) string {
 	return atLeast(v, 1, "A positive, non-zero long value is expected")
 }

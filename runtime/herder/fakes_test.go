@@ -34,8 +34,10 @@ func (l *lines) Describe() connectors.Description {
 	return connectors.Description{
 		Class: "org.apache.kafka.connect.file.FileStreamSourceConnector", Aliases: []string{"FileStreamSource"}, Source: true, Version: "4.3.0",
 		Config: &connectors.ConfigDef{Keys: []connectors.Key{
-			{Name: "file", Type: connectors.TypeString}, {Name: "topic", Type: connectors.TypeString, Required: true},
-			{Name: "batch.size", Type: connectors.TypeInt, Default: "2000", HasDefault: true}, {Name: "parts", Type: connectors.TypeInt},
+			{Name: "file", Type: connectors.TypeString},
+			{Name: "topic", Type: connectors.TypeString, Required: true},
+			{Name: "batch.size", Type: connectors.TypeInt, Default: "2000", HasDefault: true},
+			{Name: "parts", Type: connectors.TypeInt},
 		}},
 	}
 }

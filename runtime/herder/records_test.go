@@ -174,10 +174,12 @@ func TestBadRecords(t *testing.T) {
 	d := newDesired()
 	good := []Message{
 		connectorMessage("a", connectors.Config{"connector.class": "x"}), targetMessage("a", runtime.Paused),
-		{keyTask + "a-0", []byte(`{"properties":{"k":"v"}}`)}, {keyCommit + "a", []byte(`{"tasks":1}`)},
+		{keyTask + "a-0", []byte(`{"properties":{"k":"v"}}`)},
+		{keyCommit + "a", []byte(`{"tasks":1}`)},
 		{keyTarget + "later", []byte(`{"state":"PAUSED"}`)}, // of a worker that knows no state.v2
 		connectorMessage("later", connectors.Config{}),
-		{keyTask + "gone-0", []byte(`{"properties":{}}`)}, {keyCommit + "gone", []byte(`{"tasks":1}`)},
+		{keyTask + "gone-0", []byte(`{"properties":{}}`)},
+		{keyCommit + "gone", []byte(`{"tasks":1}`)},
 		{keyTask + "a-0", nil},
 	}
 	for i, m := range good {
@@ -190,14 +192,36 @@ func TestBadRecords(t *testing.T) {
 		t.Errorf("got %s", want)
 	}
 	for i, m := range []Message{
-		{"", nil}, {"other", []byte("{}")}, {"connector", []byte("{}")},
-		{"connector-a", []byte("")}, {"connector-a", []byte("{")}, {"connector-a", []byte("[]")}, {"connector-a", []byte(`{"properties":[]}`)}, {"connector-a", []byte(`{}`)}, {"connector-a", []byte(`{"properties":{"k":1}}`)},
-		{"target-state-a", []byte("{}")}, {"target-state-a", []byte(`{"state":"RUNNING"}`)}, {"target-state-a", []byte(`{"state":1}`)}, {"target-state-a", []byte(`"STARTED"`)},
-		{"task-a", []byte(`{"properties":{}}`)}, {"task-a-x", []byte(`{"properties":{}}`)}, {"task-a-0", []byte(`{"properties":"x"}`)}, {"task-a--1", []byte(`{"properties":null}`)},
-		{"commit-a", nil}, {"commit-a", []byte(`{"tasks":"1"}`)}, {"commit-a", []byte(`{"tasks":-1}`)}, {"commit-a", []byte(`{}`)},
-		{"tasks-fencing-a", []byte(`{"task-count":"1"}`)}, {"tasks-fencing-a", []byte(`7`)},
-		{"session-key", nil}, {"session-key", []byte(`{"key":"!","algorithm":"x","creation-timestamp":1}`)}, {"session-key", []byte(`{"key":""}`)},
-		{"restart-connector-a", nil}, {"restart-connector-a", []byte(`{"include-tasks":true}`)}, {"logger-cluster-a", []byte(`{"level":1}`)}, {"logger-cluster-a", []byte(`{}`)},
+		{"", nil},
+		{"other", []byte("{}")},
+		{"connector", []byte("{}")},
+		{"connector-a", []byte("")},
+		{"connector-a", []byte("{")},
+		{"connector-a", []byte("[]")},
+		{"connector-a", []byte(`{"properties":[]}`)},
+		{"connector-a", []byte(`{}`)},
+		{"connector-a", []byte(`{"properties":{"k":1}}`)},
+		{"target-state-a", []byte("{}")},
+		{"target-state-a", []byte(`{"state":"RUNNING"}`)},
+		{"target-state-a", []byte(`{"state":1}`)},
+		{"target-state-a", []byte(`"STARTED"`)},
+		{"task-a", []byte(`{"properties":{}}`)},
+		{"task-a-x", []byte(`{"properties":{}}`)},
+		{"task-a-0", []byte(`{"properties":"x"}`)},
+		{"task-a--1", []byte(`{"properties":null}`)},
+		{"commit-a", nil},
+		{"commit-a", []byte(`{"tasks":"1"}`)},
+		{"commit-a", []byte(`{"tasks":-1}`)},
+		{"commit-a", []byte(`{}`)},
+		{"tasks-fencing-a", []byte(`{"task-count":"1"}`)},
+		{"tasks-fencing-a", []byte(`7`)},
+		{"session-key", nil},
+		{"session-key", []byte(`{"key":"!","algorithm":"x","creation-timestamp":1}`)},
+		{"session-key", []byte(`{"key":""}`)},
+		{"restart-connector-a", nil},
+		{"restart-connector-a", []byte(`{"include-tasks":true}`)},
+		{"logger-cluster-a", []byte(`{"level":1}`)},
+		{"logger-cluster-a", []byte(`{}`)},
 	} {
 		if _, err := d.apply(int64(100+i), m); err == nil {
 			t.Errorf("%s %s: no error", m.Key, m.Value)

@@ -38,8 +38,10 @@ func (f described) Tasks(context.Context, connectors.Config, int) ([]connectors.
 
 func describedWorker(properties connectors.Config) *runtime.Worker {
 	keys := &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: []connectors.Key{
-		{Name: "host", Type: connectors.TypeString, Required: true, Group: "Server"}, {Name: "user", Type: connectors.TypeString},
-		{Name: "password", Type: connectors.TypePassword}, {Name: "ours", Type: connectors.TypeInt, Own: true},
+		{Name: "host", Type: connectors.TypeString, Required: true, Group: "Server"},
+		{Name: "user", Type: connectors.TypeString},
+		{Name: "password", Type: connectors.TypePassword},
+		{Name: "ours", Type: connectors.TypeInt, Own: true},
 		{Name: "older", Type: connectors.TypeString, Alias: true},
 	}}
 	mute := &connectors.ConfigDef{Style: connectors.StyleDebezium, Keys: []connectors.Key{

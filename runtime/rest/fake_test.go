@@ -257,9 +257,11 @@ func (f *fake) turn(name string, state runtime.State, tasks bool) error {
 }
 
 func (f *fake) Pause(_ context.Context, name string) error { return f.turn(name, runtime.Paused, true) }
+
 func (f *fake) Resume(_ context.Context, name string) error {
 	return f.turn(name, runtime.Running, true)
 }
+
 func (f *fake) Stop(_ context.Context, name string) error {
 	return f.turn(name, runtime.Stopped, false)
 }

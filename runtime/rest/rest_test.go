@@ -153,9 +153,11 @@ func TestErrors(t *testing.T) {
 		{fmt.Errorf("read: %w", &runtime.RequestError{Kind: runtime.NotFound, Message: "m"}), 404, "m"},
 		{errors.New("Request cannot be completed because a rebalance is expected"), 500, "Request cannot be completed because a rebalance is expected"},
 		{&herder.NotLeader{}, 409, "Cannot complete request momentarily due to no known leader URL, likely because a rebalance was underway."},
-		{&runtime.ConfigError{Connector: "c", Values: []connectors.ConfigValue{{Name: "k", Errors: []string{"bad <k>"}}}}, 400,
+		{
+			&runtime.ConfigError{Connector: "c", Values: []connectors.ConfigValue{{Name: "k", Errors: []string{"bad <k>"}}}}, 400,
 			"Connector configuration is invalid and contains the following 1 error(s):\nbad <k>\n" +
-				"You can also find the above list of errors at the endpoint `/connector-plugins/{connectorType}/config/validate`"},
+				"You can also find the above list of errors at the endpoint `/connector-plugins/{connectorType}/config/validate`",
+		},
 	} {
 		f := newFake()
 		f.broken = c.err
