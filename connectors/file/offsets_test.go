@@ -2,7 +2,6 @@ package file
 
 import (
 	"errors"
-	"errors"
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
