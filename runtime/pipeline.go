@@ -285,7 +285,7 @@ func (w *Worker) validate(ctx context.Context, c connectors.Config, asConnect bo
 	}
 	live := len(connectors.Errors(values)) == 0
 	_, kind, _ := w.options.Catalog.Connector(strings.TrimSpace(c[keyClass]))
-	if kind == SourcePlugin {
+	if p.source != nil && (kind == SourcePlugin || !asConnect) {
 		source, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
 			return check(ctx, p.source, only(p.config, p.source.Describe().Config), live), nil
 		})
@@ -295,7 +295,8 @@ func (w *Worker) validate(ctx context.Context, c connectors.Config, asConnect bo
 		values = merge(values, source)
 	}
 	for _, s := range p.sinks {
-		live := live && !(asConnect && kind == SourcePlugin && len(connectors.SplitList(c[keySinks])) == 0)
+		// The tasks of a sink connector run on other machines, perhaps: what they find there shows when they start.
+		live := live && !(asConnect && (kind == SinkPlugin || len(connectors.SplitList(c[keySinks])) == 0))
 		of, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
 			return check(ctx, s.factory, only(s.config, s.factory.Describe().Config), live), nil
 		})

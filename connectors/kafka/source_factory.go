@@ -74,13 +74,21 @@ func (f *Sources) CheckKeys(c connectors.Config) []connectors.ConfigValue {
 // known to it.
 func (f *Sources) Validate(ctx context.Context, c connectors.Config) []connectors.ConfigValue {
 	values := f.CheckKeys(c)
-	if len(connectors.Errors(values)) > 0 || strings.TrimSpace(c[prefixConsume+keyServers]) == "" {
+	if len(connectors.Errors(values)) > 0 {
 		return values
 	}
-	cfg, err := kafkaclient.Parse(consumerProperties(c, connectors.Settings{}))
+	p := consumerProperties(c, connectors.Settings{})
+	own := strings.TrimSpace(p[keyServers]) != ""
+	if !own {
+		p[keyServers] = "localhost:9092" // it is not asked
+	}
+	cfg, err := kafkaclient.Parse(p)
 	if err != nil {
 		key, _, _ := strings.Cut(err.Error(), ":") // the client's errors begin with the property
 		return withError(values, prefixConsume+key, err)
+	}
+	if !own {
+		return values
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -323,3 +323,20 @@ func TestOffsetsThatCannotBeChanged(t *testing.T) {
 		}
 	}
 }
+
+func TestSourceValidation(t *testing.T) {
+	for _, c := range []struct {
+		config connectors.Config
+		want   string
+	}{
+		{connectors.Config{"topics": "a", "consumer.override.fetch.min.bytes": "7"}, ""},
+		{connectors.Config{"topics.regex": "("}, "Invalid value ( for configuration topics.regex: Invalid regex: Unclosed group near index 1\n("},
+		{connectors.Config{"topics": "a", "consumer.override.isolation.level": "x"}, `isolation.level: "x" is not one of read_committed, read_uncommitted`},
+		{connectors.Config{"topics": "a", "consumer.override.bootstrap.servers": "localhost:1"}, "connect to Kafka at localhost:1"},
+	} {
+		got := strings.Join(connectors.Errors(sources().Validate(limit(t), c.config)), "; ")
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%v: %s", c.config, got)
+		}
+	}
+}
