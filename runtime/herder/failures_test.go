@@ -160,6 +160,26 @@ func TestSlowStop(t *testing.T) {
 	}
 }
 
+// TestRevokeThatIsNotWaitedFor: what does not stop in time is ended at once; Revoke comes back when it has.
+func TestRevokeThatIsNotWaitedFor(t *testing.T) {
+	t.Parallel() // it waits for the grace period of a task
+	w, ctx := newWorld(t, nil), context.Background()
+	w.source.slow = make(chan struct{})
+	_, err := w.Create(ctx, "a", props("file", "f"), "")
+	w.ok(err)
+	w.reaches("a", "RUNNING RUNNING")
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	w.Revoke(short, []TaskID{{"a", 0}})
+	w.source.mu.Lock()
+	stopped := slices.Clone(w.source.stopped)
+	w.source.mu.Unlock()
+	if got := w.Running(); len(stopped) != 1 || !slices.Equal(got, []TaskID{{"a", -1}}) {
+		t.Errorf("stopped %v, left %v", stopped, got)
+	}
+	w.reaches("a", "RUNNING UNASSIGNED")
+}
+
 // TestTopicsAreTracked follows scenario 08.
 func TestTopicsAreTracked(t *testing.T) {
 	w, ctx := newWorld(t, nil), context.Background()
