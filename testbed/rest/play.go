@@ -51,6 +51,11 @@ func Play(t *testing.T, dir, base, follower string, have []string, vars map[stri
 		for _, r := range s.Recorded {
 			narrow(r.Body, plugins)
 		}
+		for i, step := range s.Steps {
+			if reasons[s.Name+"/"+step.Step] != "" && step.Until != nil {
+				s.Steps[i].Timeout = 1 // what it waits for does not come
+			}
+		}
 		t.Run(s.Name, func(t *testing.T) {
 			n, differences, err := p.Play(s)
 			compared += n

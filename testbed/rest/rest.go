@@ -9,13 +9,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Meta is the first line of a script.
@@ -170,7 +170,7 @@ type Player struct {
 // names, is made when it is not given.
 func NewPlayer(base, follower string, have []string, vars map[string]string) (*Player, error) {
 	p := &Player{have: have, vars: map[string]string{
-		"RUN": fmt.Sprintf("q%06x", time.Now().UnixMilli()/100&0xffffff), "PGHOST": "127.0.0.1", "PGPORT": "5432",
+		"RUN": fmt.Sprintf("q%06x", rand.IntN(1<<24)), "PGHOST": "127.0.0.1", "PGPORT": "5432",
 		"PGUSER": "postgres", "PGPASSWORD": "postgres", "PGDB": "postgres",
 	}}
 	for k, v := range vars {
