@@ -116,44 +116,61 @@ func offsetText(t *testing.T, w *runtime.Worker, name string) string {
 // partitions over without repeating a record.
 func TestTopicIntoFile(t *testing.T) {
 	t.Parallel()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "bets"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	servers := strings.Join(c.ListenAddrs(), ",")
+	t.Run("fake broker", func(t *testing.T) {
+		t.Parallel()
+		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "bets"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		topicIntoFile(t, strings.Join(c.ListenAddrs(), ","), "bets")
+	})
+	t.Run("broker", func(t *testing.T) {
+		t.Parallel()
+		k := bed.Kafka(t)
+		topicIntoFile(t, k.Bootstrap(), k.NewTopic(t, 3, nil))
+	})
+}
+
+func topicIntoFile(t *testing.T, servers, topic string) {
+	t.Helper()
+	name := "sink-" + topic
 	out := filepath.Join(t.TempDir(), "out")
 	w := topicWorker(t, servers)
-	config := connectors.Config{"connector.class": "FileStreamSink", "topics": "bets", "file": out, "tasks.max": "2"}
+	config := connectors.Config{"connector.class": "FileStreamSink", "topics": topic, "file": out, "tasks.max": "2"}
 	put := func(tasks int) {
 		config["tasks.max"] = fmt.Sprint(tasks)
-		if err := w.Put(t.Context(), "sink", config, ""); err != nil {
+		if err := w.Put(t.Context(), name, config, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
 	sent := 0
 	more := func() {
-		send(t, servers, "bets", 3, sent, sent+299)
+		send(t, servers, topic, 3, sent, sent+299)
 		sent += 300
 		within(t, "records are missing", func() bool { return len(counted(t, out)) == sent })
 	}
 	positions := func() string {
-		return fmt.Sprintf(`{"kafka_partition":0,"kafka_topic":"bets"}{"kafka_offset":%d} {"kafka_partition":1,"kafka_topic":"bets"}{"kafka_offset":%d} {"kafka_partition":2,"kafka_topic":"bets"}{"kafka_offset":%d}`, sent/3, sent/3, sent/3)
+		var list []string
+		for n := range 3 {
+			list = append(list, fmt.Sprintf(`{"kafka_partition":%d,"kafka_topic":%q}{"kafka_offset":%d}`, n, topic, sent/3))
+		}
+		return strings.Join(list, " ")
 	}
 	for _, tasks := range []int{2, 1, 3} {
 		put(tasks)
 		more()
-		within(t, "offsets are not committed", func() bool { return offsetText(t, w, "sink") == positions() })
+		within(t, "offsets are not committed", func() bool { return offsetText(t, w, name) == positions() })
 	}
 	for line, n := range counted(t, out) {
 		if n != 1 {
 			t.Errorf("line %s is there %d times", line, n)
 		}
 	}
-	if s, err := w.Status("sink"); err != nil || s.Type != "sink" || len(s.Tasks) != 3 {
+	if s, err := w.Status(name); err != nil || s.Type != "sink" || len(s.Tasks) != 3 {
 		t.Errorf("status %+v %v", s, err)
 	}
-	alterAndReset(t, w, sent, func(want map[int]int) {
+	alterAndReset(t, w, name, topic, sent, func(want map[int]int) {
 		t.Helper()
 		within(t, "records do not come again", func() bool {
 			seen := counted(t, out)
@@ -172,29 +189,29 @@ func TestTopicIntoFile(t *testing.T) {
 	})
 }
 
-// alterAndReset moves the offsets of connector sink, which has read the numbers below sent once; come is told how often each is to come.
-func alterAndReset(t *testing.T, w *runtime.Worker, sent int, come func(want map[int]int)) {
+// alterAndReset moves the offsets of a connector, which has read the numbers below sent once; come is told how often each is to come.
+func alterAndReset(t *testing.T, w *runtime.Worker, name, topic string, sent int, come func(want map[int]int)) {
 	t.Helper()
 	partition := func(n int) offsets.Partition {
-		return offsets.Partition(fmt.Sprintf(`{"kafka_partition":%d,"kafka_topic":"bets"}`, n))
+		return offsets.Partition(fmt.Sprintf(`{"kafka_partition":%d,"kafka_topic":%q}`, n, topic))
 	}
 	entries := []offsets.Entry{{Partition: partition(0), Offset: `{"kafka_offset":"7"}`}, {Partition: partition(1)}}
-	if _, err := w.AlterOffsets(t.Context(), "sink", entries); err == nil || !strings.Contains(err.Error(), "must be in the STOPPED state") {
+	if _, err := w.AlterOffsets(t.Context(), name, entries); err == nil || !strings.Contains(err.Error(), "must be in the STOPPED state") {
 		t.Errorf("altered while it runs: %v", err)
 	}
 	want := map[int]int{}
 	change := func(do func() (string, error), message, positions string) {
 		t.Helper()
-		if err := w.Stop(t.Context(), "sink"); err != nil {
+		if err := w.Stop(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := do(); err != nil || got != "The offsets for this connector have been "+message+" successfully" {
 			t.Errorf("%s %v", got, err)
 		}
-		if got := offsetText(t, w, "sink"); got != positions {
+		if got := offsetText(t, w, name); got != positions {
 			t.Errorf("%s: offsets %s, want %s", message, got, positions)
 		}
-		if err := w.Resume(t.Context(), "sink"); err != nil {
+		if err := w.Resume(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
 		come(want)
@@ -205,12 +222,12 @@ func alterAndReset(t *testing.T, w *runtime.Worker, sent int, come func(want map
 			want[n]++
 		}
 	}
-	change(func() (string, error) { return w.AlterOffsets(t.Context(), "sink", entries) }, "altered",
+	change(func() (string, error) { return w.AlterOffsets(t.Context(), name, entries) }, "altered",
 		fmt.Sprintf(`%s{"kafka_offset":7} %s{"kafka_offset":%d}`, partition(0), partition(2), sent/3))
 	for n := range sent {
 		want[n]++
 	}
-	reset := func() (string, error) { return w.ResetOffsets(t.Context(), "sink") }
+	reset := func() (string, error) { return w.ResetOffsets(t.Context(), name) }
 	change(reset, "reset", "")
 }
 
