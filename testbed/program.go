@@ -161,18 +161,16 @@ func (p *Program) Until(complaint string, ok func() bool) {
 	Eventually(p.t, func() string { return complaint + "; freshet said:\n" + p.Output() }, ok)
 }
 
-// Eventually polls until ok, for a minute at most.
+// Eventually polls until ok, for a minute at most, and less often as time goes by.
 func Eventually(t testing.TB, complaint func() string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
+	for pause := 20 * time.Millisecond; !ok(); pause = min(pause*5/4, 250*time.Millisecond) {
 		select {
 		case <-ctx.Done():
 			t.Fatal(complaint())
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }

@@ -1,60 +1,66 @@
 package takeover
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net"
-	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/herder"
+	"github.com/freshet-io/freshet/runtime/rest/client"
 	"github.com/freshet-io/freshet/testbed"
 )
 
 // TestTakeOver: connectors made on the real Kafka Connect go on under Freshet, on the same topics, and go back. Two of Debezium's run
-// under load all the time; one reads a file; one is of a class that Freshet lacks.
+// under load all the time; one reads a file; one is of a class that neither has.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t)
-	java := testbed.StartConnect(t, c.kafka, group, map[string]string{
-		"offset.flush.interval.ms": "500", "scheduled.rebalance.max.delay.ms": "0",
-		"key.converter.schemas.enable": "false", "value.converter.schemas.enable": "false",
-	})
-	c.base = java.URL()
+	for _, support := range []string{"disabled", "enabled"} {
+		t.Run("exactly once "+support, func(t *testing.T) {
+			t.Parallel()
+			takeOver(t, newCluster(t, support))
+		})
+	}
+}
+
+func takeOver(t *testing.T, c *cluster) {
+	t.Helper()
+	java := testbed.StartConnect(t, c.kafka, c.group, c.properties)
+	c.ask(java.URL())
 	lines := testbed.WriteFile(t, c.dir, "lines.txt", "")
 	for _, name := range c.names {
 		c.create(name, c.postgres.Connector(c.databases[name], name, map[string]string{
 			"plugin.name": "pgoutput", "topic.prefix": name, "table.include.list": "public.load", "poll.interval.ms": "50",
 		}))
 	}
-	c.create("file", map[string]string{"connector.class": "FileStreamSource", "file": lines, "topic": "lines"})
-	c.create("foreign", map[string]string{"connector.class": foreignClass})
-	c.running(append(c.names, "file", "foreign")...)
+	c.create("file", map[string]string{"connector.class": "FileStreamSource", "file": lines, "topic": c.group + "-lines"})
+	c.running(append(c.names, "file")...)
+	c.foreign()
 	c.load()
 	c.moves()
 	before := c.records()
 
 	// While a worker of the JVM is in the group, Freshet waits outside and says so.
 	worker, url := c.freshet()
-	worker.Says("JVM", group)
+	worker.Says("JVM", c.group, "connect-"+java.Address())
 	if strings.Contains(worker.Output(), "panic") {
 		t.Fatalf("freshet said:\n%s", worker.Output())
 	}
 	java.Stop(t)
-	c.base = url
+	c.ask(url)
 	c.running(append(c.names, "file")...)
-	if s := c.status("foreign"); s.Connector.State != "FAILED" || !strings.Contains(s.Connector.Trace, foreignClass) {
-		t.Errorf("a connector of a class that is not here: %+v", s)
-	}
+	c.refused()
 	c.moves()
 	for range 3 {
 		c.moves()
@@ -65,37 +71,82 @@ func TestTakeOver(t *testing.T) {
 
 	// And back.
 	java.Restart(t)
-	c.base = java.URL()
-	c.running(append(c.names, "file", "foreign")...)
+	c.ask(java.URL())
+	c.running(append(c.names, "file")...)
 	c.moves()
 	c.endLoad()
 	c.check(before)
+	if got := c.recordsOfForeign(); !slices.Equal(got, foreignRecords) {
+		t.Errorf("the records of a connector that cannot run here: %q", got)
+	}
 }
 
-const (
-	group        = "shop-cluster"
-	foreignClass = "org.apache.kafka.connect.tools.VerifiableSourceConnector"
-)
+const foreignClass = "com.example.ForeignSourceConnector"
+
+// foreignRecords are a connector of a class that neither has, in the config topic: key and value in turns.
+var foreignRecords = []string{
+	"connector-foreign", `{"properties":{"connector.class":"` + foreignClass + `","tasks.max":"1","name":"foreign"}}`,
+	"task-foreign-0", `{"properties":{"connector.class":"` + foreignClass + `","task.class":"com.example.ForeignTask","name":"foreign"}}`,
+	"commit-foreign", `{"tasks":1}`,
+}
+
+// foreign writes them, as another cluster's worker would have.
+func (c *cluster) foreign() {
+	c.t.Helper()
+	client := c.kafka.Client(c.t)
+	for i := 0; i < len(foreignRecords); i += 2 {
+		record := &kgo.Record{Topic: c.group + "-configs", Key: []byte(foreignRecords[i]), Value: []byte(foreignRecords[i+1])}
+		if err := client.ProduceSync(c.t.Context(), record).FirstErr(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+func (c *cluster) recordsOfForeign() (out []string) {
+	c.t.Helper()
+	for _, r := range c.kafka.Read(c.t, c.group+"-configs") {
+		if strings.Contains(string(r.Key), "-foreign") {
+			out = append(out, string(r.Key), string(r.Value))
+		}
+	}
+	return out
+}
+
+// refused waits until the connector of a class that is not here has failed and says why.
+func (c *cluster) refused() {
+	c.t.Helper()
+	var s herder.Status
+	testbed.Eventually(c.t, func() string { return fmt.Sprintf("a connector of a class that is not here: %+v", s) }, func() bool {
+		s = c.status("foreign")
+		return s.Connector.State == runtime.Failed && strings.Contains(s.Connector.Trace, foreignClass)
+	})
+}
 
 // cluster is what both kinds of worker share.
 type cluster struct {
-	t         *testing.T
-	kafka     *testbed.Kafka
-	postgres  *testbed.Postgres
-	dir       string
-	base      string // REST API in charge
-	names     []string
-	databases map[string]string
+	t          *testing.T
+	group      string
+	properties map[string]string // of every worker, beside the usual ones
+	kafka      *testbed.Kafka
+	postgres   *testbed.Postgres
+	dir        string
+	api        *client.Client // in charge
+	names      []string
+	databases  map[string]string
 
 	stop    context.CancelFunc
 	ended   chan error
 	written atomic.Int64 // rows in each database, and updates of row 0
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, exactlyOnce string) *cluster {
 	c := &cluster{
-		t: t, kafka: bed.Kafka(t), postgres: bed.Postgres(t, "wal_level=logical"), dir: t.TempDir(), names: []string{"bets", "odds"},
-		databases: map[string]string{},
+		t: t, kafka: bed.Kafka(t), postgres: bed.Postgres(t), dir: t.TempDir(), group: "shop-" + exactlyOnce,
+		names: []string{"bets-" + exactlyOnce, "odds-" + exactlyOnce}, databases: map[string]string{},
+		properties: map[string]string{
+			"exactly.once.source.support": exactlyOnce, "offset.flush.interval.ms": "500", "scheduled.rebalance.max.delay.ms": "0",
+			"key.converter.schemas.enable": "false", "value.converter.schemas.enable": "false",
+		},
 	}
 	for _, name := range c.names {
 		db := c.postgres.NewDatabase(t)
@@ -239,66 +290,25 @@ func (c *cluster) freshet() (*testbed.Program, string) {
 	if err := l.Close(); err != nil {
 		c.t.Fatal(err)
 	}
-	file := testbed.WriteFile(c.t, c.dir, "connect-distributed.properties", strings.Join([]string{
+	lines := []string{
 		"bootstrap.servers=" + c.kafka.Bootstrap(),
-		"group.id=" + group,
+		"group.id=" + c.group,
 		"key.converter=org.apache.kafka.connect.json.JsonConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter",
-		"key.converter.schemas.enable=false",
-		"value.converter.schemas.enable=false",
-		"config.storage.topic=" + group + "-configs",
-		"offset.storage.topic=" + group + "-offsets",
-		"status.storage.topic=" + group + "-status",
+		"config.storage.topic=" + c.group + "-configs",
+		"offset.storage.topic=" + c.group + "-offsets",
+		"status.storage.topic=" + c.group + "-status",
 		"config.storage.replication.factor=1",
 		"offset.storage.replication.factor=1",
 		"status.storage.replication.factor=1",
-		"offset.flush.interval.ms=500",
-		"scheduled.rebalance.max.delay.ms=0",
 		"plugin.path=/usr/share/java",
 		"listeners=" + url,
-	}, "\n"))
-	return bed.Freshet(c.t, c.dir, "worker", "-c", filepath.Base(file)), url
-}
-
-type status struct {
-	Connector struct{ State, Trace string }
-	Tasks     []struct{ State, Trace string }
-}
-
-// call asks the REST API in charge; a rebalance is waited out.
-func (c *cluster) call(method, path string, body, answer any) int {
-	c.t.Helper()
-	var text []byte
-	var code int
-	testbed.Eventually(c.t, func() string { return fmt.Sprintf("%s %s: %d %s", method, path, code, text) }, func() bool {
-		var in io.Reader
-		if body != nil {
-			b, err := json.Marshal(body)
-			if err != nil {
-				c.t.Fatal(err)
-			}
-			in = bytes.NewReader(b)
-		}
-		req, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, in)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false
-		}
-		defer func() { _ = resp.Body.Close() }()
-		text, err = io.ReadAll(resp.Body)
-		code = resp.StatusCode
-		return err == nil && code != http.StatusConflict && code < 500
-	})
-	if answer != nil && code < 300 {
-		if err := json.Unmarshal(text, answer); err != nil {
-			c.t.Fatalf("%s %s: %s: %v", method, path, text, err)
-		}
 	}
-	return code
+	for key, value := range c.properties {
+		lines = append(lines, key+"="+value)
+	}
+	file := testbed.WriteFile(c.t, c.dir, "connect-distributed.properties", strings.Join(lines, "\n"))
+	return bed.Freshet(c.t, c.dir, "worker", "-c", filepath.Base(file)), url
 }
 
 func (c *cluster) create(name string, config map[string]string) {
@@ -306,14 +316,17 @@ func (c *cluster) create(name string, config map[string]string) {
 	config = maps.Clone(config)
 	delete(config, "sinks")
 	config["name"] = name
-	if code := c.call(http.MethodPut, "/connectors/"+name+"/config", config, nil); code != http.StatusCreated {
-		c.t.Fatalf("create connector %s: %d", name, code)
+	if _, err := c.api.Create(c.t.Context(), name, config, ""); err != nil {
+		c.t.Fatalf("create connector %s: %v", name, err)
 	}
 }
 
-func (c *cluster) status(name string) (s status) {
-	c.t.Helper()
-	c.call(http.MethodGet, "/connectors/"+name+"/status", nil, &s)
+// status is that of a connector; empty when there is none, and while the API does not answer.
+func (c *cluster) status(name string) herder.Status {
+	s, err := c.api.Status(c.t.Context(), name)
+	if err != nil {
+		return herder.Status{}
+	}
 	return s
 }
 
@@ -321,19 +334,22 @@ func (c *cluster) status(name string) (s status) {
 func (c *cluster) running(names ...string) {
 	c.t.Helper()
 	for _, name := range names {
-		var s status
+		var s herder.Status
 		testbed.Eventually(c.t, func() string { return fmt.Sprintf("%s: %+v", name, s) }, func() bool {
-			s = status{}
-			c.call(http.MethodGet, "/connectors/"+name+"/status", nil, &s)
-			if s.Connector.State != "RUNNING" || len(s.Tasks) == 0 {
-				return false
-			}
-			for _, task := range s.Tasks {
-				if task.State != "RUNNING" {
-					return false
-				}
-			}
-			return true
+			s = c.status(name)
+			return s.Connector.State == runtime.Running && len(s.Tasks) > 0 &&
+				!slices.ContainsFunc(s.Tasks, func(t herder.TaskStatus) bool { return t.State != runtime.Running })
 		})
 	}
+}
+
+// ask makes a URL the API in charge.
+func (c *cluster) ask(url string) {
+	c.t.Helper()
+	api, err := client.New(client.Options{URL: url, Patience: time.Minute})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(api.Close)
+	c.api = api
 }
