@@ -28,10 +28,10 @@ FUZZ ?= Fuzz
 ROUNDS ?= 20
 FAULTS ?= Promot|Failover
 
-.PHONY: help build lint fmt test test-short images demo bench microbench faults fuzz interchange clean
+.PHONY: help build lint fmt test test-short images demo bench microbench faults clusterfaults scale fuzz interchange clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 build: ## bin/freshet
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/freshet ./cmd/freshet
@@ -75,6 +75,12 @@ faults: images ## ROUNDS rounds of kills, cuts and zombies under a known load, a
 	FRESHET_FAULTS_ROUNDS=$(ROUNDS) $(GO) test -v -count=1 -timeout 12h -run '^TestFaults$$' ./e2e/faults | grep --line-buffered -v '^=== ' || status=1; \
 	$(GO) test -json -count=1 -p 1 -timeout 1h -run '$(FAULTS)' ./connectors/postgres ./e2e | $(GO) run ./testbed/summary || status=1; \
 	exit $$status
+
+clusterfaults: images ## ROUNDS rounds of faults for three workers that share twelve connectors; FRESHET_FAULTS_SEED=n plays a round again
+	@FRESHET_FAULTS_ROUNDS=$(ROUNDS) $(GO) test -v -count=1 -timeout 12h -run '^TestClusterFaults$$' ./e2e/cluster | grep --line-buffered -v '^=== '
+
+scale: images ## a thousand connectors on one worker and on three: times, CPU, memory
+	@FRESHET_SCALE=1000 $(GO) test -v -count=1 -timeout 1h -run '^TestScale$$' ./e2e/cluster | grep --line-buffered -v '^=== '
 
 fuzz: ## every fuzz target for FUZZTIME; FUZZ=regexp chooses
 	@grep -rE --include='*_test.go' '^func ($(FUZZ))' . | sed -E 's,^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*,\1 \2,' | sort | \

@@ -98,6 +98,9 @@ func (b *Bed) Freshet(t testing.TB, dir string, args ...string) *Program {
 	return p
 }
 
+// Pid is the number of its process.
+func (p *Program) Pid() int { return p.cmd.Process.Pid }
+
 // Kill ends the program as kill -9 does.
 func (p *Program) Kill() {
 	_ = p.cmd.Process.Kill() // it may have ended

@@ -18,7 +18,7 @@ func (r *round) delivered() {
 	if err := r.admin.QueryRow(r.Context(), "SELECT pg_current_wal_lsn()::text").Scan(&end); err != nil {
 		r.Fatal(err)
 	}
-	r.until(func() string { return "slots that are not confirmed up to " + end + ": " + complaint }, func() bool {
+	until(r, func() string { return "slots that are not confirmed up to " + end + ": " + complaint }, func() bool {
 		err := r.admin.QueryRow(r.Context(), `SELECT coalesce(string_agg(format('%s at %s', slot_name, confirmed_flush_lsn), ', '), '')
 FROM pg_replication_slots WHERE slot_name = ANY($1) AND confirmed_flush_lsn < $2::text::pg_lsn`, r.names, end).Scan(&complaint)
 		if err != nil {
@@ -29,7 +29,7 @@ FROM pg_replication_slots WHERE slot_name = ANY($1) AND confirmed_flush_lsn < $2
 	for i := range r.paths {
 		topic := r.fileConnector(i)
 		var records []*kgo.Record
-		r.until(func() string { return fmt.Sprintf("topic %s has %d of %d lines", topic, len(records), r.lines) }, func() bool {
+		until(r, func() string { return fmt.Sprintf("topic %s has %d of %d lines", topic, len(records), r.lines) }, func() bool {
 			records = r.kafka.Read(r, topic)
 			return len(records) >= r.lines
 		})

@@ -3,10 +3,7 @@ package cluster
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -22,8 +19,6 @@ const (
 	// time, recoveryBusy.
 	recovery     = session + 5*time.Second
 	recoveryBusy = 3 * recovery
-	// patience is how long the workers may take to settle, whatever happened.
-	patience = 3 * time.Minute
 )
 
 // place is where a task runs.
@@ -116,10 +111,10 @@ func (r *round) separate(s step, proxies ...*toxiproxy.Proxy) {
 // crashed waits until the tasks of a worker that was killed run elsewhere.
 func (r *round) crashed(victim *worker, before map[string]place) {
 	r.Helper()
-	began, waited := time.Now(), r.waited()
+	began, starved := time.Now(), waited(r)
 	after := r.settled(r.but(victim))
 	took, limit := time.Since(began), recovery
-	if r.waited()-waited > took/2 {
+	if waited(r)-starved > took/2 {
 		limit = recoveryBusy
 	}
 	r.slowest = max(r.slowest, took)
@@ -127,22 +122,6 @@ func (r *round) crashed(victim *worker, before map[string]place) {
 		r.Errorf("after the crash of worker %s all tasks run again after %s, want %s at most", victim.id, took.Round(time.Millisecond), limit)
 	}
 	r.stays(before, after, victim)
-}
-
-// waited is for how long, since the machine started, something waited for a processor; 0 where the system does not tell.
-func (r *round) waited() time.Duration {
-	r.Helper()
-	text, err := os.ReadFile("/proc/pressure/cpu")
-	if err != nil {
-		return 0
-	}
-	_, total, _ := strings.Cut(string(text), "total=")
-	total, _, _ = strings.Cut(total, "\n")
-	n, err := strconv.ParseInt(total, 10, 64)
-	if err != nil {
-		r.Fatalf("read the pressure on the processors: %v", err)
-	}
-	return time.Duration(n) * time.Microsecond
 }
 
 // back starts a worker again and waits until it has its share.
@@ -197,7 +176,7 @@ func (r *round) settled(among []*worker) map[string]place {
 	r.Helper()
 	var complaint string
 	var out map[string]place
-	r.until(func() string { return "the workers do not settle: " + complaint }, func() bool {
+	until(r, func() string { return "the workers do not settle: " + complaint }, func() bool {
 		for _, w := range among {
 			if w.Ended() {
 				r.Fatalf("worker %s has ended", w.id)
@@ -227,18 +206,6 @@ func (r *round) settled(among []*worker) map[string]place {
 		return true
 	})
 	return out
-}
-
-// until polls until ok.
-func (r *round) until(complaint func() string, ok func() bool) {
-	r.Helper()
-	limit := time.Now().Add(patience)
-	for !ok() {
-		if r.Context().Err() != nil || time.Now().After(limit) {
-			r.Fatal(complaint())
-		}
-		rounds.Pass(r.Context(), 100*time.Millisecond)
-	}
 }
 
 // walsenders are the processes that serve connectors.

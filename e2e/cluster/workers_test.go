@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/freshet-io/freshet/runtime"
 	"github.com/freshet-io/freshet/runtime/rest/client"
 	"github.com/freshet-io/freshet/testbed"
+	"github.com/freshet-io/freshet/testbed/rounds"
 )
 
 // group is a cluster of workers, each of them a process.
@@ -169,6 +172,37 @@ func shared(owners map[string]string, among []*worker) string {
 		return fmt.Sprintf("tasks by worker: %v", count)
 	}
 	return ""
+}
+
+// patience is how long workers may take to settle, whatever happened.
+const patience = 3 * time.Minute
+
+// until polls until ok.
+func until(t testing.TB, complaint func() string, ok func() bool) {
+	t.Helper()
+	limit := time.Now().Add(patience)
+	for !ok() {
+		if t.Context().Err() != nil || time.Now().After(limit) {
+			t.Fatal(complaint())
+		}
+		rounds.Pass(t.Context(), 100*time.Millisecond)
+	}
+}
+
+// waited is for how long, since the machine started, something waited for a processor; 0 where the system does not tell.
+func waited(t testing.TB) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile("/proc/pressure/cpu")
+	if err != nil {
+		return 0
+	}
+	_, total, _ := strings.Cut(string(text), "total=")
+	total, _, _ = strings.Cut(total, "\n")
+	n, err := strconv.ParseInt(total, 10, 64)
+	if err != nil {
+		t.Fatalf("read the pressure on the processors: %v", err)
+	}
+	return time.Duration(n) * time.Microsecond
 }
 
 // said is the end of what every process printed.
