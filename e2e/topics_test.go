@@ -359,3 +359,26 @@ func TestPausedTaskGivesPartitionsAway(t *testing.T) {
 		}
 	}
 }
+
+// A broker that is killed is waited for: nothing is lost, and the task goes on by itself.
+func TestTopicOfABrokerThatIsKilled(t *testing.T) {
+	t.Parallel()
+	k := testbed.StartKafka(t)
+	topic := k.NewTopic(t, 2, nil)
+	out := filepath.Join(t.TempDir(), "out")
+	w := topicWorker(t, k.Bootstrap())
+	if err := w.Put(t.Context(), "sink", connectors.Config{"connector.class": "FileStreamSink", "topics": topic, "file": out}, ""); err != nil {
+		t.Fatal(err)
+	}
+	for sent := 0; sent < 1500; sent += 500 {
+		if sent > 0 {
+			k.Kill(t)
+			k.Restart(t)
+		}
+		send(t, k.Bootstrap(), topic, 2, sent, sent+499)
+		within(t, "records are missing", func() bool { return len(counted(t, out)) == sent+500 })
+	}
+	within(t, "offsets are not committed", func() bool {
+		return offsetText(t, w, "sink") == fmt.Sprintf(`{"kafka_partition":0,"kafka_topic":%[1]q}{"kafka_offset":750} {"kafka_partition":1,"kafka_topic":%[1]q}{"kafka_offset":750}`, topic)
+	})
+}

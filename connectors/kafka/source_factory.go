@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -114,7 +115,7 @@ func (f *Sources) NewSource(c connectors.Config, s connectors.Settings) (connect
 	p := consumerProperties(c, s)
 	out := &source{
 		name: s.Connector, group: p["group.id"], instance: strings.TrimSpace(p["group.instance.id"]), log: logger(s),
-		topics: connectors.SplitList(c[keyTopics]), streams: map[string]*connectors.Stream{},
+		topics: slices.Compact(slices.Sorted(slices.Values(connectors.SplitList(c[keyTopics])))), streams: map[string]*connectors.Stream{},
 		ready: make(chan *share), failed: make(chan error, 1), taken: make(chan struct{}),
 	}
 	var err error

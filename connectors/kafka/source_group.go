@@ -69,7 +69,7 @@ func (s *source) take(ctx context.Context) {
 		case err == nil, ctx.Err() != nil:
 		case errors.Is(err, sarama.ErrClosedConsumerGroup):
 			return
-		case kafkaclient.Permanent(err) || connectors.ClassOf(err) == connectors.Permanent:
+		case hopeless(err):
 			s.fail(connectors.AsPermanent(fmt.Errorf("read topics as consumer group %s: %w", s.group, err)))
 			return
 		default:
@@ -77,6 +77,19 @@ func (s *source) take(ctx context.Context) {
 			pause(ctx, rejoin)
 		}
 	}
+}
+
+// hopeless tells that no later attempt to join can succeed. Most of what a coordinator refuses passes with the next one.
+func hopeless(err error) bool {
+	for _, k := range []sarama.KError{
+		sarama.ErrGroupAuthorizationFailed, sarama.ErrTopicAuthorizationFailed, sarama.ErrInvalidTopic, sarama.ErrInvalidGroupId,
+		sarama.ErrInvalidSessionTimeout, sarama.ErrInconsistentGroupProtocol, sarama.ErrFencedInstancedId,
+	} {
+		if errors.Is(err, k) {
+			return true
+		}
+	}
+	return errors.Is(err, kafkaclient.ErrLogin) || connectors.ClassOf(err) == connectors.Permanent
 }
 
 // report logs what the client cannot tell otherwise, until the group is closed.

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -337,6 +339,19 @@ func TestSourceValidation(t *testing.T) {
 		got := strings.Join(connectors.Errors(sources().Validate(limit(t), c.config)), "; ")
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%v: %s", c.config, got)
+		}
+	}
+}
+
+// What passes by itself is waited for; a group of another kind is not.
+func TestWhatEndsASource(t *testing.T) {
+	for err, want := range map[error]bool{
+		sarama.ErrUnknownMemberId: false, sarama.ErrRebalanceInProgress: false, sarama.ErrOutOfBrokers: false, sarama.ErrUnknownTopicOrPartition: false,
+		fmt.Errorf("join: %w", sarama.ErrGroupAuthorizationFailed): true, sarama.ErrInconsistentGroupProtocol: true, kafkaclient.ErrLogin: true,
+		connectors.AsPermanent(errors.New("x")): true,
+	} {
+		if hopeless(err) != want {
+			t.Errorf("%v: %t", err, !want)
 		}
 	}
 }
