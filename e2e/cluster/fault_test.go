@@ -8,6 +8,7 @@ import (
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2/client"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/freshet-io/freshet/testbed"
 	"github.com/freshet-io/freshet/testbed/rounds"
@@ -176,7 +177,7 @@ func (r *round) settled(among []*worker) map[string]place {
 	r.Helper()
 	var complaint string
 	var out map[string]place
-	until(r, func() string { return "the workers do not settle: " + complaint }, func() bool {
+	until(r, func() string { r.transactions(); r.quit(); return "the workers do not settle: " + complaint }, func() bool {
 		for _, w := range among {
 			if w.Ended() {
 				r.Fatalf("worker %s has ended", w.id)
@@ -206,6 +207,37 @@ func (r *round) settled(among []*worker) map[string]place {
 		return true
 	})
 	return out
+}
+
+// transactions logs those that are open: they hold up who reads the offsets.
+func (r *round) transactions() {
+	r.Helper()
+	c := r.kafka.Client(r)
+	list, err := kmsg.NewPtrListTransactionsRequest().RequestWith(r.Context(), c)
+	if err != nil {
+		r.Logf("list transactions: %v", err)
+		return
+	}
+	for _, tx := range list.TransactionStates {
+		r.Logf("transaction %s of producer %d: %s", tx.TransactionalID, tx.ProducerID, tx.TransactionState)
+	}
+	topic := kmsg.NewDescribeProducersRequestTopic()
+	topic.Topic, topic.Partitions = r.name+"-offsets", []int32{0, 1, 2}
+	req := kmsg.NewPtrDescribeProducersRequest()
+	req.Topics = append(req.Topics, topic)
+	producers, err := req.RequestWith(r.Context(), c)
+	if err != nil || len(producers.Topics) != 1 {
+		r.Logf("describe producers: %v", err)
+		return
+	}
+	for _, p := range producers.Topics[0].Partitions {
+		for _, producer := range p.ActiveProducers {
+			if producer.CurrentTxnStartOffset >= 0 {
+				r.Logf("partition %d of %s: producer %d, epoch %d, has a transaction open since offset %d, the last record is of %s", p.Partition,
+					topic.Topic, producer.ProducerID, producer.ProducerEpoch, producer.CurrentTxnStartOffset, time.UnixMilli(producer.LastTimestamp).UTC().Format(time.TimeOnly))
+			}
+		}
+	}
 }
 
 // walsenders are the processes that serve connectors.

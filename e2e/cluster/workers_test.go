@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -205,6 +206,9 @@ func waited(t testing.TB) time.Duration {
 	return time.Duration(n) * time.Microsecond
 }
 
+// tail is how much of what a process printed is shown, in bytes.
+const tail = 30_000
+
 // said is the end of what every process printed.
 func (g *group) said() string {
 	var out strings.Builder
@@ -214,10 +218,21 @@ func (g *group) said() string {
 				continue
 			}
 			text := p.Output()
-			fmt.Fprintf(&out, "--- worker %s, process %d:\n%s\n", w.id, i+1, text[max(0, len(text)-8000):])
+			fmt.Fprintf(&out, "--- worker %s, process %d:\n%s\n", w.id, i+1, text[max(0, len(text)-tail):])
 		}
 	}
 	return out.String()
+}
+
+// quit ends the workers so that they print what their goroutines wait for.
+func (g *group) quit() {
+	g.Helper()
+	for _, w := range g.members {
+		if w.Program != nil && !w.Ended() {
+			w.Signal(syscall.SIGQUIT)
+			w.Ends()
+		}
+	}
 }
 
 // panics fails the test when a process did.
