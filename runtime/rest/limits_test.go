@@ -138,11 +138,12 @@ func TestSlowClients(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newFake(), configure(t, nil, nil), Options{})
+	tooMuch := "GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 2*maxHeader) + "\r\n\r\n"
 	for request, want := range map[string]string{
 		"GET /connectors/%zz HTTP/1.1\r\nHost: h\r\n\r\n": "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html;charset=iso-8859-1\r\n",
-		"nonsense\r\n\r\n": "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html;charset=iso-8859-1\r\n",
-		"GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 2*maxHeader) + "\r\n\r\n": "HTTP/1.1 431 ",
-		"GET / HTTP/1.1\r\n\r\n":                                                                                                    "HTTP/1.1 400 ",
+		"nonsense\r\n\r\n":       "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html;charset=iso-8859-1\r\n",
+		tooMuch:                  "HTTP/1.1 431 ",
+		"GET / HTTP/1.1\r\n\r\n": "HTTP/1.1 400 ",
 		"OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n":                                                                "HTTP/1.1 404 ",
 		"GET http://other/connectors?x=y HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n":                                          "HTTP/1.1 200 ",
 		"GET /connectors#frag HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n":                                                     "HTTP/1.1 200 ",
