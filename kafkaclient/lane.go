@@ -157,7 +157,7 @@ func (p *Producer) send(l *lane, chunks []*chunk) {
 	}
 	conn := &connection{broker, p.session.generation(broker)}
 	l.frame = appendFrame(l.frame[:0], chunks)
-	err = p.session.outlets.produce(broker, req, l.frame, func(resp *sarama.ProduceResponse, err error) { p.answered(l, chunks, resp, err, conn) })
+	err = p.session.outlets.produce(broker, req, l.frame, p.quit, func(resp *sarama.ProduceResponse, err error) { p.answered(l, chunks, resp, err, conn) })
 	clear(l.frame)
 	if err != nil {
 		p.answered(l, chunks, nil, err, conn)

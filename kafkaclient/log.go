@@ -26,6 +26,7 @@ type Log struct {
 	producer  *Producer
 	handle    *Topic
 	next      map[int32]int64 // for ReadNew
+	patience  time.Duration   // of a reader; 0: openPatience
 }
 
 // LogOptions describe the topic.
@@ -162,7 +163,7 @@ func (l *Log) read(ctx context.Context, each func(int32, Message) error) error {
 	if err != nil {
 		return unreachable(l.cfg.Brokers, conf, err)
 	}
-	r := &logReader{client: client, topic: l.topic, isolation: l.isolation, each: each, maxBytes: 1 << 20}
+	r := &logReader{client: client, topic: l.topic, isolation: l.isolation, each: each, maxBytes: 1 << 20, patience: l.patience}
 	defer func() { _ = client.Close() }()
 	parts, err := wait(ctx, func() ([]int32, error) { return client.Partitions(l.topic) })
 	if err != nil {

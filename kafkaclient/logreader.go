@@ -18,7 +18,17 @@ type logReader struct {
 	isolation sarama.IsolationLevel
 	each      func(int32, Message) error
 	maxBytes  int32
+	patience  time.Duration // with an open transaction; 0: openPatience
 }
+
+// openPatience is for how long an open transaction is waited for: coordinators end those of producers that are gone sooner, after
+// transaction.timeout.ms.
+const openPatience = 3 * time.Minute
+
+// errOpen tells that a transaction does not end.
+var errOpen = errors.New("an open transaction lies there, and what comes after it cannot be read before it ends: find its producer with " +
+	"kafka-transactions.sh (find-hanging, describe-producers) and end it (abort)")
+
 
 // partition reads from an offset up to the high watermark of now, and returns the offset to go on from; with
 // read_committed that includes waiting for the transactions that are open below it.
@@ -27,7 +37,7 @@ func (r *logReader) partition(ctx context.Context, id int32, from int64) (int64,
 	if err != nil {
 		return 0, fmt.Errorf("partition %d: %w", id, explain(err))
 	}
-	failures := 0
+	failures, since := 0, time.Now()
 	at := max(first, from)
 	if from > end {
 		at = first // the topic was made anew
@@ -35,9 +45,14 @@ func (r *logReader) partition(ctx context.Context, id int32, from int64) (int64,
 	for at < end {
 		next, err := r.fetch(ctx, id, at, end)
 		switch {
+		case err == nil && next > at:
+			failures, since = 0, time.Now()
+			at = next
+			continue
+		case err == nil && time.Since(since) > cmp.Or(r.patience, openPatience):
+			return 0, fmt.Errorf("partition %d at offset %d of %d: %w", id, at, end, errOpen)
 		case err == nil:
 			failures = 0
-			at = next
 			continue
 		case ctx.Err() != nil:
 			return 0, ctx.Err()

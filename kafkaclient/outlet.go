@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -27,7 +28,8 @@ type outlets struct {
 // outlet is what all connections to one address have in common.
 type outlet struct {
 	mu    sync.Mutex
-	frame [][]byte // of the produce request that the holder of mu is writing
+	frame [][]byte        // of the produce request that the holder of mu is writing
+	quit  <-chan struct{} // closed: nobody wants that request any more
 	small []byte
 }
 
@@ -81,13 +83,17 @@ func (o *outlets) at(address string) *outlet {
 	return a
 }
 
-// produce sends req, which has no topics, with frame in the place of them. The frame may be used again when it returns.
-func (o *outlets) produce(broker *sarama.Broker, req *sarama.ProduceRequest, frame [][]byte, answered sarama.ProduceCallback) error {
+// errUnwanted: the producer was closed while its request waited for the connection.
+var errUnwanted = errors.New("the producer is closed")
+
+// produce sends req, which has no topics, with frame in the place of them. The frame may be used again when it returns. It may wait
+// until a broker that is away is back: what nobody wants any more by then, for quit is closed, is not sent (I6).
+func (o *outlets) produce(broker *sarama.Broker, req *sarama.ProduceRequest, frame [][]byte, quit <-chan struct{}, answered sarama.ProduceCallback) error {
 	a := o.at(broker.Addr())
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.frame = frame
-	defer func() { a.frame = nil }()
+	a.frame, a.quit = frame, quit
+	defer func() { a.frame, a.quit = nil, nil }()
 	return broker.AsyncProduce(req, answered) // writes before it returns
 }
 
@@ -109,6 +115,11 @@ func (c *outletConn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	o := c.outlet
+	select {
+	case <-o.quit:
+		return 0, errUnwanted
+	default:
+	}
 	topics := len(p) - 4 // their number, 0, is the end of the request
 	size := topics
 	for _, b := range o.frame {

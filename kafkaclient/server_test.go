@@ -255,3 +255,28 @@ func BenchmarkRealBroker(b *testing.B) {
 		})
 	}
 }
+
+// What lies behind a transaction that does not end cannot be read; whoever waits for it hears of that.
+func TestAnOpenTransactionIsNotWaitedForWithoutEnd(t *testing.T) {
+	k := bed.Kafka(t)
+	name := k.NewTopic(t, 1, nil)
+	p := newProducer(t, realConfig(t, k, "transactional.id", "open-"+name), ProducerOptions{})
+	appendAll(t, p, topicOf(t, p, name), 0, "held")
+	p.Mark(1)
+	if err := p.Flush(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	l := &Log{cfg: realConfig(t, k), topic: name, isolation: sarama.ReadCommitted, patience: 300 * time.Millisecond}
+	err := l.ReadToEnd(testContext(t), func(int32, Message) error { return nil })
+	if !errors.Is(err, errOpen) || !strings.Contains(err.Error(), "partition 0 at offset 0 of 1") || Permanent(err) {
+		t.Errorf("while it is open: %v", err)
+	}
+	p.Cut()
+	if err := p.Commit(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	read := 0
+	if err := l.ReadToEnd(testContext(t), func(int32, Message) error { read++; return nil }); err != nil || read != 1 {
+		t.Errorf("after its end: %d records, %v", read, err)
+	}
+}

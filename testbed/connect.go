@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"testing"
 	"time"
-
-	"github.com/moby/moby/client"
 )
 
 // Connect is a worker of Kafka Connect with Debezium's Postgres connector, in a container in the host's network.
@@ -98,8 +96,7 @@ func (c *Connect) URL() string { return "http://" + c.Address() }
 // Stop ends the worker as SIGTERM does, and waits for its end.
 func (c *Connect) Stop(t testing.TB) {
 	t.Helper()
-	patience := 60
-	if _, err := c.engine.client.ContainerStop(t.Context(), c.container.GetContainerID(), client.ContainerStopOptions{Timeout: &patience}); err != nil {
+	if err := c.stop(t.Context()); err != nil {
 		t.Fatalf("stop Kafka Connect: %v", err)
 	}
 }

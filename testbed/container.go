@@ -190,6 +190,15 @@ func (s *server) kill(ctx context.Context) error {
 	})
 }
 
+// stop tells the server to end, and waits for its end.
+func (s *server) stop(ctx context.Context) error {
+	patience := 60
+	if _, err := s.engine.client.ContainerStop(ctx, s.container.GetContainerID(), client.ContainerStopOptions{Timeout: &patience}); err != nil {
+		return fmt.Errorf("stop container: %w", err)
+	}
+	return nil
+}
+
 // restart starts the container again, on the same port, and waits until it is ready.
 func (s *server) restart(ctx context.Context, ready func(context.Context, string) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)

@@ -241,6 +241,14 @@ func (k *Kafka) Kill(t testing.TB) {
 	}
 }
 
+// Stop ends the broker as SIGTERM does, and waits for its end.
+func (k *Kafka) Stop(t testing.TB) {
+	t.Helper()
+	if err := k.stop(t.Context()); err != nil {
+		t.Fatalf("stop Kafka: %v", err)
+	}
+}
+
 // Restart starts a killed broker again, on the same port.
 func (k *Kafka) Restart(t testing.TB) {
 	t.Helper()

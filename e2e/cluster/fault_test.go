@@ -80,8 +80,12 @@ func (r *round) fault(s step) {
 		rounds.Pass(r.Context(), s.long)
 		testbed.Heal(r, r.proxies...)
 		r.settled(r.members)
-	case broker:
-		r.kafka.Kill(r)
+	case broker, lostState:
+		if s.kind == broker {
+			r.kafka.Stop(r)
+		} else {
+			r.kafka.Kill(r)
+		}
 		rounds.Pass(r.Context(), s.long)
 		r.kafka.Restart(r)
 		r.settled(r.members)
