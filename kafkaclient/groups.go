@@ -147,6 +147,45 @@ func groupChanged(what, group string, err error) error {
 	return fmt.Errorf("%s consumer group %s: %w", what, group, explain(err))
 }
 
+// RemoveStrays takes the members out of a consumer group that is not at rest: those that asked to join and never took their share, for
+// they are gone. One that lives joins again. ErrGroupBusy: the group is at rest, so its members live.
+func (s *Session) RemoveStrays(ctx context.Context, group string) error {
+	err := s.askCoordinator(ctx, group, func(b *sarama.Broker) error {
+		resp, err := b.DescribeGroups(&sarama.DescribeGroupsRequest{Version: 4, Groups: []string{group}})
+		if err != nil {
+			return err
+		}
+		if len(resp.Groups) != 1 {
+			return sarama.ErrIncompleteResponse
+		}
+		if e := resp.Groups[0].Err; e != sarama.ErrNoError {
+			return e
+		}
+		if resp.Groups[0].State == "Stable" {
+			return ErrGroupBusy
+		}
+		req := &sarama.LeaveGroupRequest{Version: 4, GroupId: group}
+		for id := range resp.Groups[0].Members {
+			req.Members = append(req.Members, sarama.MemberIdentity{MemberId: id})
+		}
+		if len(req.Members) == 0 {
+			return nil
+		}
+		left, err := b.LeaveGroup(req)
+		if err != nil {
+			return err
+		}
+		if left.Err != sarama.ErrNoError {
+			return left.Err
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("remove the members of consumer group %s: %w", group, explain(err))
+	}
+	return nil
+}
+
 func isOneOf(err error, kinds ...sarama.KError) bool {
 	return slices.ContainsFunc(kinds, func(k sarama.KError) bool { return errors.Is(err, k) })
 }

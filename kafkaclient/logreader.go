@@ -29,7 +29,6 @@ const openPatience = 3 * time.Minute
 var errOpen = errors.New("an open transaction lies there, and what comes after it cannot be read before it ends: find its producer with " +
 	"kafka-transactions.sh (find-hanging, describe-producers) and end it (abort)")
 
-
 // partition reads from an offset up to the high watermark of now, and returns the offset to go on from; with
 // read_committed that includes waiting for the transactions that are open below it.
 func (r *logReader) partition(ctx context.Context, id int32, from int64) (int64, error) {

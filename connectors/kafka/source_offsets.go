@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/kafkaclient"
@@ -158,7 +159,7 @@ func (f *Sources) SetOffsets(ctx context.Context, c connectors.Config, s connect
 	}
 	defer client.Close()
 	if entries == nil {
-		return changed(client.DeleteGroup(ctx, group), "reset", s)
+		return changed(emptied(ctx, client, group, func() error { return client.DeleteGroup(ctx, group) }), "reset", s)
 	}
 	set := map[kafkaclient.TopicPartition]int64{}
 	var remove []kafkaclient.TopicPartition
@@ -170,14 +171,34 @@ func (f *Sources) SetOffsets(ctx context.Context, c connectors.Config, s connect
 		}
 	}
 	if len(set) > 0 {
-		if err := client.CommitGroup(ctx, group, kafkaclient.NoMember(), set); err != nil {
+		err := emptied(ctx, client, group, func() error { return client.CommitGroup(ctx, group, kafkaclient.NoMember(), set) })
+		if err != nil {
 			return changed(err, "alter", s)
 		}
 	}
 	if len(remove) > 0 {
-		return changed(client.DeleteGroupOffsets(ctx, group, remove), "alter", s)
+		return changed(emptied(ctx, client, group, func() error { return client.DeleteGroupOffsets(ctx, group, remove) }), "alter", s)
 	}
 	return nil
+}
+
+// emptied makes a change that members of the group keep from happening. The connector is stopped: they are what a stop has left behind,
+// such as a request to join that came late, and are taken out of the group.
+func emptied(ctx context.Context, client *kafkaclient.Session, group string, change func() error) error {
+	err := change()
+	for range 5 {
+		if !errors.Is(err, kafkaclient.ErrGroupBusy) {
+			break
+		}
+		if removed := client.RemoveStrays(ctx, group); removed != nil {
+			return removed
+		}
+		if !pause(ctx, 100*time.Millisecond) {
+			break
+		}
+		err = change()
+	}
+	return err
 }
 
 // changed gives the error of a change the reference's text; the log has the cause.
