@@ -91,7 +91,7 @@ func (s *total) add(r *round, failed bool) {
 
 func (s *total) String() string {
 	text := fmt.Sprintf("%d rounds, %d failed; %d events", s.rounds, s.failed, s.events)
-	for _, k := range kinds {
+	for _, k := range kinds() {
 		text += fmt.Sprintf(", %s %d", k.kind, s.faults[k.kind])
 	}
 	return text + fmt.Sprintf("; tasks moved %d times, %d times one of Postgres was seen not to stop; the longest time from a crash until all ran %.1fs",
