@@ -340,10 +340,10 @@ func TestGroupRefused(t *testing.T) {
 	t.Parallel()
 	k := bed.Kafka(t)
 	w := newWorld(t, 5)
-	a := w.join("a", k.Bootstrap(), unique(t), func(o *GroupOptions) { o.SessionTimeout = time.Second })
+	a := w.join("a", k.Bootstrap(), unique(t), func(o *GroupOptions) { o.SessionTimeout = 900 * time.Millisecond })
 	err := <-a.ended
 	a.ended <- err
-	if err == nil || !strings.Contains(err.Error(), "session.timeout.ms=1000") || !strings.Contains(err.Error(), "group.min.session.timeout.ms") {
+	if err == nil || !strings.Contains(err.Error(), "session.timeout.ms=900") || !strings.Contains(err.Error(), "group.min.session.timeout.ms") {
 		t.Errorf("Run ended with %v", err)
 	}
 }
