@@ -3,9 +3,9 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,40 +20,23 @@ type clusterWorker struct {
 	url, id string
 }
 
-var ready = regexp.MustCompile(`msg="freshet worker is ready" url=(\S+) group=\S+ worker=(\S+)`)
-
 // startWorker runs a worker and waits until it is ready.
 func startWorker(t testing.TB, dir string) *clusterWorker {
 	t.Helper()
 	p := start(t, dir, "worker", "-c", "worker.properties")
-	p.Says("freshet worker is ready")
-	m := ready.FindStringSubmatch(p.Output())
-	if m == nil {
-		t.Fatalf("the line of a ready worker is another one:\n%s", p.Output())
-	}
-	return &clusterWorker{p, m[1], m[2]}
+	url, id := p.Ready()
+	return &clusterWorker{p, url, id}
 }
 
 // clusterFile writes the properties of a cluster with a name of its own.
-func clusterFile(t testing.TB, dir, name string, kafka *testbed.Kafka, more ...string) {
+func clusterFile(t testing.TB, dir, name string, kafka *testbed.Kafka, more map[string]string) {
 	t.Helper()
-	text := fmt.Sprintf(`bootstrap.servers=%[1]s
-group.id=%[2]s
-config.storage.topic=%[2]s-configs
-offset.storage.topic=%[2]s-offsets
-status.storage.topic=%[2]s-status
-config.storage.replication.factor=1
-offset.storage.replication.factor=1
-status.storage.replication.factor=1
-offset.storage.partitions=5
-key.converter=org.apache.kafka.connect.json.JsonConverter
-value.converter=org.apache.kafka.connect.storage.StringConverter
-listeners=http://127.0.0.1:0
-session.timeout.ms=6000
-heartbeat.interval.ms=500
-scheduled.rebalance.max.delay.ms=0
-`, kafka.Bootstrap(), name)
-	testbed.WriteFile(t, dir, "worker.properties", text+strings.Join(more, "\n")+"\n")
+	properties := map[string]string{
+		"offset.storage.partitions": "5", "value.converter": "org.apache.kafka.connect.storage.StringConverter",
+		"session.timeout.ms": "6000", "heartbeat.interval.ms": "500", "scheduled.rebalance.max.delay.ms": "0",
+	}
+	maps.Copy(properties, more)
+	testbed.WriteWorker(t, dir, kafka.Bootstrap(), name, properties)
 }
 
 // ask runs a command that has to be done.
@@ -86,7 +69,7 @@ func TestWorkersTakeOver(t *testing.T) {
 	kafka := bed.Kafka(t)
 	dir := t.TempDir()
 	topic := kafka.NewTopic(t, 1, nil)
-	clusterFile(t, dir, topic+"-cluster", kafka, "exactly.once.source.support=enabled")
+	clusterFile(t, dir, topic+"-cluster", kafka, map[string]string{"exactly.once.source.support": "enabled"})
 	workers := map[string]*clusterWorker{}
 	for range 3 {
 		w := startWorker(t, dir)
@@ -179,7 +162,7 @@ func TestWorkerRefuses(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 	kafka := bed.Kafka(t)
-	clusterFile(t, dir, kafka.NewTopic(t, 1, nil)+"-c", kafka, "bootstrap.servers=127.0.0.1:1")
+	clusterFile(t, dir, kafka.NewTopic(t, 1, nil)+"-c", kafka, map[string]string{"bootstrap.servers": "127.0.0.1:1"})
 	p := start(t, dir, "worker", "-c", "worker.properties")
 	p.Says("Kafka cannot be reached yet")
 	if code := p.Stop(); code != 0 {
@@ -187,7 +170,7 @@ func TestWorkerRefuses(t *testing.T) {
 	}
 	for _, c := range []struct{ policy, want string }{{"compact", "has 3 partitions: it must have a single one"}, {"delete", "has cleanup.policy=delete"}} {
 		topic := kafka.NewTopic(t, 3, map[string]string{"cleanup.policy": c.policy})
-		clusterFile(t, dir, topic+"-c", kafka, "config.storage.topic="+topic)
+		clusterFile(t, dir, topic+"-c", kafka, map[string]string{"config.storage.topic": topic})
 		if out, code := once(t, dir, "worker", "-c", "worker.properties"); code != 1 || !strings.Contains(out, topic) || !strings.Contains(out, c.want) {
 			t.Errorf("exit code %d:\n%s", code, out)
 		}
@@ -199,7 +182,7 @@ func TestWorkerStopsWithoutBroker(t *testing.T) {
 	t.Parallel()
 	kafka := testbed.StartKafka(t)
 	dir := t.TempDir()
-	clusterFile(t, dir, "alone", kafka, "task.shutdown.graceful.timeout.ms=1000")
+	clusterFile(t, dir, "alone", kafka, map[string]string{"task.shutdown.graceful.timeout.ms": "1000"})
 	graceful, hurried := startWorker(t, dir), startWorker(t, dir)
 	input := testbed.WriteFile(t, dir, "in.txt", "line 1\n")
 	ask(t, graceful.url, "connectors", "apply", "--wait", "-f", testbed.WriteConnector(t, dir, map[string]string{

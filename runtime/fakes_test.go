@@ -233,6 +233,20 @@ type faultySink struct {
 	flush func(context.Context) error
 }
 
+// failsFirstPut makes the first Put of all sinks fail.
+func (b *bench) failsFirstPut() {
+	armed := true
+	b.sink = func(s connectors.SinkTask) connectors.SinkTask {
+		return &faultySink{SinkTask: s, put: func(context.Context, *connectors.Batch) error {
+			if armed {
+				armed = false
+				return errAway
+			}
+			return nil
+		}}
+	}
+}
+
 func (s *faultySink) Put(ctx context.Context, b *connectors.Batch) error {
 	if s.put != nil {
 		if err := s.put(ctx, b); err != nil {

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -95,16 +94,7 @@ func (t *traces) Batch(b BatchTrace) {
 // TestABatchThatIsGivenUpIsTraced: once as given up, and again when the next instance has sent it.
 func TestABatchThatIsGivenUpIsTraced(t *testing.T) {
 	bubble(t, 1, func(b *bench) {
-		armed := true
-		b.sink = func(s connectors.SinkTask) connectors.SinkTask {
-			return &faultySink{SinkTask: s, put: func(context.Context, *connectors.Batch) error {
-				if armed {
-					armed = false
-					return errAway
-				}
-				return nil
-			}}
-		}
+		b.failsFirstPut()
 		tracer := &traces{}
 		b.tracer = tracer
 		b.feed.Extend(p1, 30)
@@ -156,16 +146,7 @@ func TestFreshnessIsCounted(t *testing.T) {
 // TestWhatAnInstanceLosesWasNotWritten: records that were taken and not acknowledged when an instance ended are not counted as written.
 func TestWhatAnInstanceLosesWasNotWritten(t *testing.T) {
 	bubble(t, 1, func(b *bench) {
-		armed := true
-		b.sink = func(s connectors.SinkTask) connectors.SinkTask {
-			return &faultySink{SinkTask: s, put: func(context.Context, *connectors.Batch) error {
-				if armed {
-					armed = false
-					return errAway
-				}
-				return nil
-			}}
-		}
+		b.failsFirstPut()
 		b.feed.Extend(p1, 30)
 		b.start()
 		b.has(30)

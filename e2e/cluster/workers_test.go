@@ -73,33 +73,19 @@ func (g *group) internal() []string {
 func (g *group) start(w *worker) {
 	g.Helper()
 	properties := map[string]string{
-		"bootstrap.servers":                 w.bootstrap,
-		"group.id":                          g.name,
-		"key.converter":                     "org.apache.kafka.connect.json.JsonConverter",
-		"value.converter":                   "org.apache.kafka.connect.json.JsonConverter",
-		"key.converter.schemas.enable":      "false",
-		"value.converter.schemas.enable":    "false",
-		"config.storage.topic":              g.name + "-configs",
-		"offset.storage.topic":              g.name + "-offsets",
-		"status.storage.topic":              g.name + "-status",
-		"config.storage.replication.factor": "1",
-		"offset.storage.replication.factor": "1",
-		"status.storage.replication.factor": "1",
-		"offset.storage.partitions":         "3",
-		"status.storage.partitions":         "2",
-		"scheduled.rebalance.max.delay.ms":  "0",
-		"listeners":                         "http://" + w.id,
+		"key.converter.schemas.enable":     "false",
+		"value.converter.schemas.enable":   "false",
+		"offset.storage.partitions":        "3",
+		"status.storage.partitions":        "2",
+		"scheduled.rebalance.max.delay.ms": "0",
+		"listeners":                        "http://" + w.id,
 	}
 	maps.Copy(properties, g.properties)
-	var text strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(properties)) {
-		fmt.Fprintf(&text, "%s=%s\n", key, properties[key])
-	}
 	if w.Program != nil {
 		w.before = append(w.before, w.Program)
 	}
 	dir := g.TempDir()
-	w.Program = bed.Freshet(g, dir, "worker", "-c", testbed.WriteFile(g, dir, "worker.properties", text.String()))
+	w.Program = bed.Freshet(g, dir, "worker", "-c", testbed.WriteWorker(g, dir, w.bootstrap, g.name, properties))
 }
 
 // but lists all workers but some.

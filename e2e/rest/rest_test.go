@@ -2,9 +2,8 @@
 package rest
 
 import (
-	"fmt"
+	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -24,14 +23,14 @@ const golden = "../../testdata/golden/rest"
 // TestLeader plays every scenario against the leader of two workers, with the other one where a step asks for it.
 func TestLeader(t *testing.T) {
 	t.Parallel()
-	workers := cluster(t, 2)
+	workers := cluster(t, 2, nil)
 	player.Play(t, golden, workers[0], workers[1], []string{"two-workers", "postgres", "disposable"}, database(t), only()...)
 }
 
 // TestFollower plays them against the other worker, which forwards what only the leader can do.
 func TestFollower(t *testing.T) {
 	t.Parallel()
-	workers := cluster(t, 2)
+	workers := cluster(t, 2, nil)
 	player.Play(t, golden, workers[1], workers[0], []string{"two-workers", "postgres"}, database(t), only()...)
 }
 
@@ -41,14 +40,14 @@ func only() []string { return strings.Fields(os.Getenv("FRESHET_REST_ONLY")) }
 func TestBasicAuth(t *testing.T) {
 	t.Parallel()
 	users := testbed.WriteFile(t, t.TempDir(), "users.properties", "rec=rec\n")
-	workers := cluster(t, 1, "freshet.rest.basic.auth.file="+users)
+	workers := cluster(t, 1, map[string]string{"freshet.rest.basic.auth.file": users})
 	player.Play(t, golden, workers[0], "", []string{"basic-auth"}, map[string]string{"AUTH": "rec:rec"}, "16")
 }
 
 // TestFuzz sends ten thousand random requests, most of which are as the API's description says.
 func TestFuzz(t *testing.T) {
 	t.Parallel()
-	workers := cluster(t, 1)
+	workers := cluster(t, 1, nil)
 	player.Fuzz(t, "../../docs/openapi.yaml", workers[0], 10000, 2, cause)
 }
 
@@ -64,37 +63,18 @@ var causes = regexp.MustCompile(strings.Join([]string{
 
 func cause(_, _, message string) bool { return causes.MatchString(message) }
 
-var ready = regexp.MustCompile(`msg="freshet worker is ready" url=(\S+) `)
-
 // cluster runs workers as processes, one after the other, so that the first one leads, and returns their URLs.
-func cluster(t *testing.T, n int, more ...string) (urls []string) {
+func cluster(t *testing.T, n int, more map[string]string) (urls []string) {
 	t.Helper()
 	kafka := bed.Kafka(t)
 	dir := t.TempDir()
-	text := fmt.Sprintf(`bootstrap.servers=%[1]s
-group.id=%[2]s
-config.storage.topic=%[2]s-configs
-offset.storage.topic=%[2]s-offsets
-status.storage.topic=%[2]s-status
-config.storage.replication.factor=1
-offset.storage.replication.factor=1
-status.storage.replication.factor=1
-offset.storage.partitions=5
-key.converter=org.apache.kafka.connect.json.JsonConverter
-value.converter=org.apache.kafka.connect.json.JsonConverter
-listeners=http://127.0.0.1:0
-offset.flush.interval.ms=1000
-scheduled.rebalance.max.delay.ms=10000
-`, kafka.Bootstrap(), kafka.NewTopic(t, 1, nil)+"-rest")
-	testbed.WriteFile(t, dir, "worker.properties", text+strings.Join(more, "\n")+"\n")
+	properties := map[string]string{"offset.storage.partitions": "5", "offset.flush.interval.ms": "1000", "scheduled.rebalance.max.delay.ms": "10000"}
+	maps.Copy(properties, more)
+	file := testbed.WriteWorker(t, dir, kafka.Bootstrap(), kafka.NewTopic(t, 1, nil)+"-rest", properties)
 	for range n {
-		p := bed.Freshet(t, dir, "worker", "-c", filepath.Join(dir, "worker.properties"))
-		p.Says("freshet worker is ready")
-		m := ready.FindStringSubmatch(p.Output())
-		if m == nil {
-			t.Fatalf("the line of a ready worker is another one:\n%s", p.Output())
-		}
-		urls = append(urls, strings.TrimSuffix(m[1], "/"))
+		p := bed.Freshet(t, dir, "worker", "-c", file)
+		url, _ := p.Ready()
+		urls = append(urls, url)
 		t.Cleanup(func() {
 			if code := p.Stop(); code != 0 {
 				t.Errorf("exit code %d", code)

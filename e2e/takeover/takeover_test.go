@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -290,25 +289,9 @@ func (c *cluster) freshet() (*testbed.Program, string) {
 	if err := l.Close(); err != nil {
 		c.t.Fatal(err)
 	}
-	lines := []string{
-		"bootstrap.servers=" + c.kafka.Bootstrap(),
-		"group.id=" + c.group,
-		"key.converter=org.apache.kafka.connect.json.JsonConverter",
-		"value.converter=org.apache.kafka.connect.json.JsonConverter",
-		"config.storage.topic=" + c.group + "-configs",
-		"offset.storage.topic=" + c.group + "-offsets",
-		"status.storage.topic=" + c.group + "-status",
-		"config.storage.replication.factor=1",
-		"offset.storage.replication.factor=1",
-		"status.storage.replication.factor=1",
-		"plugin.path=/usr/share/java",
-		"listeners=" + url,
-	}
-	for key, value := range c.properties {
-		lines = append(lines, key+"="+value)
-	}
-	file := testbed.WriteFile(c.t, c.dir, "connect-distributed.properties", strings.Join(lines, "\n"))
-	return bed.Freshet(c.t, c.dir, "worker", "-c", filepath.Base(file)), url
+	properties := map[string]string{"plugin.path": "/usr/share/java", "listeners": url}
+	maps.Copy(properties, c.properties)
+	return bed.Freshet(c.t, c.dir, "worker", "-c", testbed.WriteWorker(c.t, c.dir, c.kafka.Bootstrap(), c.group, properties)), url
 }
 
 func (c *cluster) create(name string, config map[string]string) {

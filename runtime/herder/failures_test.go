@@ -187,6 +187,15 @@ func TestTopicsAreTracked(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	w.sawTopic("a", 0, "t")
+	if got, _ := w.Topics(ctx, "a"); len(got) != 0 {
+		t.Errorf("a connector that is not there has the topics %v", got)
+	}
+	_, err := w.Create(ctx, "a", props("file", "f"), "")
+	w.ok(err)
+	w.ok(w.Stop(ctx, "a"))
+	w.reaches("a", "STOPPED")
+	w.ok(w.ResetTopics(ctx, "a"))
+	w.sawTopic("a", 0, "t")
 	w.sawTopic("a", 0, "u")
 	w.sawTopic("a", 1, "u")
 	if got, err := w.Topics(ctx, "a"); err != nil || !slices.Equal(got, []string{"t", "u"}) {
@@ -199,6 +208,6 @@ func TestTopicsAreTracked(t *testing.T) {
 	w.o.NoTopicReset = true
 	w.is(w.ResetTopics(ctx, "a"), 403, "Topic tracking reset is disabled.")
 	w.o.NoTopicTracking = true
-	_, err := w.Topics(ctx, "a")
+	_, err = w.Topics(ctx, "a")
 	w.is(err, 403, "Topic tracking is disabled.")
 }

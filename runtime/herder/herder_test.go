@@ -2,6 +2,7 @@ package herder
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -43,6 +44,9 @@ func TestLifeOfAConnector(t *testing.T) {
 	w.is(err, runtime.BadRequest, "Connectors must be in the STOPPED state before their offsets can be modified. This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/a/stop' endpoint")
 	w.ok(w.Stop(ctx, "a"))
 	w.reaches("a", "STOPPED")
+	if e, ok := errors.AsType[*NotLeader](w.RestartTask(ctx, "a", 0)); !ok || e.URL != "" {
+		t.Errorf("a task of a stopped connector: %v", e)
+	}
 	message, err := w.AlterOffsets(ctx, "a", []OffsetEntry{{[]byte(`{"filename": "f"}`), []byte(`{"position": 5}`)}})
 	if err != nil || message != "The offsets for this connector have been altered successfully" {
 		t.Errorf("got %s, %v", message, err)

@@ -370,6 +370,9 @@ func (h *Herder) RestartTask(_ context.Context, name string, id int) error {
 	if id < 0 || id >= e.known {
 		return notFound("Unknown task: %s-%d", name, id)
 	}
+	if id >= len(e.tasks) {
+		return &NotLeader{} // a task of an earlier commit: who has it still is about to end it
+	}
 	if !h.membership.assigned[name][id] {
 		return h.elsewhere(TaskID{name, id})
 	}

@@ -40,7 +40,7 @@ func (h *Herder) ResetTopics(_ context.Context, name string) error {
 	return nil
 }
 
-// sawTopic writes that a connector uses a topic, once.
+// sawTopic writes that a connector uses a topic, once. A connector that was deleted while its last batch was under way gets no record.
 func (h *Herder) sawTopic(connector string, task int, topic string) {
 	h.mu.RLock()
 	_, known := h.statuses.topics[connector][topic]
@@ -50,9 +50,13 @@ func (h *Herder) sawTopic(connector string, task int, topic string) {
 	}
 	m := Message{topicKey(connector, topic), encode(topicRecord{topicStatus{topic, connector, task, time.Now().UnixMilli()}})}
 	h.mu.Lock()
-	_, err := h.statuses.apply(m) // before it comes back from the log, so that the next batch does not write it again
+	exists := h.desired.connectors[connector] != nil
+	var err error
+	if exists {
+		_, err = h.statuses.apply(m) // before it comes back from the log, so that the next batch does not write it again
+	}
 	h.mu.Unlock()
-	if err == nil {
+	if exists && err == nil {
 		h.o.Status.Put(m)
 	}
 }
