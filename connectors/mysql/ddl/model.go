@@ -1,0 +1,55 @@
+// Package ddl follows the data definition statements of MySQL and MariaDB: it keeps the tables that the statements describe, as
+// a server that ran them has them, and tells which tables a statement changed. It reads statements from the binlog, from
+// SHOW CREATE TABLE and from a schema history.
+package ddl
+
+// ID names a table.
+type ID struct{ Database, Table string }
+
+// Table is one version of a table. Immutable once a Catalog holds it.
+type Table struct {
+	ID
+	Charset string // default character set, lower case; "": not known
+	Comment string
+	Columns []Column // in order
+	Key     []string // columns of the primary key in its order; of the first usable unique index when there is none
+}
+
+// Column is a column as the reference's schema history describes it (reference 3.12, 7.4). Text is as the reference writes it.
+type Column struct {
+	Name          string
+	JDBCType      int
+	NativeType    int      // 0: not given
+	Type          string   // upper case with its attributes: INT UNSIGNED, VARCHAR, DECIMAL, ENUM
+	Expression    string   // typeExpression
+	Charset       string   // "": none
+	Length, Scale int      // -1: none
+	Position      int      // from 1
+	Optional      bool     // may be NULL
+	AutoIncrement bool     // autoIncremented
+	Generated     bool     // has a generation expression, or AUTO_INCREMENT, as the reference has it
+	Comment       string   // "": none
+	HasDefault    bool     // a default is given, or NULL is one
+	Default       *string  // its text, nil for NULL or none
+	Labels        []string // of ENUM and SET, without quotes
+	Invisible     bool     // not part of SELECT *
+}
+
+// Kind of a Change.
+type Kind uint8
+
+// The kinds of changes, as the reference names them.
+const (
+	Create Kind = iota + 1
+	Alter
+	Drop
+	Truncate // no change of structure: the rows are gone
+)
+
+// Change is what a statement did to one table.
+type Change struct {
+	Kind     Kind
+	ID       ID
+	Previous ID     // Alter that renamed; zero: same name
+	Table    *Table // after it; nil for Drop and Truncate
+}
