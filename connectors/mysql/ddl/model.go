@@ -44,12 +44,17 @@ const (
 	Alter
 	Drop
 	Truncate // no change of structure: the rows are gone
+	Database // CREATE, DROP and USE of a database, SET of variables: no table of its own
 )
 
-// Change is what a statement did to one table.
+// Change is what a statement did to one table. A statement without any (ALTER DATABASE, an index that is no key) changed nothing
+// that is known here.
 type Change struct {
 	Kind     Kind
-	ID       ID
+	ID       ID     // Database: without a table
 	Previous ID     // Alter that renamed; zero: same name
-	Table    *Table // after it; nil for Drop and Truncate
+	Table    *Table // after it; nil for Drop, Truncate and Database
+	// Statement is the part that says so, from its first token to its last; where one statement names several tables, as the
+	// reference writes them apart: "RENAME TABLE a TO b", "DROP TABLE IF EXISTS `db`.`a`".
+	Statement string
 }
