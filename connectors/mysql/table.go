@@ -33,27 +33,30 @@ type keyColumn struct {
 	cell   int // index in the row; -1: masked or not captured there
 }
 
-// op is what a column's values are; chosen once per column.
+// op is what a column's values are; chosen once per column. The comments say what cell each makes, from text and from the binlog alike.
 type op uint8
 
 const (
-	opInt op = iota // every integer type, with or without sign
-	opBool
-	opFloat32
-	opFloat64
-	opDecimal
-	opText
-	opBytes
-	opBits
-	opEnum
-	opSet
-	opJSON
-	opYear
-	opDate
-	opTime
-	opDatetime
-	opTimestamp
-	opGeometry
-	opPoint
-	opVector
+	opInt       op = iota // KindInt; KindUint when the column is unsigned
+	opBool                // KindBool: not zero
+	opFloat32             // KindFloat32
+	opFloat64             // KindFloat64; of a FLOAT column the single-precision number
+	opDecimal             // KindDecimal: plain text with column.scale fractional digits
+	opText                // KindText: UTF-8
+	opBytes               // KindBytes; of BINARY(n) padded with zero bytes to column.length
+	opBits                // KindBits: column.length digits
+	opEnum                // KindText: the label; empty for 0, the value that is no member
+	opSet                 // KindText: the labels, separated by commas
+	opJSON                // KindText: as jsonb.go writes it
+	opYear                // KindInt
+	opDate                // KindDate; NULL when it is no day (0000-00-00, 2018-00-00)
+	opTime                // KindTime
+	opDatetime            // KindTimestamp; NULL likewise
+	opTimestamp           // KindTimestampTZ; NULL for 0000-00-00 00:00:00
+	opGeometry            // KindBytes: SRID (4 bytes, little-endian), then WKB: what the server stores
+	opPoint               // as opGeometry
+	opVector              // KindList of KindFloat32
+	opUUID                // KindText (MariaDB)
+	opInet4               // KindText (MariaDB)
+	opInet6               // KindText (MariaDB)
 )
