@@ -75,6 +75,21 @@ func civil(days int64) (year int64, month, day int) {
 	return year, month, day
 }
 
+// DaysOf counts days since 1970-01-01 in the proleptic Gregorian calendar, year 0 being 1 BC.
+func DaysOf(year, month, day int64) int64 {
+	if month <= 2 {
+		year--
+		month += 12
+	}
+	era := year / 400
+	if year < 0 {
+		era = (year - 399) / 400
+	}
+	ofEra := year - era*400
+	ofYear := (153*(month-3)+2)/5 + day - 1
+	return era*146097 + ofEra*365 + ofEra/4 - ofEra/100 + ofYear - 719468
+}
+
 func append2(dst []byte, v int) []byte { return append(dst, byte('0'+v/10), byte('0'+v%10)) }
 
 // appendDate writes a date as ISO 8601 does: at least four digits of year, a sign before longer and negative ones.

@@ -24,7 +24,9 @@ type column struct {
 	charset  string
 	labels   []string // of ENUM and SET
 	optional bool
-	cell     int // index in the row; -1: only for the key, or not at all
+	adjust   bool  // enable.time.adjuster: years below 100 are 1970 to 2069
+	noDay    int64 // of a required column of dates: what stands for a date that is no day, in the unit of the cell
+	cell     int   // index in the row; -1: only for the key, or not at all
 	mask     *changes.Mask
 }
 
@@ -37,7 +39,8 @@ type keyColumn struct {
 type op uint8
 
 const (
-	opInt       op = iota // KindInt; KindUint when the column is unsigned
+	opInt       op = iota // KindInt, signed or unsigned
+	opUint                // KindUint: BIGINT UNSIGNED
 	opBool                // KindBool: not zero
 	opFloat32             // KindFloat32
 	opFloat64             // KindFloat64; of a FLOAT column the single-precision number
@@ -48,11 +51,11 @@ const (
 	opEnum                // KindText: the label; empty for 0, the value that is no member
 	opSet                 // KindText: the labels, separated by commas
 	opJSON                // KindText: as jsonb.go writes it
-	opYear                // KindInt
-	opDate                // KindDate; NULL when it is no day (0000-00-00, 2018-00-00)
+	opYear                // KindInt; 0 for 0000
+	opDate                // KindDate, by column.appendDate
 	opTime                // KindTime
-	opDatetime            // KindTimestamp; NULL likewise
-	opTimestamp           // KindTimestampTZ; NULL for 0000-00-00 00:00:00
+	opDatetime            // KindTimestamp, by column.appendDatetime
+	opTimestamp           // KindTimestampTZ; by column.appendNoDay for 0000-00-00 00:00:00
 	opGeometry            // KindBytes: SRID (4 bytes, little-endian), then WKB: what the server stores
 	opPoint               // as opGeometry
 	opVector              // KindList of KindFloat32

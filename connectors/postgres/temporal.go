@@ -3,6 +3,7 @@ package postgres
 import (
 	"math"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 )
 
@@ -110,7 +111,7 @@ func parseDay(text []byte, bc bool) (days int64, rest []byte, ok bool) {
 	if bc {
 		year = 1 - year
 	}
-	return daysOf(year, month, day), text[at+6:], true
+	return changes.DaysOf(year, month, day), text[at+6:], true
 }
 
 // two reads two digits.
@@ -120,21 +121,6 @@ func two(text []byte) (int64, bool) {
 	}
 	a, b := text[0]-'0', text[1]-'0'
 	return int64(a)*10 + int64(b), a <= 9 && b <= 9
-}
-
-// daysOf counts days since 1970-01-01 in the proleptic Gregorian calendar, year 0 being 1 BC.
-func daysOf(year, month, day int64) int64 {
-	if month <= 2 {
-		year--
-		month += 12
-	}
-	era := year / 400
-	if year < 0 {
-		era = (year - 399) / 400
-	}
-	ofEra := year - era*400
-	ofYear := (153*(month-3)+2)/5 + day - 1
-	return era*146097 + ofEra*365 + ofEra/4 - ofEra/100 + ofYear - 719468
 }
 
 // parseClock reads hh:mm:ss[.ffffff] with two digits or more for the hours.
