@@ -1,5 +1,5 @@
 // Package testbed starts the real servers that tests need as containers, and cuts them up so that tests can run in parallel:
-// a database of its own for each test in a shared PostgreSQL, topics of its own in a shared broker. It also runs the freshet
+// a database of its own for each test in a shared PostgreSQL, MySQL or MariaDB, topics of its own in a shared broker. It also runs the freshet
 // program itself. Imported by tests only.
 //
 // A package that shares servers between its tests has
