@@ -33,6 +33,8 @@ const (
 	NameLtree           = "io.debezium.data.Ltree"
 	NameTsvector        = "io.debezium.data.Tsvector"
 	NameVariableDecimal = "io.debezium.data.VariableScaleDecimal"
+	NameFloatVector     = "io.debezium.data.FloatVector"
+	NameGeometry        = "io.debezium.data.geometry.Geometry"
 	NamePoint           = "io.debezium.data.geometry.Point"
 	NameConnectDecimal  = "org.apache.kafka.connect.data.Decimal"
 	NameConnectDate     = "org.apache.kafka.connect.data.Date"
@@ -81,6 +83,31 @@ func PointSchema(optional bool) *schemas.Schema {
 		{Name: "wkb", Schema: Plain(schemas.Bytes, true)},
 		{Name: "srid", Schema: Plain(schemas.Int32, true)},
 	}
+	return s
+}
+
+// GeometrySchema is the struct of wkb and srid.
+func GeometrySchema(optional bool) *schemas.Schema {
+	s := Logical(schemas.Struct, NameGeometry, optional)
+	s.Doc = "Geometry"
+	s.Fields = []schemas.Field{
+		{Name: "wkb", Schema: Plain(schemas.Bytes, false)},
+		{Name: "srid", Schema: Plain(schemas.Int32, true)},
+	}
+	return s
+}
+
+// FloatVectorSchema is an array of single-precision numbers.
+func FloatVectorSchema(optional bool) *schemas.Schema {
+	s := Logical(schemas.Array, NameFloatVector, optional)
+	s.Elem = Plain(schemas.Float32, false)
+	return s
+}
+
+// EnumSetSchema is a text of members, separated by commas, with the list of allowed ones.
+func EnumSetSchema(allowed []string, optional bool) *schemas.Schema {
+	s := EnumSchema(allowed, optional)
+	s.Name = NameEnumSet
 	return s
 }
 

@@ -80,9 +80,18 @@ func Value(b *connectors.Batch, f *connectors.Field, c connectors.Cell) schemas.
 	case DatumVariable:
 		return schemas.StructValue{int32(d.Int), append([]byte{}, d.Bytes...)}
 	case DatumPoint:
-		return schemas.StructValue{d.Float, d.Y, append([]byte{}, d.Bytes...), nil}
+		return schemas.StructValue{d.Float, d.Y, append([]byte{}, d.Bytes...), srid(d)}
+	case DatumGeometry:
+		return schemas.StructValue{append([]byte{}, d.Bytes...), srid(d)}
 	}
 	return d.Value
+}
+
+func srid(d Datum) schemas.Value {
+	if d.Int == 0 {
+		return nil
+	}
+	return int32(d.Int)
 }
 
 func envelope(b *connectors.Batch, s *connectors.Stream, r *connectors.Record) schemas.StructValue {

@@ -169,6 +169,41 @@ func (m Modes) Bits(length int32, optional bool) connectors.Field {
 	return shape(BitsSchema(length, optional), connectors.ViewBits, 0)
 }
 
+// WholeBits is for KindBits cells of a fixed length, all of whose bytes are written: one bit is a boolean.
+func (m Modes) WholeBits(length int32, optional bool) connectors.Field {
+	f := m.Bits(length, optional)
+	if f.View == connectors.ViewBits {
+		f.Scale = (length + 7) / 8
+	}
+	return f
+}
+
+// UnsignedLong is for KindUint cells of 64 bits. A Connect int64 holds only half of them: the rest becomes negative, unless
+// precise makes a Decimal.
+func (m Modes) UnsignedLong(precise, optional bool) connectors.Field {
+	if precise {
+		return shape(DecimalSchema(20, 0, optional), connectors.ViewDecimal, 0)
+	}
+	return shape(Plain(schemas.Int64, optional), connectors.ViewPlain, 0)
+}
+
+// FloatVector is for KindList cells of KindFloat32.
+func (m Modes) FloatVector(optional bool) connectors.Field {
+	f := shape(FloatVectorSchema(optional), connectors.ViewList, 0)
+	f.Elem = &connectors.Field{Schema: f.Schema.Elem}
+	return f
+}
+
+// Geometry is for KindBytes cells of an SRID and a geometry in WKB.
+func (m Modes) Geometry(optional bool) connectors.Field {
+	return shape(GeometrySchema(optional), connectors.ViewGeometry, 0)
+}
+
+// GeometryPoint is for such cells that hold one point.
+func (m Modes) GeometryPoint(optional bool) connectors.Field {
+	return shape(PointSchema(optional), connectors.ViewGeometryPoint, 0)
+}
+
 // Point is for KindPoint cells.
 func (m Modes) Point(optional bool) connectors.Field {
 	return shape(PointSchema(optional), connectors.ViewPoint, 0)

@@ -2,7 +2,9 @@ package changes
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
+	"math"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/schemas"
@@ -23,7 +25,8 @@ const (
 	DatumList               // Cells, to be read with Field.Elem
 	DatumMap                // Cells: key, value, key, value; KindText, values may be NULL; see AppendMapOrder
 	DatumVariable           // struct {scale: Int, value: Bytes}
-	DatumPoint              // struct {x: Float, y: Y, wkb: Bytes, srid: null}
+	DatumPoint              // struct {x: Float, y: Y, wkb: Bytes, srid: Int, null when 0}
+	DatumGeometry           // struct {wkb: Bytes, srid: Int, null when 0}
 	DatumValue              // Value, in the physical form of Field.Schema
 )
 
@@ -75,13 +78,15 @@ func Read(b *connectors.Batch, f *connectors.Field, c connectors.Cell, scratch [
 		}
 	case connectors.ViewBits:
 		if c.Kind == connectors.KindBits {
-			scratch = AppendBits(scratch[:0], b.Bytes(c))
+			scratch = AppendBits(scratch[:0], b.Bytes(c), int(f.Scale))
 			return Datum{Kind: DatumBytes, Bytes: scratch}, scratch
 		}
 	case connectors.ViewBitBool:
 		if c.Kind == connectors.KindBits {
 			return boolean(BitSet(b.Bytes(c))), scratch
 		}
+	case connectors.ViewGeometry, connectors.ViewGeometryPoint:
+		return readGeometry(b, f, c), scratch
 	default:
 		if text, ok := AppendText(scratch[:0], b, f, c); ok {
 			return Datum{Kind: DatumText, Bytes: text}, text
@@ -157,7 +162,7 @@ func Number(b *connectors.Batch, view connectors.View, c connectors.Cell) (int64
 	case connectors.ViewDays:
 		return days(c), c.Kind == connectors.KindDate
 	case connectors.ViewTimeMillis:
-		return floorDiv(c.Int(), 1000), true
+		return floorDiv(c.Int(), 1000), ofDay(c)
 	case connectors.ViewTimeMicros:
 		return c.Int(), true
 	case connectors.ViewTimeNanos:
@@ -232,7 +237,9 @@ func AppendText(dst []byte, b *connectors.Batch, f *connectors.Field, c connecto
 	case connectors.ViewIsoDate:
 		return AppendIsoDate(dst, c), c.Kind == connectors.KindDate
 	case connectors.ViewIsoTime:
-		return AppendIsoTime(dst, c), c.Kind == connectors.KindTime
+		if c.Kind == connectors.KindTime && ofDay(c) {
+			return AppendIsoTime(dst, c), true
+		}
 	case connectors.ViewIsoTimestamp:
 		return AppendIsoTimestamp(dst, c), c.Kind == connectors.KindTimestamp
 	case connectors.ViewZonedTimestamp:
@@ -252,8 +259,8 @@ func AppendText(dst []byte, b *connectors.Batch, f *connectors.Field, c connecto
 	return dst, false
 }
 
-// AppendBits turns '0' and '1', most significant first, into little-endian bytes without trailing zero bytes.
-func AppendBits(dst, bits []byte) []byte {
+// AppendBits turns '0' and '1', most significant first, into size little-endian bytes; into as many as are not zero when size is 0.
+func AppendBits(dst, bits []byte, size int) []byte {
 	at := len(dst)
 	for end := len(bits); end > 0; end -= 8 {
 		v := byte(0)
@@ -261,6 +268,12 @@ func AppendBits(dst, bits []byte) []byte {
 			v = v<<1 | c&1
 		}
 		dst = append(dst, v)
+	}
+	if size > 0 {
+		for len(dst)-at < size {
+			dst = append(dst, 0)
+		}
+		return dst[:at+size]
 	}
 	for len(dst) > at && dst[len(dst)-1] == 0 {
 		dst = dst[:len(dst)-1]
@@ -276,6 +289,31 @@ func BitSet(bits []byte) bool {
 		}
 	}
 	return false
+}
+
+// ofDay tells that a time is one of a day, the end of the day included.
+func ofDay(c connectors.Cell) bool { return uint64(c.Int()) <= microsPerDay }
+
+// readGeometry takes the stored form of MySQL's geometries apart.
+func readGeometry(b *connectors.Batch, f *connectors.Field, c connectors.Cell) Datum {
+	const wkbPoint = "\x01\x01\x00\x00\x00" // little-endian, type 1; x and y follow
+	if c.Kind != connectors.KindBytes {
+		return Fallback(f.WhenNull)
+	}
+	stored := b.Bytes(c)
+	if len(stored) < 4 {
+		return Fallback(f.WhenNull)
+	}
+	d := Datum{Kind: DatumGeometry, Int: int64(int32(binary.LittleEndian.Uint32(stored))), Bytes: stored[4:]}
+	if f.View == connectors.ViewGeometryPoint {
+		if len(d.Bytes) != len(wkbPoint)+16 || string(d.Bytes[:len(wkbPoint)]) != wkbPoint {
+			return Fallback(f.WhenNull)
+		}
+		d.Kind = DatumPoint
+		d.Float = math.Float64frombits(binary.LittleEndian.Uint64(d.Bytes[len(wkbPoint):]))
+		d.Y = math.Float64frombits(binary.LittleEndian.Uint64(d.Bytes[len(wkbPoint)+8:]))
+	}
+	return d
 }
 
 func point(b *connectors.Batch, c connectors.Cell) []connectors.Cell {

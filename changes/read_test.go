@@ -116,7 +116,18 @@ func TestRead(t *testing.T) {
 		{field(connectors.ViewBits, 0), text(connectors.KindBits, "10000000000000000000"), "bytes AAAI"},
 		{field(connectors.ViewBits, 0), text(connectors.KindBits, "00000000"), "bytes "},
 		{field(connectors.ViewBits, 0), text(connectors.KindBits, "0000000110"), "bytes Bg=="},
+		{field(connectors.ViewBits, 3), text(connectors.KindBits, "00000000000000000001"), "bytes AQAA"},
+		{field(connectors.ViewBits, 1), text(connectors.KindBits, "00000000"), "bytes AA=="},
 		{field(connectors.ViewBitBool, 0), text(connectors.KindBits, "1"), "bool 1"},
+		{field(connectors.ViewGeometry, 0), text(connectors.KindBytes, "\x11\x0f\x00\x00wkb"), "geometry 3857 d2ti"},
+		{field(connectors.ViewGeometry, 0), text(connectors.KindBytes, "wkb"), "null"},
+		{field(connectors.ViewGeometryPoint, 0), text(connectors.KindBytes, "\x00\x00\x00\x00\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\xf8\x3f\x00\x00\x00\x00\x00\x00\x00\xc0"), "point 1.5 -2.0 AQEAAAAAAAAAAAD4PwAAAAAAAADA"},
+		{field(connectors.ViewGeometryPoint, 0), text(connectors.KindBytes, "\x00\x00\x00\x00\x01\x02\x00\x00\x00"), "null"},
+		{field(connectors.ViewTimeMillis, 0), temporal(connectors.KindTime, -1), "null"},
+		{field(connectors.ViewTimeMicros, 0), temporal(connectors.KindTime, -1), "int -1"},
+		{field(connectors.ViewIsoTime, 0), temporal(connectors.KindTime, 25*3600*1_000_000), "null"},
+		{field(connectors.ViewDecimal, 0), func(w *connectors.Builder) { w.Uint(math.MaxUint64) }, "bytes AP//////////"},
+		{field(connectors.ViewPlain, 0), func(w *connectors.Builder) { w.Uint(math.MaxUint64) }, "int -1"},
 		{field(connectors.ViewTextBytes, 0), text(connectors.KindBytes, "\x01\x02"), "bytes AQI="},
 		{field(connectors.ViewBase64, 0), text(connectors.KindBytes, "\xde\xad\xbe\xef\x00"), "text 3q2+7wA="},
 		{field(connectors.ViewBase64URL, 0), text(connectors.KindText, "\xde\xad\xbe\xef\x00"), "text 3q2-7wA="},
@@ -168,6 +179,8 @@ func show(d Datum) string {
 		return fmt.Sprintf("variable %d %s", d.Int, b64)
 	case DatumPoint:
 		return "point " + float(d.Float) + " " + float(d.Y) + " " + b64
+	case DatumGeometry:
+		return fmt.Sprintf("geometry %d %s", d.Int, b64)
 	case DatumValue:
 		return fmt.Sprintf("value %v", d.Value)
 	}

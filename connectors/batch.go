@@ -288,24 +288,26 @@ const (
 	ViewDecimalText                 // decimal as plain text
 	ViewVariableDecimal             // decimal as struct {scale, value}
 	ViewDays                        // date as int32 days
-	ViewTimeMillis                  // time as ms of the day
+	ViewTimeMillis                  // time as ms of the day; a time outside of it is as NULL
 	ViewTimeMicros                  // time as µs
 	ViewTimeNanos                   // time as ns
 	ViewTimestampMillis             // timestamp as ms since 1970
 	ViewTimestampMicros             // … µs
 	ViewTimestampNanos              // … ns
 	ViewIsoDate                     // date as text
-	ViewIsoTime                     // time as text
+	ViewIsoTime                     // time as text; likewise
 	ViewIsoTimestamp                // timestamp as text
 	ViewZonedTimestamp              // timestamp with zone as text in UTC
 	ViewZonedTime                   // time with zone as text in UTC
 	ViewDuration                    // interval as µs
 	ViewIntervalText                // interval as ISO 8601 text
-	ViewBits                        // bits as little-endian bytes
+	ViewBits                        // bits as little-endian bytes: Field.Scale of them, 0: without trailing zero bytes
 	ViewBitBool                     // bits as boolean
 	ViewMapJSON                     // map as JSON text
 	ViewMap                         // map
 	ViewList                        // list, elements by Field.Elem
 	ViewPoint                       // point as struct {x, y, wkb, srid}
 	ViewTextBytes                   // text as bytes
+	ViewGeometry                    // bytes of SRID (4, little-endian) and WKB as struct {wkb, srid}
+	ViewGeometryPoint               // likewise, of one point, as struct {x, y, wkb, srid}
 )

@@ -85,7 +85,7 @@ func (d *wireDecoder) fields() []Field {
 			Name: d.text(), Schema: d.schema(), Cell: int(d.int()), View: View(d.byte()), Scale: int32(d.int()),
 			WhenNull: d.value(), WhenUnavailable: d.value(),
 		}
-		if f.Cell < 0 || f.Cell > math.MaxInt32 || f.View > ViewTextBytes {
+		if f.Cell < 0 || f.Cell > math.MaxInt32 || f.View > ViewGeometryPoint {
 			d.fail("field from cell %d with view %d", f.Cell, f.View)
 		}
 		if d.flag() {

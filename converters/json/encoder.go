@@ -183,11 +183,14 @@ func (w *row) append(dst []byte, b *connectors.Batch, r connectors.Row) ([]byte,
 			dst = changes.AppendInt(dst, c.Int())
 		case opText:
 			dst = changes.AppendJSONString(dst, b.Bytes(c))
-		case opNumber:
-			v, _ := changes.Number(b, f.view, c)
-			dst = changes.AppendInt(dst, v)
 		case opZoned:
 			dst = append(changes.AppendZonedTimestamp(append(dst, '"'), c, f.scale), '"')
+		case opNumber:
+			if v, ok := changes.Number(b, f.view, c); ok {
+				dst = changes.AppendInt(dst, v)
+				continue
+			}
+			fallthrough
 		default:
 			var err error
 			if dst, err = w.fast(dst, b, f, c); err != nil {
@@ -206,7 +209,10 @@ func (w *row) fast(dst []byte, b *connectors.Batch, f *field, c connectors.Cell)
 	case opText:
 		return changes.AppendJSONString(dst, b.Bytes(c)), nil
 	case opNumber:
-		v, _ := changes.Number(b, f.view, c)
+		v, ok := changes.Number(b, f.view, c)
+		if !ok {
+			return f.misfit(dst)
+		}
 		return changes.AppendInt(dst, v), nil
 	case opZoned:
 		return append(changes.AppendZonedTimestamp(append(dst, '"'), c, f.scale), '"'), nil
@@ -219,8 +225,11 @@ func (w *row) fast(dst []byte, b *connectors.Batch, f *field, c connectors.Cell)
 	case opBase64:
 		return appendBase64(dst, b.Bytes(c)), nil
 	case opAscii:
-		dst, _ = changes.AppendText(append(dst, '"'), b, f.field, c)
-		return append(dst, '"'), nil
+		out, ok := changes.AppendText(append(dst, '"'), b, f.field, c)
+		if !ok {
+			return f.misfit(dst)
+		}
+		return append(out, '"'), nil
 	case opDecimal:
 		var buf [40]byte
 		if unscaled, ok := changes.AppendUnscaled(buf[:0], b.Bytes(c), f.scale); ok {
@@ -236,6 +245,14 @@ func (f *field) appendNull(dst []byte) ([]byte, error) {
 		return dst, fmt.Errorf("null value for a field that is required and has no default value")
 	}
 	return append(dst, f.null...), nil
+}
+
+// misfit writes a value that the schema cannot hold.
+func (f *field) misfit(dst []byte) ([]byte, error) {
+	if f.field.WhenNull == nil && !f.field.Schema.Optional {
+		return dst, fmt.Errorf("a value that %s cannot hold, in a field that is required", f.field.Schema.Name)
+	}
+	return f.appendNull(dst)
 }
 
 // other writes what the fast paths do not take: missing values, and the views with a structure of their own.
@@ -278,9 +295,19 @@ func (w *row) other(dst []byte, b *connectors.Batch, f *field, c connectors.Cell
 		dst = appendFloat(append(dst, `{"x":`...), d.Float, 64)
 		dst = appendFloat(append(dst, `,"y":`...), d.Y, 64)
 		dst = appendBase64(append(dst, `,"wkb":`...), d.Bytes)
-		return append(dst, `,"srid":null}`...), nil
+		return appendSRID(dst, d.Int), nil
+	case changes.DatumGeometry:
+		dst = appendBase64(append(dst, `{"wkb":`...), d.Bytes)
+		return appendSRID(dst, d.Int), nil
 	}
 	return f.appendNull(dst) // DatumValue is WhenNull here, which null renders
+}
+
+func appendSRID(dst []byte, srid int64) []byte {
+	if srid == 0 {
+		return append(dst, `,"srid":null}`...)
+	}
+	return append(changes.AppendInt(append(dst, `,"srid":`...), srid), '}')
 }
 
 func (w *row) numeric(dst []byte, b *connectors.Batch, f *field, c connectors.Cell) ([]byte, error) {

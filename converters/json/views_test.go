@@ -33,6 +33,8 @@ func viewsBatch(t testing.TB, c connectors.Config) *connectors.Batch {
 		modes.Timestamp(3, true), modes.Timestamp(6, true), modes.ZonedTimestamp(3, true), modes.ZonedTime(true), modes.Interval(true),
 		modes.Binary(true), modes.Bits(1, true), modes.Bits(20, true), modes.TextMap(true), modes.Point(true),
 		modes.List(modes.Decimal(10, 2, true), true), modes.List(plain(schemas.String), true),
+		modes.WholeBits(20, true), modes.Geometry(true), modes.GeometryPoint(true), modes.FloatVector(true), modes.UnsignedLong(false, true), modes.UnsignedLong(true, true),
+		modes.TimeOfDay(3, true),
 	}
 	table := &schemas.Table{Schema: "public", Name: "views"}
 	for i := range fields {
@@ -112,6 +114,59 @@ func viewsRow(w *connectors.Builder, big bool) {
 	w.String("c")
 	w.EndList()
 	w.EndList()
+	mysqlCells(w, big)
+}
+
+// mysqlCells are values of kinds that only MySQL has.
+func mysqlCells(w *connectors.Builder, big bool) {
+	geometry := []byte{0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xF8, 0x3F, 0, 0, 0, 0, 0, 0, 0, 0xC0}
+	moment := int64(45296123456)
+	if big {
+		geometry[0], geometry[1] = 0xE6, 0x10
+		moment = -moment
+	}
+	w.Text(connectors.KindBits, []byte("00000000000000000001"))
+	w.Text(connectors.KindBytes, geometry)
+	w.Text(connectors.KindBytes, geometry)
+	w.BeginList(connectors.KindList)
+	w.Float32(1.5)
+	w.Float32(-2e30)
+	w.EndList()
+	w.Uint(math.MaxUint64)
+	w.Uint(math.MaxUint64)
+	w.Temporal(connectors.KindTime, moment)
+}
+
+// A time that is none of a day stops the writing of a required field that holds only such: nothing right can be written.
+func TestMisfit(t *testing.T) {
+	for _, mode := range []string{"connect", "isostring"} {
+		modes, err := changes.NewModes(connectors.Config{"time.precision.mode": mode}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		naming, err := changes.NewNaming(connectors.Config{"topic.prefix": "p"}, "io.debezium.schema.SchemaTopicNamingStrategy")
+		if err != nil {
+			t.Fatal(err)
+		}
+		table := &schemas.Table{Schema: "public", Name: "laps", Columns: []schemas.Column{{Name: "t"}}}
+		s := changes.NewStream(changes.StreamSpec{Table: table, Fields: []connectors.Field{modes.TimeOfDay(0, false)}, Source: pgSource("p", "public", "laps"), Naming: naming})
+		w := connectors.NewBuilder("{}", nil, nil)
+		at := w.Stream(s)
+		for _, v := range []int64{86400000000, -1, 86400000001} {
+			w.Begin(at, connectors.OpCreate)
+			w.After()
+			w.Temporal(connectors.KindTime, v)
+			source(w, 1, "true", `[null,"1"]`, 7, 8)
+			w.Commit()
+		}
+		b := w.Finish("", connectors.Order{})
+		_, e := encoders(t, connectors.Config{}, s)
+		for i := range b.Records {
+			if _, _, err := e.Append(nil, b, &b.Records[i]); (err == nil) != (i == 0) {
+				t.Errorf("%s, record %d: %v", mode, i, err)
+			}
+		}
+	}
 }
 
 // Written from cells, a record is what it is when materialised first; and writing from cells does not allocate.
