@@ -27,9 +27,37 @@ func Client(props map[string]string) (*tls.Config, error) {
 		return nil, err
 	}
 	if algorithm, set := props["ssl.endpoint.identification.algorithm"]; set && strings.TrimSpace(algorithm) == "" {
-		skipHostname(t)
+		SkipHostname(t)
 	} else if set && !strings.EqualFold(strings.TrimSpace(algorithm), "https") {
 		return nil, fmt.Errorf("ssl.endpoint.identification.algorithm: %q is neither https nor empty", algorithm)
+	}
+	return t, nil
+}
+
+// File is a PEM file and the property that names it; without a path there is none.
+type File struct{ Property, Path string }
+
+// FromFiles returns how to talk to a server: with the certificate and key in keystore, trusting the certificates in truststore
+// (without one: the system's).
+func FromFiles(keystore, truststore File) (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12}
+	if truststore.Path != "" {
+		text, err := pemFile(truststore, "set "+truststore.Property+" to store.pem")
+		if err != nil {
+			return nil, err
+		}
+		if t.RootCAs, err = certPool(truststore.Property, text); err != nil {
+			return nil, err
+		}
+	}
+	if keystore.Path != "" {
+		text, err := pemFile(keystore, "set "+keystore.Property+" to store.pem")
+		if err != nil {
+			return nil, err
+		}
+		if t.Certificates, err = keyPair(keystore.Property, text, text); err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }
@@ -82,9 +110,13 @@ func roots(props map[string]string) (*x509.CertPool, error) {
 	if err != nil || text == nil {
 		return nil, err
 	}
+	return certPool("ssl.truststore", text)
+}
+
+func certPool(property string, text []byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, errors.New("ssl.truststore: there is no certificate in it")
+		return nil, fmt.Errorf("%s: there is no certificate in it", property)
 	}
 	return pool, nil
 }
@@ -98,16 +130,20 @@ func setCertificate(t *tls.Config, props map[string]string) error {
 	if k := props["ssl.keystore.key"]; k != "" {
 		key = []byte(k)
 	}
+	t.Certificates, err = keyPair("ssl.keystore", chain, key)
+	return err
+}
+
+func keyPair(property string, chain, key []byte) ([]tls.Certificate, error) {
 	if bytes.Contains(key, []byte("ENCRYPTED")) {
-		return errors.New("ssl.keystore: the private key is encrypted: write it in plain PKCS#8 with " +
-			"'openssl pkcs8 -topk8 -nocrypt -in key.pem -out plain.pem' and protect the file by its mode")
+		return nil, fmt.Errorf("%s: the private key is encrypted: write it in plain PKCS#8 with "+
+			"'openssl pkcs8 -topk8 -nocrypt -in key.pem -out plain.pem' and protect the file by its mode", property)
 	}
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		return fmt.Errorf("ssl.keystore: %w", err)
+		return nil, fmt.Errorf("%s: %w", property, err)
 	}
-	t.Certificates = []tls.Certificate{pair}
-	return nil
+	return []tls.Certificate{pair}, nil
 }
 
 // pemProperty returns the PEM bytes of <prefix>.<inline> or of the file <prefix>.location; nil when neither is set.
@@ -122,20 +158,25 @@ func pemProperty(props map[string]string, prefix, inline string) ([]byte, error)
 	if path == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(path)
+	return pemFile(File{prefix + ".location", path}, fmt.Sprintf("set %s.location to store.pem and %s.type=PEM", prefix, prefix))
+}
+
+// pemFile reads a PEM file; then is what to do once another kind of store is converted to store.pem.
+func pemFile(f File, then string) ([]byte, error) {
+	data, err := os.ReadFile(f.Path)
 	if err != nil {
-		return nil, fmt.Errorf("%s.location: %w", prefix, err)
+		return nil, fmt.Errorf("%s: %w", f.Property, err)
 	}
 	if b, _ := pem.Decode(data); b != nil {
 		return data, nil
 	}
+	path := f.Path
 	convert := "keytool -importkeystore -srckeystore " + path + " -destkeystore store.p12 -deststoretype PKCS12, then " +
 		"openssl pkcs12 -in store.p12 -nodes -out store.pem"
 	if !bytes.HasPrefix(data, []byte{0xFE, 0xED, 0xFE, 0xED}) {
 		convert = "openssl pkcs12 -in " + path + " -nodes -out store.pem"
 	}
-	return nil, fmt.Errorf("%s.location: %s is a %s store and only PEM is read here: convert it (%s), then set %s.location to "+
-		"store.pem and %s.type=PEM", prefix, path, storeKind(data), convert, prefix, prefix)
+	return nil, fmt.Errorf("%s: %s is a %s store and only PEM is read here: convert it (%s), then %s", f.Property, path, storeKind(data), convert, then)
 }
 
 func storeKind(data []byte) string {
@@ -149,7 +190,7 @@ func storeKind(data []byte) string {
 }
 
 // skipHostname verifies the chain but not the host name (ssl.endpoint.identification.algorithm= ).
-func skipHostname(t *tls.Config) {
+func SkipHostname(t *tls.Config) {
 	roots := t.RootCAs
 	t.InsecureSkipVerify = true
 	t.VerifyConnection = func(cs tls.ConnectionState) error {

@@ -119,7 +119,7 @@ func parseConfig(c connectors.Config) (*config, error) {
 		user: strings.TrimSpace(v.String("database.user")), password: v.String("database.password"),
 		database:   strings.TrimSpace(v.String("database.dbname")),
 		keepAlive:  v.Bool("database.tcpKeepAlive"),
-		statements: splitStatements(v.String("database.initial.statements")), queryTimeout: ms("database.query.timeout.ms"),
+		statements: changes.SplitStatements(v.String("database.initial.statements")), queryTimeout: ms("database.query.timeout.ms"),
 		validation: ms("connection.validation.timeout.ms"),
 
 		slot: strings.TrimSpace(v.String("slot.name")), slotDrop: v.Bool("slot.drop.on.stop"), slotFailover: v.Bool("slot.failover"),
@@ -188,16 +188,8 @@ func (cfg *config) parseRules(v connectors.Values) error {
 	if cfg.identities, err = parseIdentities(v.String("replica.identity.autoset.values")); err != nil {
 		return err
 	}
-	cfg.snapshot.overrides = map[string]string{}
-	for _, table := range v.List("snapshot.select.statement.overrides") {
-		key := "snapshot.select.statement.overrides." + table
-		statement := strings.TrimSpace(c[key])
-		if statement == "" {
-			return fmt.Errorf("read snapshot.select.statement.overrides: %s is listed, but %s is not given", table, key)
-		}
-		cfg.snapshot.overrides[table] = strings.TrimRight(statement, "; \t\n")
-	}
-	return nil
+	cfg.snapshot.overrides, err = changes.SnapshotOverrides(c)
+	return err
 }
 
 // flushMode is lsn.flush.mode; flush.lsn.source=false is its old form.
@@ -217,17 +209,6 @@ func mismatchStrategy(v connectors.Values) string {
 		return "trust_offset"
 	}
 	return v.Enum("offset.mismatch.strategy")
-}
-
-// splitStatements splits at semicolons; two of them stand for one in a statement.
-func splitStatements(text string) []string {
-	var out []string
-	for _, s := range strings.Split(strings.ReplaceAll(text, ";;", "\x00"), ";") {
-		if s = strings.TrimSpace(strings.ReplaceAll(s, "\x00", ";")); s != "" {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // placeholderOf reads unavailable.value.placeholder; `hex:` introduces bytes in hexadecimal.
