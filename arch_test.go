@@ -43,7 +43,7 @@ var mayImport = []struct {
 		"connectors", "changes", "schemas", "converters", "converters/registry", "github.com/twmb/avro", "google.golang.org/protobuf", "github.com/bufbuild/protocompile",
 	}},
 	{"connectors/postgres", []string{"connectors", "changes", "schemas", "offsets", "github.com/jackc/"}},
-	{"connectors/mysql", []string{"connectors", "changes", "schemas", "offsets", "kafkaclient", "connectors/mysql/ddl", "github.com/go-mysql-org/go-mysql", "github.com/klauspost/compress", "golang.org/x/text/"}},
+	{"connectors/mysql", []string{"connectors", "changes", "schemas", "offsets", "kafkaclient", "tlsconfig", "connectors/mysql/ddl", "github.com/go-mysql-org/go-mysql", "github.com/klauspost/compress", "golang.org/x/text/"}},
 	{"connectors/mysql/ddl", nil},
 	{"connectors/timescaledb", []string{"connectors", "changes", "schemas", "offsets", "github.com/jackc/"}},
 	{"connectors/clickhouse", []string{"connectors", "changes", "schemas", "offsets", "github.com/ClickHouse/ch-go"}},

@@ -98,13 +98,13 @@ func (cfg *config) tryConnect(ctx context.Context) (conn *client.Conn, cause, er
 		return nil, cause, cfg.connectError(cause)
 	}
 	for _, s := range cfg.sessionSettings() {
-		if _, cause = cfg.query(ctx, conn, s); cause != nil {
+		if _, cause = cfg.execute(ctx, conn, s); cause != nil {
 			_ = conn.Close()
 			return nil, cause, fmt.Errorf("%s: set up the session: %w", cfg.where(), cause)
 		}
 	}
 	for _, s := range cfg.statements {
-		if _, cause = cfg.query(ctx, conn, s); cause != nil {
+		if _, cause = cfg.execute(ctx, conn, s); cause != nil {
 			_ = conn.Close()
 			return nil, cause, fmt.Errorf("%s: run database.initial.statements: %w", cfg.where(), cause)
 		}
@@ -150,8 +150,8 @@ func encrypted(conn *client.Conn) bool {
 // withoutTLS tells that the server has no TLS; the library has no value for it.
 func withoutTLS(err error) bool { return strings.Contains(err.Error(), "does not support TLS") }
 
-// query runs a statement within database.query.timeout.ms. After an error that is no *mysql.MyError the connection is of no use.
-func (cfg *config) query(ctx context.Context, conn *client.Conn, statement string) (*mysql.Result, error) {
+// execute runs a statement within database.query.timeout.ms. After an error that is no *mysql.MyError the connection is of no use.
+func (cfg *config) execute(ctx context.Context, conn *client.Conn, statement string) (*mysql.Result, error) {
 	if cfg.queryTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, cfg.queryTimeout)

@@ -11,14 +11,14 @@ import (
 // those that it does not list.
 func definition() *connectors.ConfigDef {
 	return &connectors.ConfigDef{Style: connectors.StyleDebezium, Keys: changes.Arrange([]changes.KeyGroup{
-		{"Postgres", `
+		{Name: "Postgres", Keys: `
 			topic.prefix database.hostname database.port database.user database.password database.dbname database.query.timeout.ms
 			plugin.name slot.name publication.name publication.autocreate.mode replica.identity.autoset.values slot.drop.on.stop
 			slot.failover slot.stream.params database.initial.statements database.sslmode database.sslcert database.sslpassword
 			database.sslrootcert database.sslkey slot.max.retries slot.retry.delay.ms database.sslfactory status.update.interval.ms
 			lsn.flush.timeout.ms lsn.flush.timeout.action database.tcpKeepAlive xmin.fetch.interval.ms skipped.operations lsn.flush.mode
 			flush.lsn.source`},
-		{"Connector", `
+		{Name: "Connector", Keys: `
 			event.processing.failure.handling.mode max.batch.size max.queue.size poll.interval.ms max.queue.size.in.bytes
 			provide.transaction.metadata snapshot.delay.ms streaming.delay.ms snapshot.include.collection.list snapshot.fetch.size
 			snapshot.max.threads snapshot.max.threads.multiplier legacy.snapshot.max.threads internal.legacy.snapshot.max.threads
@@ -35,7 +35,7 @@ func definition() *connectors.ConfigDef {
 			snapshot.locking.mode.custom.name snapshot.locking.mode hstore.handling.mode binary.handling.mode schema.name.adjustment.mode
 			interval.handling.mode schema.refresh.mode incremental.snapshot.chunk.size unavailable.value.placeholder
 			message.prefix.include.list message.prefix.exclude.list publish.via.partition.root`},
-		{"Events", `
+		{Name: "Events", Keys: `
 			converters post.processors tombstones.on.delete heartbeat.interval.ms heartbeat.topics.prefix signal.data.collection
 			signal.poll.interval.ms signal.enabled.channels topic.naming.strategy notification.enabled.channels
 			notification.sink.topic.name transaction.metadata.factory custom.metric.tags column.include.list column.exclude.list
@@ -44,7 +44,7 @@ func definition() *connectors.ConfigDef {
 			column.truncate.to.(d+).chars include.schema.comments column.propagate.source.type datatype.propagate.source.type
 			internal.snapshot.scan.all.columns.force snapshot.tables.order.by.row.count heartbeat.action.query include.unknown.datatypes
 			sourceinfo.struct.maker`},
-		{"", `
+		{Keys: `
 			skip.messages.without.change signal.emit.failure.max.retries signal.emit.failure.backoff.ms
 			internal.offset.activity.monitor.interval.ms database.include.list database.exclude.list offset.mismatch.strategy
 			internal.slot.seek.to.known.offset.on.start internal.create.slot.command.timeout money.fraction.digits read.only
