@@ -78,10 +78,7 @@ type snapshotConfig struct {
 	include        changes.Patterns  // snapshot.include.collection.list; empty: all captured tables
 	overrides      map[string]string // table (schema.name) to SELECT statement
 	orderBySize    string            // disabled, ascending, descending
-	threads        int               // connections that read tables
-	multiplier     int               // a table has at least threads × multiplier chunks, unless it is small
-	perTable       bool              // legacy.snapshot.max.threads: no chunks inside of tables
-	chunk          int64             // bytes of a chunk, about
+	changes.ChunkRule
 }
 
 type identityRule struct {
@@ -139,8 +136,10 @@ func parseConfig(c connectors.Config) (*config, error) {
 		mode: v.Enum("snapshot.mode"), lockShared: v.Enum("snapshot.locking.mode") == "shared",
 		lockTimeout: ms("snapshot.lock.timeout.ms"), delay: ms("snapshot.delay.ms"), streamingDelay: ms("streaming.delay.ms"),
 		orderBySize: v.Enum("snapshot.tables.order.by.row.count"),
-		threads:     int(v.Int("snapshot.max.threads")), multiplier: int(v.Int("snapshot.max.threads.multiplier")),
-		perTable: v.Bool("legacy.snapshot.max.threads") || v.Bool("internal.legacy.snapshot.max.threads"), chunk: chunkBytes,
+		ChunkRule: changes.ChunkRule{
+			Threads: int(v.Int("snapshot.max.threads")), Multiplier: int(v.Int("snapshot.max.threads.multiplier")),
+			PerTable: v.Bool("legacy.snapshot.max.threads") || v.Bool("internal.legacy.snapshot.max.threads"), Bytes: changes.ChunkBytes,
+		},
 	}
 	return cfg, cfg.parseRules(v)
 }

@@ -518,30 +518,6 @@ func FuzzIdentity(f *testing.F) {
 	})
 }
 
-// FuzzProgress: the progress of a snapshot comes back as it was, from a record that every store takes.
-func FuzzProgress(f *testing.F) {
-	f.Add(`{"offset":"{\"lsn\":1}","config":"0","read":"{\"tables\":[1,2],\"parts\":[{\"oid\":3,\"column\":\"id\",\"type\":\"uuid\",\"done\":[[\"\",\"a\"],[\"b\",\"c\"]]}]}"}`)
-	f.Add(`{"offset":"{}","tables":[1]}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		p, err := parseProgress(offsets.Offset(text))
-		if err != nil {
-			return
-		}
-		written, err := p.encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		stored, err := offsets.ParseOffset([]byte(written))
-		if err != nil {
-			t.Fatalf("%s: %v", written, err)
-		}
-		same, err := parseProgress(stored)
-		if err != nil || fmt.Sprint(*same) != fmt.Sprint(*p) {
-			t.Errorf("%s was stored as %s, which is %+v, %v", text, stored, same, err)
-		}
-	})
-}
-
 // FuzzHistory: timeline history files as a server, or anything else, sends them.
 func FuzzHistory(f *testing.F) {
 	f.Add("1\t0/A000198\tno recovery target specified\n\n2\t0/B000100\tat restore point \"x\"\n")

@@ -1,11 +1,9 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,12 +43,13 @@ func (s *snapshot) open(ctx context.Context) error {
 		s.close()
 		return err
 	}
-	if s.state, err = progressPartition(t.partition); err != nil {
+	state, err := changes.SnapshotPartition(t.partition)
+	if err != nil {
 		s.close()
 		return err
 	}
-	s.digest = t.cfg.rowsDigest()
-	s.plan = &plan{cfg: t.cfg, log: t.log, version: t.version, catalog: t.catalog, exported: exported}
+	s.notes = changes.SnapshotNotes{Partition: state, Config: changes.RowsDigest(t.cfg.raw), Stored: s.begun != nil}
+	s.plan = newPlan(t, exported)
 	s.pos, s.seen = position{snapshot: true, lsn: created.consistent}, created.seen
 	s.order = connectors.Order{Epoch: s.server.epoch(created.consistent), Major: created.consistent}
 	s.seq = `[null,"` + strconv.FormatUint(created.consistent, 10) + `"]`
@@ -152,9 +151,9 @@ func (s *snapshot) prepare(ctx context.Context) error {
 		return err
 	}
 	if s.begun != nil {
-		s.plan.resume(s.begun)
+		s.plan.Resume(s.begun)
 	}
-	s.plan.orderBySize()
+	s.plan.OrderBySize(t.cfg.snapshot.orderBySize)
 	return nil
 }
 
@@ -180,24 +179,4 @@ func (s *snapshot) lock(ctx context.Context, tables []changes.TableID) error {
 		}
 	}
 	return nil
-}
-
-// orderBySize sorts by the planner's estimate of rows (snapshot.tables.order.by.row.count).
-func (p *plan) orderBySize() {
-	how := p.cfg.snapshot.orderBySize
-	if how != "ascending" && how != "descending" {
-		return
-	}
-	size := func(t *snapshotTable) float64 {
-		if p.cfg.override(t.id) != "" { // the reference does not count what such a table gives, and takes it as the largest
-			return math.Inf(1)
-		}
-		return t.rows
-	}
-	slices.SortStableFunc(p.tables, func(a, b snapshotTable) int {
-		if how == "descending" {
-			return cmp.Compare(size(&b), size(&a))
-		}
-		return cmp.Compare(size(&a), size(&b))
-	})
 }

@@ -10,61 +10,44 @@ import (
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
-	"github.com/freshet-io/freshet/offsets"
 )
 
-// snapshotReader reads one chunk after the other over a connection of its own, in the snapshot that was exported. It is the
-// goroutine "postgres snapshot reader": snapshot starts it, cancels its context and waits for it.
+// snapshotReader reads one chunk after the other over a connection of its own, in the snapshot that was exported, in the goroutine
+// "snapshot reader" of changes.Snapshot.
 type snapshotReader struct {
-	cfg       *config
-	session   connectors.SourceSession
-	partition offsets.Partition
-	plan      *plan
-	exported  string // snapshot to import
-	pos       position
-	order     connectors.Order
-	seq       string
-	pieces    chan<- piece
+	cfg      *config
+	exported string // snapshot to import
+	pos      position
+	order    connectors.Order
+	seq      string
 
 	copy   wire
-	rel    *relation // of the chunk being read; not shared
-	b      *connectors.Builder
+	stop   func() bool // no longer interrupt the connection
+	rel    *relation   // of the chunk being read; not shared
 	stream uint32
-	source connectors.Row // of every row of b
+	source connectors.Row // of every row of a batch
 }
 
-// run reads until there is nothing left, ctx ends or something fails.
-func (r *snapshotReader) run(ctx context.Context) {
-	err := r.chunks(ctx)
+// Close ends the connection.
+func (r *snapshotReader) Close() {
 	if r.copy.conn != nil {
+		r.stop()
 		_ = r.copy.conn.Close()
 	}
-	if r.b != nil {
-		r.b.Discard()
-		r.b.Abandon()
-	}
-	if err != nil {
-		_ = r.send(ctx, piece{err: err}) // it fails only when nobody listens any more
-	}
 }
 
-func (r *snapshotReader) chunks(ctx context.Context) error {
-	for {
-		c, err := r.plan.next(ctx)
-		if c == nil || err != nil {
+// Read reads one chunk.
+func (r *snapshotReader) Read(ctx context.Context, c *chunk, out *changes.SnapshotOutput[*tableRead]) error {
+	if r.copy.conn == nil {
+		if err := r.connect(ctx); err != nil {
 			return err
 		}
-		if r.copy.conn == nil {
-			if err := r.connect(ctx); err != nil {
-				return err
-			}
-			stop := context.AfterFunc(ctx, r.copy.interrupt)
-			defer stop()
-		}
-		if err := r.chunk(ctx, c); err != nil {
-			return fmt.Errorf("read table %s: %w", c.table.id, err)
-		}
+		r.stop = context.AfterFunc(ctx, r.copy.interrupt)
 	}
+	if err := r.chunk(ctx, c, out); err != nil {
+		return fmt.Errorf("read table %s: %w", c.Table.ID, err)
+	}
+	return nil
 }
 
 // connect opens the connection inside the exported snapshot.
@@ -98,16 +81,13 @@ func importSnapshot(ctx context.Context, pc *pgconn.PgConn, name string) error {
 	return nil
 }
 
-// chunk reads one chunk. Memory is asked for only when a row is there, and rows are handed over only when the next one is
-// there, so that whoever gets them knows whether they are the last ones (I5: the row lies in the read buffer).
-func (r *snapshotReader) chunk(ctx context.Context, c *chunk) error {
-	if r.rel == nil || r.rel.stream != c.table.rel.stream {
-		r.rel = ownRelation(c.table.rel)
+func (r *snapshotReader) chunk(ctx context.Context, c *chunk, out *changes.SnapshotOutput[*tableRead]) error {
+	if rel := c.Table.Own.rel; r.rel == nil || r.rel.stream != rel.stream {
+		r.rel = ownRelation(rel)
 	}
-	if err := r.copy.query(c.statement()); err != nil {
+	if err := r.copy.query(statement(c)); err != nil {
 		return err
 	}
-	began := false
 	for {
 		kind, body, err := r.copy.message(true)
 		if err != nil {
@@ -115,53 +95,35 @@ func (r *snapshotReader) chunk(ctx context.Context, c *chunk) error {
 		}
 		switch kind {
 		case 'd':
-			full := r.b != nil && r.b.Len() > 0 && (r.b.Len() >= maxRecords || r.b.Size() >= batchBytes)
-			if full || !began {
-				if err := r.send(ctx, piece{chunk: c, b: r.b, more: true}); err != nil {
-					return err
-				}
-				began = true
+			w, fresh, err := out.Row(ctx)
+			if err != nil {
+				return err
 			}
-			if err := r.append(ctx, body); err != nil {
+			if err := r.append(w, fresh, body); err != nil {
 				return err
 			}
 		case 'D': // of alteredSQL, behind the rows
 			return errAltered
 		case 'E':
-			if err := serverError(body); c.table.override != "" || !altered(err) {
+			if err := serverError(body); c.Table.Select != "" || !altered(err) {
 				return err
 			}
 			return errAltered
 		case 'Z':
-			return r.send(ctx, piece{chunk: c, b: r.b})
+			return nil
 		}
-	}
-}
-
-// send hands a piece over, with the builder in it.
-func (r *snapshotReader) send(ctx context.Context, p piece) error {
-	select {
-	case r.pieces <- p:
-		r.b = nil
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
 // append adds a row, a line of COPY.
-func (r *snapshotReader) append(ctx context.Context, line []byte) error {
+func (r *snapshotReader) append(w *connectors.Builder, fresh bool, line []byte) error {
 	fields, err := r.rel.splitCopy(line)
 	if err != nil {
 		return err
 	}
-	if r.b == nil {
-		if r.b, err = r.session.NewBatch(ctx, r.partition); err != nil {
-			return err
-		}
-		r.stream = r.b.Stream(r.rel.stream)
+	if fresh {
+		r.stream = w.Stream(r.rel.stream)
 	}
-	w := r.b
 	rec := w.Begin(r.stream, connectors.OpRead)
 	w.After()
 	if err := r.rel.appendTextRow(w, fields); err != nil {
@@ -173,7 +135,7 @@ func (r *snapshotReader) append(ctx context.Context, line []byte) error {
 			return err
 		}
 	}
-	if w.Len() == 0 {
+	if fresh {
 		r.appendSource(w)
 		r.source = rec.Source
 	}
@@ -212,18 +174,18 @@ func ownRelation(rel *relation) *relation {
 
 // statement is the COPY that reads the chunk. A range of keys is read by the index, which the planner takes for dearer than
 // reading the whole table again and again. A row behind those of the COPY tells that they are not to be used.
-func (c *chunk) statement() string {
-	from := c.table.rel.quotedName()
-	if c.table.override != "" {
-		from = "(" + c.table.override + ") AS snapshot_select"
+func statement(c *chunk) string {
+	from := c.Table.Own.rel.quotedName()
+	if c.Table.Select != "" {
+		from = "(" + c.Table.Select + ") AS snapshot_select"
 	}
 	planner := "RESET enable_seqscan; "
-	if c.where != "" {
-		from += " WHERE " + c.where
+	if c.Where != "" {
+		from += " WHERE " + c.Where
 		planner = "SET enable_seqscan = off; "
 	}
-	id := c.table.id
-	return planner + "COPY (SELECT " + c.table.rel.selectList() + " FROM " + from + ") TO STDOUT; " +
+	id := c.Table.ID
+	return planner + "COPY (SELECT " + c.Table.Own.rel.selectList() + " FROM " + from + ") TO STDOUT; " +
 		fmt.Sprintf(alteredSQL, quoteLiteral(id.Schema), quoteLiteral(id.Name))
 }
 

@@ -10,8 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/offsets"
 )
@@ -119,12 +118,12 @@ func (r *rig) takeBatch(m *mirror, durable bool) error {
 	return nil
 }
 
-func (r *rig) progress() (p progress) {
+func (r *rig) progress() (p changes.SnapshotProgress) {
 	r.t.Helper()
 	plain, _ := partitionOf("p")
-	state, _ := progressPartition(plain)
+	state, _ := changes.SnapshotPartition(plain)
 	if text := r.store[state]; text != "" {
-		read, err := parseProgress(text)
+		read, err := changes.ParseSnapshotProgress(text)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -176,7 +175,7 @@ func resumeOnce(t *testing.T, db string, threads int, random *rand.Rand) {
 	for round := 1; round <= 2; round++ {
 		others := leftovers(r)
 		r.start()
-		r.task.cfg.snapshot.chunk = 16 << 10
+		r.task.cfg.snapshot.Bytes = 16 << 10
 		before := r.progress()
 		first := len(m.reads)
 		for n := 3 + random.IntN(20); n > 0 && r.task.snapshot != nil; n-- {
@@ -197,7 +196,7 @@ func resumeOnce(t *testing.T, db string, threads int, random *rand.Rand) {
 	}
 	if r.task == nil {
 		r.start()
-		r.task.cfg.snapshot.chunk = 16 << 10
+		r.task.cfg.snapshot.Bytes = 16 << 10
 	}
 	before, first := r.progress(), len(m.reads)
 	for r.task.snapshot != nil {
@@ -207,7 +206,7 @@ func resumeOnce(t *testing.T, db string, threads int, random *rand.Rand) {
 	}
 	if plain, _ := partitionOf("p"); before.Offset != "" {
 		checkReads(t, r, before, m.reads[first:])
-		if state, _ := progressPartition(plain); r.store[state] != "" {
+		if state, _ := changes.SnapshotPartition(plain); r.store[state] != "" {
 			t.Error("the progress of the snapshot is kept after its end")
 		}
 	}
@@ -232,14 +231,14 @@ func resumeOnce(t *testing.T, db string, threads int, random *rand.Rand) {
 }
 
 // checkReads fails when rows that an attempt before had finished were read again.
-func checkReads(t *testing.T, r *rig, before progress, reads []string) {
+func checkReads(t *testing.T, r *rig, before changes.SnapshotProgress, reads []string) {
 	t.Helper()
-	oids := map[string]uint32{}
+	oids := map[string]string{}
 	for _, read := range reads {
 		table, key, _ := strings.Cut(read, " ")
 		oid, ok := oids[table]
 		if !ok {
-			if err := r.sql.QueryRow(t.Context(), "SELECT $1::regclass::oid", table).Scan(&oid); err != nil {
+			if err := r.sql.QueryRow(t.Context(), "SELECT $1::regclass::oid::text", table).Scan(&oid); err != nil {
 				t.Fatal(err)
 			}
 			oids[table] = oid
@@ -248,12 +247,12 @@ func checkReads(t *testing.T, r *rig, before progress, reads []string) {
 			t.Fatalf("%s was read again although table %s was finished", read, table)
 		}
 		for _, part := range before.Parts {
-			k, one := chunkKey{part.Column, part.Type}, strings.Trim(key, "()")
-			if part.OID != oid {
+			k, one := changes.ChunkKey{Column: part.Column, Type: part.Type}, strings.Trim(key, "()")
+			if part.Table != oid {
 				continue
 			}
-			if slices.ContainsFunc(part.Done, func(d keyRange) bool {
-				return (d.from == "" || k.compare(d.from, one) <= 0) && (d.to == "" || k.compare(one, d.to) < 0)
+			if slices.ContainsFunc(part.Done, func(d changes.KeyRange) bool {
+				return (d.From == "" || k.Compare(d.From, one) <= 0) && (d.To == "" || k.Compare(one, d.To) < 0)
 			}) {
 				t.Fatalf("%s was read again although %v of table %s was finished", read, part.Done, table)
 			}
@@ -273,7 +272,7 @@ func interrupted(t *testing.T, config connectors.Config, n int) (*rig, *mirror) 
 func (r *rig) begin(m *mirror, n int) {
 	r.t.Helper()
 	r.start()
-	r.task.cfg.snapshot.chunk = 1 << 20
+	r.task.cfg.snapshot.Bytes = 1 << 20
 	for range n {
 		if err := r.takeBatch(m, true); err != nil {
 			r.t.Fatal(err)
@@ -413,46 +412,6 @@ func TestSnapshotReaderKilled(t *testing.T) {
 		}
 	}
 	m.compare(r, "a")
-}
-
-// TestKeyRanges adds ranges in random order and compares with the set of keys that they hold.
-func TestKeyRanges(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		k := chunkKey{"id", "bigint"}
-		cuts := rapid.SliceOfNDistinct(rapid.Int64Range(-50, 50), 1, 12, rapid.ID).Draw(t, "cuts")
-		var texts []string
-		for _, c := range cuts {
-			texts = append(texts, fmt.Sprint(c))
-		}
-		slices.SortFunc(texts, k.compare)
-		table := &tableRead{key: k}
-		chunks := table.ranges(texts)
-		order := rapid.Permutation(chunks).Draw(t, "order")
-		n := rapid.IntRange(0, len(order)).Draw(t, "finished")
-		for _, c := range order[:n] {
-			table.done = k.add(table.done, c.keys)
-		}
-		for i := 1; i < len(table.done); i++ {
-			if a, b := table.done[i-1].to, table.done[i].from; a == "" || b == "" || k.compare(a, b) >= 0 {
-				t.Fatalf("ranges %v touch or are out of order", table.done)
-			}
-		}
-		rest := table.ranges([]string{"0", "7"})
-		for key := int64(-60); key < 60; key++ {
-			one := keyRange{fmt.Sprint(key), fmt.Sprint(key + 1)}
-			held := func(chunks []*chunk) (n int) {
-				for _, c := range chunks {
-					if k.within(one, c.keys) {
-						n++
-					}
-				}
-				return n
-			}
-			if done := held(order[:n]); done+held(rest) != 1 {
-				t.Fatalf("key %d is in %d finished chunks and in %d of the rest", key, done, held(rest))
-			}
-		}
-	})
 }
 
 // TestAnotherAttemptKeepsThePosition interrupts a snapshot that was taken beside an older slot, before a table was read to its

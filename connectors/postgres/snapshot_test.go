@@ -49,7 +49,7 @@ func TestParallelSnapshot(t *testing.T) {
 			const rows = 1500
 			variety(r, rows)
 			r.start()
-			r.task.cfg.snapshot.chunk = 16 << 10
+			r.task.cfg.snapshot.Bytes = 16 << 10
 			if c.oneBatch {
 				r.task.session = &narrow{rig: r, free: make(chan struct{}, 1)}
 			}

@@ -27,7 +27,7 @@ const (
 
 // source is the task: first a snapshot when snapshot.mode asks for one, then the stream. It connects again in place when
 // a connection is lost. Its goroutines are the standby status of the stream ("postgres status"), the heartbeat's
-// query ("postgres heartbeat") and the readers of the snapshot ("postgres snapshot reader").
+// query ("postgres heartbeat") and the readers of the snapshot ("snapshot reader").
 type source struct {
 	cfg      *config
 	settings connectors.Settings
