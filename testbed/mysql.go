@@ -122,15 +122,24 @@ func mysqlReady(ctx context.Context, address string) error {
 
 func mysqlConnect(ctx context.Context, address, database string) (*client.Conn, error) {
 	conn, err := client.ConnectWithContext(ctx, address, MySQLUser, MySQLPassword, database, 10*time.Second, func(c *client.Conn) error {
-		if err := c.SetCollation("utf8mb4_general_ci"); err != nil {
-			return err
-		}
 		return c.SetCapability(mysql.CLIENT_MULTI_STATEMENTS)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
+	// The server's own default collation of the character set, as its command line client has it.
+	if _, err := conn.Execute("SET NAMES utf8mb4"); err != nil {
+		return nil, errors.Join(fmt.Errorf("set the character set of a connection to %s: %w", address, err), conn.Close())
+	}
 	return conn, nil
+}
+
+// IsMariaDB tells the two kinds of server apart.
+func (m *MySQL) IsMariaDB() bool { return m.mariadb }
+
+// Open opens a connection as MySQLUser, which the caller closes. database may be "".
+func (m *MySQL) Open(ctx context.Context, database string) (*client.Conn, error) {
+	return mysqlConnect(ctx, m.Address(), database)
 }
 
 // Connect opens a connection as MySQLUser that is closed at the end of the test. database may be "".

@@ -54,7 +54,7 @@ func TestGoldenPostgres(t *testing.T) {
 			if keep := os.Getenv(keepVariable); keep != "" {
 				out = filepath.Join(keep, s.Name, "golden")
 			}
-			p := golden.Player{Worker: newWorker(t, broker.Bootstrap()), Postgres: pg, Bootstrap: broker.Bootstrap(), OffsetTopic: offsetTopic, Log: t.Logf}
+			p := golden.Player{Worker: newWorker(t, broker.Bootstrap()), Server: golden.OnPostgres(pg), Bootstrap: broker.Bootstrap(), OffsetTopic: offsetTopic, Log: t.Logf}
 			err = p.Record(t.Context(), s, out)
 			if message, ok := notYet()[s.Name]; ok {
 				if err == nil || !strings.Contains(err.Error(), message) {

@@ -10,11 +10,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/freshet-io/freshet/testbed"
@@ -26,11 +24,11 @@ const (
 	poll         = 100 * time.Millisecond
 )
 
-// Player plays scenarios. A PostgreSQL server is needed for each scenario that plays at the same time, as their databases have
+// Player plays scenarios. A database server is needed for each scenario that plays at the same time, as their databases have
 // the names that the recordings have; they can share the broker and the worker.
 type Player struct {
 	Worker      Worker
-	Postgres    *testbed.Postgres
+	Server      Server
 	Bootstrap   string // bootstrap.servers
 	OffsetTopic string // of the worker
 	Log         func(format string, args ...any)
@@ -79,17 +77,14 @@ func (p *Player) Record(ctx context.Context, s *Scenario, out string) (err error
 
 // reset makes the database anew and removes topics of an earlier run.
 func (r *play) reset(ctx context.Context) error {
-	if err := r.Postgres.DropDatabase(ctx, r.database); err != nil {
-		return err
-	}
-	if err := r.sql(ctx, "postgres", "CREATE DATABASE "+pgx.Identifier{r.database}.Sanitize()); err != nil {
+	if err := r.Server.create(ctx, r.database); err != nil {
 		return err
 	}
 	names, err := r.mine(ctx)
 	if err != nil {
 		return err
 	}
-	return testbed.DeleteTopics(ctx, r.kafka, names)
+	return testbed.DeleteTopics(ctx, r.kafka, append(names, r.history()))
 }
 
 func (r *play) cleanUp(ctx context.Context) error {
@@ -104,7 +99,7 @@ func (r *play) cleanUp(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.Postgres.DropDatabase(ctx, r.database)
+	return r.Server.drop(ctx, r.database)
 }
 
 // finish notes the last state and stops the connector.
@@ -152,7 +147,7 @@ func (r *play) step(ctx context.Context, st step) error {
 	case "sql":
 		return r.runFile(ctx, st)
 	case "exec":
-		if err := r.sql(ctx, r.database, st.text); err != nil {
+		if err := r.sql(ctx, st.text); err != nil {
 			return err
 		}
 		return r.afterSQL(ctx, st)
@@ -249,17 +244,13 @@ func (r *play) failure(ctx context.Context) error {
 	return nil
 }
 
-var notWord = regexp.MustCompile(`\W`)
+// history is the topic of a schema history.
+func (r *play) history() string { return "schemahistory." + *r.settings["topic.prefix"] }
 
 // config is the connector's configuration: the scenario's settings and what depends on the servers.
 func (r *play) config(changes map[string]*string) map[string]string {
-	object := notWord.ReplaceAllString(*r.settings["topic.prefix"], "_")
-	c := map[string]string{
-		"tasks.max": "1", "poll.interval.ms": "50", "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-		"database.hostname": r.Postgres.Host(), "database.port": strconv.Itoa(r.Postgres.Port()), "database.dbname": r.database,
-		"database.user": testbed.PostgresUser, "database.password": testbed.PostgresPassword,
-		"plugin.name": "pgoutput", "slot.name": object, "publication.name": object + "_pub",
-	}
+	c := map[string]string{"tasks.max": "1", "poll.interval.ms": "50"}
+	maps.Copy(c, r.Server.settings(*r.settings["topic.prefix"], r.database, r.Bootstrap, r.history()))
 	settings := maps.Clone(r.settings)
 	maps.Copy(settings, changes)
 	for name, value := range settings {
@@ -277,66 +268,32 @@ func (r *play) runFile(ctx context.Context, st step) error {
 	if err != nil {
 		return fmt.Errorf("read SQL: %w", err)
 	}
-	if st.paced > 0 {
-		// One line at a time, each in its own session, so that what the connector looks up in the catalog does not depend on speed.
-		for line := range strings.Lines(string(b)) {
-			if strings.TrimSpace(line) == "" {
-				continue
-			}
-			if err := r.sql(ctx, r.database, line); err != nil {
-				return err
-			}
-			if err := sleep(ctx, st.paced); err != nil {
-				return err
-			}
+	if st.paced == 0 {
+		if err := r.sql(ctx, string(b)); err != nil {
+			return err
 		}
 		return r.afterSQL(ctx, st)
 	}
-	statements, err := split(string(b))
-	if err != nil {
-		return err
-	}
-	conn, err := r.connect(ctx, r.database)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	for _, s := range statements {
-		if s.copy != "" {
-			_, err = conn.PgConn().CopyFrom(ctx, strings.NewReader(s.copy), s.text)
-		} else {
-			_, err = conn.PgConn().Exec(ctx, s.text).ReadAll()
+	// One line at a time, each in its own session, so that what the connector looks up in the catalog does not depend on speed.
+	for line := range strings.Lines(string(b)) {
+		if strings.TrimSpace(line) == "" {
+			continue
 		}
-		if err != nil {
-			return fmt.Errorf("run %.200q: %w", s.text, err)
+		if err := r.sql(ctx, line); err != nil {
+			return err
+		}
+		if err := sleep(ctx, st.paced); err != nil {
+			return err
 		}
 	}
 	return r.afterSQL(ctx, st)
 }
 
-func (r *play) connect(ctx context.Context, database string) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(r.Postgres.DSN(database))
-	if err != nil {
-		return nil, fmt.Errorf("connect to database %s: %w", database, err)
-	}
-	config.RuntimeParams["timezone"] = "UTC"
-	config.RuntimeParams["client_min_messages"] = "warning"
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("connect to database %s: %w", database, err)
-	}
-	return conn, nil
-}
-
-// sql sends a text as one query in a session of its own.
-func (r *play) sql(ctx context.Context, database, text string) error {
-	conn, err := r.connect(ctx, database)
+// sql runs the statements of a text one by one in a session of its own.
+func (r *play) sql(ctx context.Context, text string) error {
+	statements, err := split(text, r.Server.token)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.PgConn().Exec(ctx, text).ReadAll(); err != nil {
-		return fmt.Errorf("run %.200q: %w", text, err)
-	}
-	return nil
+	return r.Server.run(ctx, r.database, statements)
 }

@@ -163,7 +163,7 @@ func TestPlayerPlaysEveryStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	worker := new(diary)
-	p := Player{Worker: worker, Postgres: pg, Bootstrap: k.Bootstrap(), OffsetTopic: "diary-offsets", Log: t.Logf}
+	p := Player{Worker: worker, Server: OnPostgres(pg), Bootstrap: k.Bootstrap(), OffsetTopic: "diary-offsets", Log: t.Logf}
 	out := t.TempDir()
 	if err := p.Record(t.Context(), s, out); err != nil {
 		t.Fatal(err)
@@ -185,4 +185,70 @@ func TestPlayerPlaysEveryStep(t *testing.T) {
 	if string(b) != want {
 		t.Errorf("states %s\nwant   %s", b, want)
 	}
+}
+
+func TestPlayerPlaysOnMySQL(t *testing.T) {
+	t.Parallel()
+	k := bed.Kafka(t)
+	for name, my := range map[string]*testbed.MySQL{"mysql": bed.MySQL(t), "mariadb": bed.MariaDB(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			my.Exec(t, "", "CREATE DATABASE left_over")
+			dir := t.TempDir()
+			for file, text := range map[string]string{
+				"setup.sql":     "CREATE TABLE a (id int); -- ;\nINSERT INTO a VALUES (1);\n",
+				"scenario.json": `{"db":"mysql","database":"diary","connector":{"topic.prefix":"` + name + `"},"steps":[{"sql":"setup.sql","wait":false},{"start":true,"streaming":false,"quiet":0.1}]}`,
+			} {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, err := ReadScenario(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			history := "schemahistory." + name
+			client := k.Client(t, kgo.AllowAutoTopicCreation())
+			server := &watched{Server: OnMySQL(my), started: func() {
+				if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: history, Value: []byte("{\n \"ddl\" : \"é\"\n}")}).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+				if n := my.Query(t, "", "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = 'left_over'"); n != "0" {
+					t.Errorf("%s databases are left over", n)
+				}
+			}, dropped: func() {
+				if n := my.Query(t, "diary", "SELECT COUNT(*) FROM a"); n != "1" {
+					t.Errorf("%s rows", n)
+				}
+			}}
+			p := Player{Worker: new(diary), Server: server, Bootstrap: k.Bootstrap(), OffsetTopic: "diary-offsets", Log: t.Logf}
+			out := t.TempDir()
+			if err := p.Record(t.Context(), s, out); err != nil {
+				t.Fatal(err)
+			}
+			b, err := os.ReadFile(filepath.Join(out, "schema_history.jsonl"))
+			if want := "{\"key\":null,\"value\":{\"ddl\":\"é\"}}\n"; err != nil || string(b) != want {
+				t.Errorf("schema history %s %v", b, err)
+			}
+			if b, err = os.ReadFile(filepath.Join(out, "topics.json")); err != nil || !strings.Contains(string(b), history) {
+				t.Errorf("topics %s %v", b, err)
+			}
+		})
+	}
+}
+
+// watched looks at a server when the connector starts, and before it is dropped.
+type watched struct {
+	Server
+	started, dropped func()
+}
+
+func (w *watched) settings(prefix, database, bootstrap, history string) map[string]string {
+	w.started()
+	return w.Server.settings(prefix, database, bootstrap, history)
+}
+
+func (w *watched) drop(ctx context.Context, database string) error {
+	w.dropped()
+	return w.Server.drop(ctx, database)
 }

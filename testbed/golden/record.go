@@ -31,6 +31,13 @@ func (r *play) write(ctx context.Context, out string) error {
 	if err != nil {
 		return err
 	}
+	history, err := r.schemaHistory(ctx)
+	if err != nil {
+		return err
+	}
+	if history != nil {
+		names = append(names, r.history())
+	}
 	topics, err := r.topicList(ctx, names)
 	if err != nil {
 		return err
@@ -39,7 +46,11 @@ func (r *play) write(ctx context.Context, out string) error {
 	if err != nil {
 		return err
 	}
-	for name, content := range map[string][]byte{"records.jsonl": records, "offsets.jsonl": offsets, "topics.json": topics, "states.json": states} {
+	files := map[string][]byte{"records.jsonl": records, "offsets.jsonl": offsets, "topics.json": topics, "states.json": states}
+	if history != nil {
+		files["schema_history.jsonl"] = history
+	}
+	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(out, name), content, 0o600); err != nil {
 			return fmt.Errorf("write recording: %w", err)
 		}
@@ -97,6 +108,23 @@ func (r *play) offsets(ctx context.Context) ([]byte, error) {
 		}
 	}
 	return []byte(b.String()), nil
+}
+
+// schemaHistory is the topic of the schema history, each record in one line; nil when there is none.
+func (r *play) schemaHistory(ctx context.Context) ([]byte, error) {
+	records, err := testbed.ReadTopics(ctx, r.Bootstrap, []string{r.history()})
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	var b bytes.Buffer
+	for _, m := range records {
+		fmt.Fprintf(&b, `{"key":%s,"value":`, raw(m.Key))
+		if err := json.Compact(&b, m.Value); err != nil {
+			return nil, fmt.Errorf("read record %d of the schema history: %w", m.Offset, err)
+		}
+		b.WriteString("}\n")
+	}
+	return b.Bytes(), nil
 }
 
 func (r *play) topicList(ctx context.Context, names []string) ([]byte, error) {

@@ -17,7 +17,6 @@ type Scenario struct {
 	Name string // the folder's name
 	Dir  string
 
-	db        string
 	database  string
 	connector string             // name
 	settings  map[string]*string // null: leave the setting out
@@ -51,7 +50,6 @@ func ReadScenario(dir string) (*Scenario, error) {
 		return nil, fmt.Errorf("read scenario: %w", err)
 	}
 	var in struct {
-		DB        string                       `json:"db"`
 		Database  string                       `json:"database"`
 		Name      string                       `json:"name"`
 		Connector map[string]*string           `json:"connector"`
@@ -62,10 +60,10 @@ func ReadScenario(dir string) (*Scenario, error) {
 		return nil, fmt.Errorf("read scenario %s: %w", dir, err)
 	}
 	prefix := in.Connector["topic.prefix"]
-	if in.DB != "postgres" || prefix == nil || *prefix == "" || in.Database == "" {
-		return nil, fmt.Errorf("read scenario %s: db postgres, a database and a topic.prefix are needed", dir)
+	if prefix == nil || *prefix == "" || in.Database == "" {
+		return nil, fmt.Errorf("read scenario %s: a database and a topic.prefix are needed", dir)
 	}
-	s := &Scenario{Name: filepath.Base(dir), Dir: dir, db: in.DB, database: in.Database, connector: in.Name, settings: in.Connector}
+	s := &Scenario{Name: filepath.Base(dir), Dir: dir, database: in.Database, connector: in.Name, settings: in.Connector}
 	if s.connector == "" {
 		s.connector = *prefix
 	}

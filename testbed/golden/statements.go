@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// statement is one SQL statement of a file, as psql sends it: each on its own, COPY … FROM STDIN with the lines that follow.
+// statement is one SQL statement of a file, as psql and mysql send it: each on its own, COPY … FROM STDIN with the lines that follow.
 type statement struct {
 	text string
 	copy string // data for COPY … FROM STDIN
@@ -14,8 +14,8 @@ type statement struct {
 
 var copyFromStdin = regexp.MustCompile(`(?is)^copy\s.*\bfrom\s+stdin\b`)
 
-// split cuts an SQL file into statements.
-func split(text string) ([]statement, error) {
+// split cuts an SQL file into statements. token is the length of a quoted text, a comment or one byte.
+func split(text string, token func(text string, i int) (int, error)) ([]statement, error) {
 	var out []statement
 	depth, start := 0, 0
 	for i := 0; i < len(text); {
@@ -63,8 +63,8 @@ func onlyComments(text string) bool {
 	return true
 }
 
-// token is the length of what begins at i: a quoted text, a comment, or one byte.
-func token(text string, i int) (int, error) {
+// postgresToken is the length of what begins at i: a quoted text, a comment, or one byte.
+func postgresToken(text string, i int) (int, error) {
 	rest := text[i:]
 	switch {
 	case rest[0] == '\'':
@@ -93,6 +93,29 @@ func token(text string, i int) (int, error) {
 			return 0, errors.New("split SQL: no end of " + tag)
 		}
 		return end + 2*len(tag), nil
+	}
+	return 1, nil
+}
+
+// mysqlToken is postgresToken in MySQL's words: a backslash escapes in texts, names are in backquotes, comments do not nest.
+func mysqlToken(text string, i int) (int, error) {
+	rest := text[i:]
+	switch {
+	case rest[0] == '\'' || rest[0] == '"':
+		return quoted(rest, true)
+	case rest[0] == '`':
+		return quoted(rest, false)
+	case rest[0] == '#' || strings.HasPrefix(rest, "-- ") || strings.HasPrefix(rest, "--\n"):
+		if n := strings.IndexByte(rest, '\n'); n >= 0 {
+			return n, nil
+		}
+		return len(rest), nil
+	case strings.HasPrefix(rest, "/*"):
+		end := strings.Index(rest[2:], "*/")
+		if end < 0 {
+			return 0, errors.New("split SQL: no end of a comment")
+		}
+		return end + 4, nil
 	}
 	return 1, nil
 }

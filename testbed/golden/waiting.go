@@ -70,25 +70,11 @@ func (r *play) settle(ctx context.Context, st step) error {
 		return fmt.Errorf("the task failed: %.3000s", trace)
 	}
 	if !st.noStreaming {
-		if err := r.until(ctx, "a replication connection", stateTimeout, func() (bool, error) { return r.streaming(ctx) }); err != nil {
+		if err := r.until(ctx, "a replication connection", stateTimeout, func() (bool, error) { return r.Server.streaming(ctx, r.database) }); err != nil {
 			return err
 		}
 	}
 	return r.quiet(ctx, max(st.quiet, quietAfterStart))
-}
-
-func (r *play) streaming(ctx context.Context) (bool, error) {
-	conn, err := r.connect(ctx, "postgres")
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	var n int
-	err = conn.QueryRow(ctx, "SELECT count(*) FROM pg_replication_slots WHERE active AND database = $1", r.database).Scan(&n)
-	if err != nil {
-		return false, fmt.Errorf("look for the slot: %w", err)
-	}
-	return n > 0, nil
 }
 
 // waitState waits for a state of connector and tasks; a task that fails instead ends the wait with its trace.
@@ -138,7 +124,7 @@ func (r *play) quiet(ctx context.Context, long time.Duration) error {
 		if err != nil {
 			return false, err
 		}
-		names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, heartbeats) })
+		names = append(slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, heartbeats) }), r.history())
 		ends, err := testbed.EndOffsets(ctx, r.kafka, names)
 		if err != nil {
 			return false, err
