@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Connect is a worker of Kafka Connect with Debezium's Postgres connector, in a container in the host's network.
+// Connect is a worker of Kafka Connect with Debezium's connectors for Postgres and MySQL, in a container in the host's network.
 type Connect struct{ *server }
 
 // StartConnect starts a worker of the group on a broker. Its three topics are <group>-configs, -offsets and -status; properties
