@@ -153,7 +153,6 @@ func parseConfig(c connectors.Config, f flavor) (*config, error) {
 		bigintPrecise: v.Enum("bigint.unsigned.handling.mode") == "precise", adjustYears: v.Bool("enable.time.adjuster"),
 		query: v.Bool("include.query"), schemaChanges: v.Bool("include.schema.changes"), comments: v.Bool("include.schema.comments"),
 		inconsistent: handling(v.Enum("inconsistent.schema.handling.mode")),
-		undecodable:  handling(v.Enum("event.deserialization.failure.handling.mode")),
 		placeholder:  []byte(v.String("unavailable.value.placeholder")),
 		maxBytes:     v.Int("max.queue.size.in.bytes"),
 		maxTables:    int(v.Int("guardrail.collections.max")), failTables: v.Enum("guardrail.collections.limit.action") == "fail",
