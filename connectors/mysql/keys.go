@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"strings"
-	"sync"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
@@ -10,14 +9,7 @@ import (
 
 // definition is every key of a connector: those of the reference's ConfigDef in their order, groups and forms, and behind them
 // those that it does not list.
-func definition(f flavor) *connectors.ConfigDef { return definitions[f]() }
-
-var definitions = [...]func() *connectors.ConfigDef{
-	flavorMySQL:   sync.OnceValue(func() *connectors.ConfigDef { return define(flavorMySQL) }),
-	flavorMariaDB: sync.OnceValue(func() *connectors.ConfigDef { return define(flavorMariaDB) }),
-}
-
-func define(f flavor) *connectors.ConfigDef {
+func definition(f flavor) *connectors.ConfigDef {
 	groups := []changes.KeyGroup{
 		{Name: f.product(), Keys: keysServer}, {Name: "Connector", Keys: keysConnector},
 		{Name: "History Storage", Keys: keysHistory}, {Name: "Events", Keys: keysEvents}, {Keys: keysUnlisted},

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"strings"
-	"sync"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
@@ -10,7 +9,7 @@ import (
 
 // definition is every key of the connector: those of the reference's ConfigDef in their order, groups and forms, and behind them
 // those that it does not list.
-var definition = sync.OnceValue(func() *connectors.ConfigDef {
+func definition() *connectors.ConfigDef {
 	return &connectors.ConfigDef{Style: connectors.StyleDebezium, Keys: changes.Arrange([]changes.KeyGroup{
 		{Name: "Postgres", Keys: `
 			topic.prefix database.hostname database.port database.user database.password database.dbname database.query.timeout.ms
@@ -53,7 +52,7 @@ var definition = sync.OnceValue(func() *connectors.ConfigDef {
 			topic.transaction topic.heartbeat.prefix topic.heartbeat.name signal.file field.name.adjustment.mode
 			event.converting.failure.handling.mode incremental.snapshot.allow.schema.changes`},
 	}, ownKeys())}
-})
+}
 
 func words(s string) []string { return strings.Fields(s) }
 
