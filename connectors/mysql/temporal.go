@@ -33,6 +33,16 @@ func (c *column) appendDatetime(w *connectors.Builder, year, month, day int, clo
 	w.Temporal(connectors.KindTimestamp, days*microsDay+clock)
 }
 
+// appendTimestamp appends a TIMESTAMP; the clock is that of UTC.
+func (c *column) appendTimestamp(w *connectors.Builder, year, month, day int, clock int64) {
+	days, ok := c.days(year, month, day)
+	if !ok {
+		c.appendNoDay(w, connectors.KindTimestampTZ)
+		return
+	}
+	w.Temporal(connectors.KindTimestampTZ, days*microsDay+clock)
+}
+
 // appendNoDay appends what stands for a date that is no day (0000-00-00, 2018-00-00, 2018-02-31): NULL, or column.noDay where NULL may not be.
 func (c *column) appendNoDay(w *connectors.Builder, k connectors.Kind) {
 	if c.optional {
