@@ -25,6 +25,7 @@ type Log struct {
 	isolation sarama.IsolationLevel
 	producer  *Producer
 	handle    *Topic
+	partition int32           // of what is appended; -1: by key
 	next      map[int32]int64 // for ReadNew
 	patience  time.Duration   // of a reader; 0: openPatience
 }
@@ -37,12 +38,16 @@ type LogOptions struct {
 	Settings    map[string]string // further topic settings; cleanup.policy is always compact
 	Uncommitted bool              // read records of open and aborted transactions too
 	Existing    bool              // fail rather than create the topic
+	Whole       bool              // keep every record: cleanup.policy is what Settings say, nothing is refused, and records go to partition 0
 }
 
 // OpenLog creates the topic when it is missing and opens it for reading and appending. The session must belong to cfg; the
 // Log does not close it.
 func OpenLog(ctx context.Context, s *Session, cfg *Config, o LogOptions) (*Log, error) {
-	l := &Log{cfg: cfg, session: s, topic: o.Topic, isolation: sarama.ReadCommitted}
+	l := &Log{cfg: cfg, session: s, topic: o.Topic, isolation: sarama.ReadCommitted, partition: -1}
+	if o.Whole {
+		l.partition = 0
+	}
 	if o.Uncommitted {
 		l.isolation = sarama.ReadUncommitted
 	}
@@ -52,14 +57,18 @@ func OpenLog(ctx context.Context, s *Session, cfg *Config, o LogOptions) (*Log, 
 		for k, v := range o.Settings {
 			settings[k] = v
 		}
-		settings["cleanup.policy"] = "compact"
+		if !o.Whole {
+			settings["cleanup.policy"] = "compact"
+		}
 		err = s.Create(ctx, NewTopic{Name: o.Topic, Partitions: o.Partitions, Replication: o.Replication, Settings: settings})
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := l.checkCompacted(ctx); err != nil { // also of a new one: somebody else may have made it meanwhile
-		return nil, err
+	if !o.Whole {
+		if err := l.checkCompacted(ctx); err != nil { // also of a new one: somebody else may have made it meanwhile
+			return nil, err
+		}
 	}
 	if err := l.connect(ctx); err != nil {
 		return nil, err
@@ -124,7 +133,7 @@ func (l *Log) AppendAll(ctx context.Context, ms []Message) error {
 	now := time.Now().UnixMilli()
 	for _, m := range ms {
 		r := Record{Key: m.Key, Value: m.Value, Headers: m.Headers, Timestamp: now}
-		if err := l.producer.Append(ctx, l.handle, -1, &r); err != nil {
+		if err := l.producer.Append(ctx, l.handle, l.partition, &r); err != nil {
 			return fmt.Errorf("append to topic %s: %w", l.topic, err)
 		}
 	}
@@ -155,17 +164,13 @@ func (l *Log) ReadNew(ctx context.Context, each func(partition int32, m Message)
 
 // read uses connections of its own, for a fetch that waits would hold up the producers of a shared one.
 func (l *Log) read(ctx context.Context, each func(int32, Message) error) error {
-	conf := l.cfg.Sarama()
-	conf.Consumer.IsolationLevel = l.isolation
-	conf.Consumer.Return.Errors = true
-	conf.Metadata.AllowAutoTopicCreation = false
-	client, err := wait(ctx, func() (sarama.Client, error) { return sarama.NewClient(l.cfg.Brokers, conf) })
+	r, err := newLogReader(ctx, l.cfg, l.topic, l.isolation, each)
 	if err != nil {
-		return unreachable(l.cfg.Brokers, conf, err)
+		return err
 	}
-	r := &logReader{client: client, topic: l.topic, isolation: l.isolation, each: each, maxBytes: 1 << 20, patience: l.patience}
-	defer func() { _ = client.Close() }()
-	parts, err := wait(ctx, func() ([]int32, error) { return client.Partitions(l.topic) })
+	r.patience = l.patience
+	defer func() { _ = r.client.Close() }()
+	parts, err := wait(ctx, func() ([]int32, error) { return r.client.Partitions(l.topic) })
 	if err != nil {
 		return explain(err)
 	}
@@ -178,6 +183,20 @@ func (l *Log) read(ctx context.Context, each func(int32, Message) error) error {
 			return err
 		}
 		l.next[id] = at
+	}
+	return nil
+}
+
+// ReadPartition calls each with every record of a partition, from its beginning to its end as it was when the call was made, over a
+// connection of its own.
+func ReadPartition(ctx context.Context, cfg *Config, topic string, partition int32, each func(m Message) error) error {
+	r, err := newLogReader(ctx, cfg, topic, cfg.sarama.Consumer.IsolationLevel, func(_ int32, m Message) error { return each(m) })
+	if err == nil {
+		defer func() { _ = r.client.Close() }()
+		_, err = r.partition(ctx, partition, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("read topic %s to its end: %w", topic, err)
 	}
 	return nil
 }

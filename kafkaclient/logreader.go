@@ -21,6 +21,19 @@ type logReader struct {
 	patience  time.Duration // with an open transaction; 0: openPatience
 }
 
+// newLogReader connects; its client is the caller's to close.
+func newLogReader(ctx context.Context, cfg *Config, topic string, isolation sarama.IsolationLevel, each func(int32, Message) error) (*logReader, error) {
+	conf := cfg.Sarama()
+	conf.Consumer.IsolationLevel = isolation
+	conf.Consumer.Return.Errors = true
+	conf.Metadata.AllowAutoTopicCreation = false
+	client, err := wait(ctx, func() (sarama.Client, error) { return sarama.NewClient(cfg.Brokers, conf) })
+	if err != nil {
+		return nil, unreachable(cfg.Brokers, conf, err)
+	}
+	return &logReader{client: client, topic: topic, isolation: isolation, each: each, maxBytes: 1 << 20}, nil
+}
+
 // openPatience is for how long an open transaction is waited for: coordinators end those of producers that are gone sooner, after
 // transaction.timeout.ms.
 const openPatience = 3 * time.Minute

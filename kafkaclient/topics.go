@@ -124,6 +124,15 @@ func (s *Session) Settings(ctx context.Context, topic string) (map[string]string
 	return settings, nil
 }
 
+// Bounds returns the first offset of a partition, and the one behind its last record.
+func (s *Session) Bounds(ctx context.Context, topic string, partition int32) (first, end int64, err error) {
+	r := &logReader{client: s.client, topic: topic}
+	if first, end, err = r.bounds(ctx, partition); err != nil {
+		return 0, 0, fmt.Errorf("look up the bounds of topic %s, partition %d: %w", topic, partition, explain(err))
+	}
+	return first, end, nil
+}
+
 // ask sends a request to any broker, a few times.
 func (s *Session) ask(ctx context.Context, call func(*sarama.Broker) error) error {
 	return s.attempts(ctx, func() (*sarama.Broker, error) {
