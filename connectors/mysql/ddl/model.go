@@ -13,6 +13,8 @@ type Table struct {
 	Comment string
 	Columns []Column // in order
 	Key     []string // columns of the primary key in its order; of the first usable unique index when there is none
+
+	indexes []index // primary key first; empty when the table came from Put without them
 }
 
 // Column is a column as the reference's schema history describes it (reference 3.12, 7.4). Text is as the reference writes it.
@@ -27,7 +29,8 @@ type Column struct {
 	Position      int      // from 1
 	Optional      bool     // may be NULL
 	AutoIncrement bool     // autoIncremented
-	Generated     bool     // has a generation expression, or AUTO_INCREMENT, as the reference has it
+	Generated     bool     // AUTO_INCREMENT or ON UPDATE, as the reference has it
+	Computed      bool     // GENERATED ALWAYS AS (expression)
 	Comment       string   // "": none
 	HasDefault    bool     // a default is given, or NULL is one
 	Default       *string  // its text, nil for NULL or none
@@ -47,14 +50,14 @@ const (
 	Database // CREATE, DROP and USE of a database, SET of variables: no table of its own
 )
 
-// Change is what a statement did to one table. A statement without any (ALTER DATABASE, an index that is no key) changed nothing
-// that is known here.
+// Change is what a statement did to one table, or to a database as a whole.
 type Change struct {
 	Kind     Kind
 	ID       ID     // Database: without a table
 	Previous ID     // Alter that renamed; zero: same name
 	Table    *Table // after it; nil for Drop, Truncate and Database
 	// Statement is the part that says so, from its first token to its last; where one statement names several tables, as the
-	// reference writes them apart: "RENAME TABLE a TO b", "DROP TABLE IF EXISTS `db`.`a`".
+	// reference writes them apart: "RENAME TABLE a TO b", "DROP TABLE IF EXISTS `db`.`a`". Empty: only a consequence, such as the tables
+	// of a dropped database, which the reference does not publish.
 	Statement string
 }
