@@ -116,6 +116,12 @@ func (s *Selection) Table(t TableID) bool {
 	return s.table.accepts(t.String())
 }
 
+// Database tells whether tables of a database may be captured.
+func (s *Selection) Database(name string) bool { return s.database.accepts(name) }
+
+// Builtin tells the tables that belong to the server itself and are left out.
+func (s *Selection) Builtin(t TableID) bool { return s.builtin != nil && s.builtin(t) }
+
 // Column tells whether a column of a captured table is captured. Key columns outside the selection still make the key.
 func (s *Selection) Column(t TableID, column string) bool {
 	return s.column.accepts(t.String() + "." + column)

@@ -72,6 +72,9 @@ func (s *Snapshot[T]) Begin(ctx context.Context, readers []SnapshotReader[T]) {
 	s.told = s.since
 	s.Watch.reading(len(s.Plan.tables), s.Plan.estimate)
 	s.running.Store(int32(len(readers)))
+	if len(readers) == 0 {
+		close(s.pieces)
+	}
 	for _, r := range readers {
 		s.readers.Go(func() {
 			s.read(ctx, r)
@@ -166,6 +169,9 @@ func (s *Snapshot[T]) Next(ctx context.Context) (*connectors.Builder, error) {
 		}
 	}
 }
+
+// HasLast tells, after Next has returned nil, whether Last returns rows.
+func (s *Snapshot[T]) HasLast() bool { return s.final != nil }
 
 // Last returns, after Next has returned nil, the rows that end the snapshot; nil when there are none.
 func (s *Snapshot[T]) Last() *connectors.Builder {

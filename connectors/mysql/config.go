@@ -91,9 +91,7 @@ type snapshotConfig struct {
 	include        changes.Patterns  // snapshot.include.collection.list; empty: all captured tables
 	overrides      map[string]string // table (database.name) to SELECT statement
 	orderBySize    string            // disabled, ascending, descending
-	threads        int               // connections that read tables
-	multiplier     int               // a table has at least threads × multiplier chunks, unless it is small
-	perTable       bool              // legacy.snapshot.max.threads: no chunks inside of tables
+	changes.ChunkRule
 }
 
 // historyConfig is schema.history.internal*. The keys of its Kafka clients are in the raw configuration under
@@ -163,8 +161,10 @@ func parseConfig(c connectors.Config, f flavor) (*config, error) {
 	cfg.snapshot = snapshotConfig{
 		mode: v.Enum("snapshot.mode"), locking: v.Enum("snapshot.locking.mode"), lockTimeout: ms("snapshot.lock.timeout.ms"),
 		delay: ms("snapshot.delay.ms"), streamingDelay: ms("streaming.delay.ms"), orderBySize: v.Enum("snapshot.tables.order.by.row.count"),
-		threads: int(v.Int("snapshot.max.threads")), multiplier: int(v.Int("snapshot.max.threads.multiplier")),
-		perTable: v.Bool("legacy.snapshot.max.threads") || v.Bool("internal.legacy.snapshot.max.threads"),
+		ChunkRule: changes.ChunkRule{
+			Threads: int(v.Int("snapshot.max.threads")), Multiplier: int(v.Int("snapshot.max.threads.multiplier")),
+			PerTable: v.Bool("legacy.snapshot.max.threads") || v.Bool("internal.legacy.snapshot.max.threads"), Bytes: changes.ChunkBytes,
+		},
 	}
 	const h = "schema.history.internal"
 	class := text(h)
