@@ -67,9 +67,9 @@ func (cfg *config) dialer() *net.Dialer {
 
 // sessionSettings make the server print and read values in one form: text in UTF-8, timestamps in UTC, and no mode that changes
 // quoting, padding or zero dates. A snapshot is one statement per table, and idle beside it, for as long as it takes.
-func (cfg *config) sessionSettings() []string {
+func sessionSettings(conn *client.Conn) []string {
 	limit := "max_execution_time = 0" // milliseconds, of SELECT
-	if cfg.flavor == flavorMariaDB {
+	if strings.Contains(conn.GetServerVersion(), "MariaDB") {
 		limit = "max_statement_time = 0"
 	}
 	return []string{
@@ -97,7 +97,7 @@ func (cfg *config) tryConnect(ctx context.Context) (conn *client.Conn, cause, er
 	if cause != nil {
 		return nil, cause, cfg.connectError(cause)
 	}
-	for _, s := range cfg.sessionSettings() {
+	for _, s := range sessionSettings(conn) {
 		if _, cause = cfg.execute(ctx, conn, s); cause != nil {
 			_ = conn.Close()
 			return nil, cause, fmt.Errorf("%s: set up the session: %w", cfg.where(), cause)
