@@ -51,7 +51,7 @@ func newCrash(t *testing.T, pg *testbed.Postgres, kafka *testbed.Kafka, worker s
 	}
 	t.Logf("FRESHET_SEED=%d", seed)
 	c := &crash{T: t, pg: pg, kafka: kafka, database: pg.NewDatabase(t), dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 2)), written: make(chan error, 1)}
-	c.h = history.New(t, pg, c.database, seed, crashRows)
+	c.h = history.New(t, history.OnPostgres(pg, c.database), seed, crashRows)
 	c.config = pg.Connector(c.database, "crash-"+c.database, map[string]string{
 		"table.include.list":                        "public.a,public.b",
 		"topic.creation.default.partitions":         "3",
@@ -83,7 +83,7 @@ func (c *crash) kill() {
 
 // load begins to write the history.
 func (c *crash) load() {
-	go func() { c.written <- c.h.Write(c.Context(), c.pg.DSN(c.database), crashTransactions) }()
+	go func() { c.written <- c.h.Write(c.Context(), crashTransactions) }()
 }
 
 // progress lets some more transactions come and waits for a random moment among them.

@@ -312,6 +312,17 @@ func (m *MySQL) Promote(t testing.TB) {
 	m.Exec(t, "", m.replicaWord("STOP REPLICA; RESET REPLICA ALL", "STOP SLAVE; RESET SLAVE ALL"))
 }
 
+// TakeOver makes a replica the primary without losing a transaction: whoever writes to the old one waits there until it is killed, and
+// the replica gets all that it has.
+func (m *MySQL) TakeOver(t testing.TB, old *MySQL) {
+	t.Helper()
+	if _, err := old.Connect(t, "").Execute("FLUSH TABLES WITH READ LOCK"); err != nil {
+		t.Fatalf("lock the old primary: %v", err)
+	}
+	m.CatchUp(t, old)
+	m.Promote(t)
+}
+
 // replicaWord is the server's own spelling.
 func (m *MySQL) replicaWord(ofMySQL, ofMariaDB string) string {
 	if m.mariadb {

@@ -193,11 +193,11 @@ func (r *round) load() {
 	for i := range databases {
 		db := r.postgres.NewDatabase(r)
 		r.names = append(r.names, db)
-		h := history.New(r, r.postgres, db, r.plan.seed+uint64(i), r.plan.rows())
+		h := history.New(r, history.OnPostgres(r.postgres, db), r.plan.seed+uint64(i), r.plan.rows())
 		h.Pace(r.plan.pace)
 		h.Allow(segment)
 		r.histories = append(r.histories, h)
-		go func() { r.written <- h.Write(r.Context(), r.postgres.DSN(db), total) }()
+		go func() { r.written <- h.Write(r.Context(), total) }()
 	}
 	dir := r.TempDir()
 	var out []*os.File

@@ -54,11 +54,11 @@ func play(t *testing.T, s *stage, p plan) *round {
 	}
 	r.file, r.offsets = filepath.Join(t.TempDir(), "out.jsonl"), "offsets-"+r.database
 	t.Cleanup(r.clean)
-	r.h = history.New(t, s.source, r.database, p.seed, p.rows)
+	r.h = history.New(t, history.OnPostgres(s.source, r.database), p.seed, p.rows)
 	r.h.Pace(p.pace)
 	r.configure()
 	total := segment * p.segments()
-	go func() { r.written <- r.h.Write(t.Context(), s.source.DSN(r.database), total) }()
+	go func() { r.written <- r.h.Write(t.Context(), total) }()
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("freshet said:\n%s", r.said())

@@ -10,7 +10,7 @@ import (
 // made is a history of n transactions that no server has seen, and the events of it behind a snapshot.
 func made(n int) (*History, []Seen) {
 	h := &History{
-		random: rand.New(rand.NewPCG(1, 1)), rows: map[string]map[int]int{"a": {}, "b": {}}, ids: map[string][]int{},
+		database: onPostgres{}, random: rand.New(rand.NewPCG(1, 1)), rows: map[string]map[int]int{"a": {}, "b": {}}, ids: map[string][]int{},
 		want: map[string][]event{}, nextID: 20,
 	}
 	for _, table := range []string{"a", "b"} {

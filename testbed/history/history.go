@@ -15,21 +15,18 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-
-	"github.com/freshet-io/freshet/testbed"
 )
 
-// History writes seeded random transactions to two tables and knows which events each of them must give. Table a has REPLICA
-// IDENTITY FULL, table b its key alone. Every transaction ends by updating row 0 of table a.
+// History writes seeded random transactions to two tables and knows which events each of them must give. In PostgreSQL table a has
+// REPLICA IDENTITY FULL, table b its key alone. Every transaction ends by updating row 0 of table a.
 type History struct {
-	random *rand.Rand
-	rows   map[string]map[int]int // table, id: seq
-	ids    map[string][]int       // the ids of rows, to choose from
-	want   map[string][]event     // key: all of its events
-	seq    int
-	nextID int
+	database Database
+	random   *rand.Rand
+	rows     map[string]map[int]int // table, id: seq
+	ids      map[string][]int       // the ids of rows, to choose from
+	want     map[string][]event     // key: all of its events
+	seq      int
+	nextID   int
 
 	allowed atomic.Int64 // transactions that may be committed
 	done    atomic.Int64 // transactions that were committed
@@ -37,7 +34,7 @@ type History struct {
 	pace    time.Duration
 
 	mu   sync.Mutex // of what follows, and of want
-	ends []uint64   // of each transaction that was committed: an LSN behind its last record
+	ends []uint64   // of each transaction that was committed: a place behind its last record
 	seqs []int      // and its last seq
 }
 
@@ -47,19 +44,35 @@ type event struct {
 	text string
 }
 
-const historyTables = `CREATE TABLE a (id int PRIMARY KEY, seq int NOT NULL, pad text); ALTER TABLE a REPLICA IDENTITY FULL;
-CREATE TABLE b (id int PRIMARY KEY, seq int NOT NULL, pad text);`
+// Database is what a history is written to: OnPostgres, OnMySQL.
+type Database interface {
+	// create makes the tables a and b (id, seq, pad) with rows of ids below n, whose seq is the id plus first of its table.
+	create(t testing.TB, n int, first map[string]int)
+	connect(ctx context.Context) (session, error)
+	// wholeBefore reports whether a delete of a row of the table shows the row, or its key alone.
+	wholeBefore(table string) bool
+}
+
+// session is a connection. A place is a number that grows with what is committed: an LSN, or how many transactions there are.
+type session interface {
+	// commit runs a transaction and returns a place behind it.
+	commit(ctx context.Context, sql string) (end uint64, err error)
+	// last is the seq of row 0 of table a, and a place behind it.
+	last(ctx context.Context) (seq int, end uint64, err error)
+	// lost reports whether an error means that another connection is needed.
+	lost(err error) bool
+	close(ctx context.Context)
+}
 
 // New creates the tables with n rows each.
-func New(t testing.TB, pg *testbed.Postgres, database string, seed uint64, n int) *History {
+func New(t testing.TB, database Database, seed uint64, n int) *History {
 	t.Helper()
 	h := &History{
-		random: rand.New(rand.NewPCG(seed, 1)), rows: map[string]map[int]int{"a": {}, "b": {}}, ids: map[string][]int{},
+		database: database,
+		random:   rand.New(rand.NewPCG(seed, 1)), rows: map[string]map[int]int{"a": {}, "b": {}}, ids: map[string][]int{},
 		want: map[string][]event{}, nextID: n,
 	}
-	pg.Exec(t, database, historyTables,
-		fmt.Sprintf("INSERT INTO a SELECT n, n + 1, repeat('x', 50) FROM generate_series(0, %d) n", n-1),
-		fmt.Sprintf("INSERT INTO b SELECT n, n + 1 + %d, repeat('x', 50) FROM generate_series(0, %d) n", n, n-1))
+	database.create(t, n, map[string]int{"a": 1, "b": n + 1})
 	for _, table := range []string{"a", "b"} {
 		for id := range n {
 			h.put(table, id, "c")
@@ -83,11 +96,12 @@ func (h *History) Done() int { return int(h.done.Load()) }
 // Rows is what a table holds at the end: id, seq.
 func (h *History) Rows(table string) map[int]int { return h.rows[table] }
 
-// Through is the number of the last transaction that ends at or before an LSN; 0 for none. From any goroutine.
-func (h *History) Through(lsn uint64) int {
+// Through is the number of the last transaction that ends at or before a place: an LSN, or how many transactions a MySQL has executed;
+// 0 for none. From any goroutine.
+func (h *History) Through(place uint64) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return sort.Search(len(h.ends), func(i int) bool { return h.ends[i] > lsn })
+	return sort.Search(len(h.ends), func(i int) bool { return h.ends[i] > place })
 }
 
 // Seq is the seq that row 0 of table a has after a transaction. From any goroutine, for one that was committed.
@@ -113,7 +127,7 @@ func (h *History) take(table string, at int) {
 	id := h.ids[table][at]
 	h.ids[table] = slices.Delete(h.ids[table], at, at+1)
 	before := 0 // not in the identity
-	if table == "a" {
+	if h.database.wholeBefore(table) {
 		before = h.rows[table][id]
 	}
 	h.note(table, id, "d"+strconv.Itoa(before))
@@ -159,7 +173,7 @@ func (h *History) statement(sql *strings.Builder) {
 	case what < 3:
 		id = h.nextID
 		h.nextID++
-		fmt.Fprintf(sql, "INSERT INTO %s VALUES (%d, %d, 'new');", table, id, h.put(table, id, "c"))
+		fmt.Fprintf(sql, "INSERT INTO %s (id, seq, pad) VALUES (%d, %d, 'new');", table, id, h.put(table, id, "c"))
 	case what < 6:
 		fmt.Fprintf(sql, "UPDATE %s SET seq = %d WHERE id = %d;", table, h.put(table, id, "u"), id)
 	case what < 7:
@@ -184,11 +198,11 @@ func (h *History) statement(sql *strings.Builder) {
 
 // Write commits n transactions, as they are allowed. When the server goes away it connects again and goes on, asking the server
 // whether the transaction in between was committed.
-func (h *History) Write(ctx context.Context, dsn string, n int) error {
-	var conn *pgx.Conn
+func (h *History) Write(ctx context.Context, n int) error {
+	var conn session
 	defer func() {
 		if conn != nil {
-			_ = conn.Close(context.WithoutCancel(ctx))
+			conn.close(context.WithoutCancel(ctx))
 		}
 	}()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -201,19 +215,23 @@ func (h *History) Write(ctx context.Context, dsn string, n int) error {
 		var end uint64
 		for end == 0 {
 			var err error
-			if conn == nil || conn.IsClosed() {
-				if conn, err = pgx.Connect(ctx, dsn); err == nil {
+			if conn == nil {
+				if conn, err = h.database.connect(ctx); err == nil {
 					end, err = h.committed(ctx, conn)
 				}
 			}
 			if err == nil && end == 0 {
-				end, err = commit(ctx, conn, sql)
+				end, err = conn.commit(ctx, sql)
 			}
 			if err == nil {
 				continue
 			}
-			if ctx.Err() != nil || conn != nil && !conn.IsClosed() {
+			if ctx.Err() != nil || conn != nil && !conn.lost(err) {
 				return errors.Join(ctx.Err(), fmt.Errorf("write %.300q: %w", sql, err))
+			}
+			if conn != nil {
+				conn.close(ctx)
+				conn = nil
 			}
 			<-tick.C
 		}
@@ -231,20 +249,9 @@ func (h *History) Write(ctx context.Context, dsn string, n int) error {
 	return nil
 }
 
-// commit runs a transaction and returns an LSN behind it.
-func commit(ctx context.Context, conn *pgx.Conn, sql string) (uint64, error) {
-	results, err := conn.PgConn().Exec(ctx, sql+"; SELECT pg_current_wal_insert_lsn() - '0/0'").ReadAll()
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseUint(string(results[len(results)-1].Rows[0][0]), 10, 64)
-}
-
-// committed asks whether the last transaction that was made up is there, and returns an LSN behind it, 0 when it is not.
-func (h *History) committed(ctx context.Context, conn *pgx.Conn) (uint64, error) {
-	var reached int
-	var end uint64
-	err := conn.QueryRow(ctx, "SELECT seq, (pg_current_wal_insert_lsn() - '0/0')::int8 FROM a WHERE id = 0").Scan(&reached, &end)
+// committed asks whether the last transaction that was made up is there, and returns a place behind it, 0 when it is not.
+func (h *History) committed(ctx context.Context, conn session) (uint64, error) {
+	reached, end, err := conn.last(ctx)
 	if err != nil || reached != h.seq {
 		return 0, err
 	}
