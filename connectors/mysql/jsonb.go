@@ -54,13 +54,13 @@ func (l *layout) appendJSON(w *connectors.Builder, f *field, v []byte) error {
 // without an exponent, decimals with their scale, dates and times as texts, other values in base64.
 func appendJSONText(dst, doc []byte) ([]byte, error) {
 	if len(doc) == 0 {
-		return dst, errMalformedValue
+		return dst, errMalformed
 	}
 	d := jsonDoc{data: doc[1:], budget: len(doc)}
 	start := len(dst)
 	dst, ok := d.append(dst, jsonValue{kind: doc[0]}, 0)
 	if !ok {
-		return dst, errMalformedValue
+		return dst, errMalformed
 	}
 	return validFrom(dst, start), nil
 }
@@ -225,36 +225,6 @@ func (d *jsonDoc) appendScalar(dst []byte, v jsonValue) ([]byte, bool) {
 	default:
 		return strconv.AppendUint(dst, n, 10), true
 	}
-}
-
-// appendJSONDouble writes the shortest digits that give f again; those that would need an exponent from 10⁷ on and below 10⁻³ exactly.
-func appendJSONDouble(dst []byte, f float64) ([]byte, bool) {
-	size := math.Abs(f)
-	switch {
-	case math.IsInf(f, 0) || math.IsNaN(f):
-		return dst, false
-	case size != 0 && size < 1e-3:
-		return trimZeros(strconv.AppendFloat(dst, f, 'f', 1074, 64), len(dst)), true
-	case size >= 1e7:
-		return trimZeros(strconv.AppendFloat(dst, f, 'f', 30, 64), len(dst)), true
-	}
-	start := len(dst)
-	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
-	if !slices.Contains(dst[start:], '.') {
-		dst = append(dst, ".0"...)
-	}
-	return dst, true
-}
-
-// trimZeros removes the zeros at the end of a fraction, and its point when nothing follows it.
-func trimZeros(dst []byte, start int) []byte {
-	for len(dst) > start && dst[len(dst)-1] == '0' {
-		dst = dst[:len(dst)-1]
-	}
-	if len(dst) > start && dst[len(dst)-1] == '.' {
-		dst = dst[:len(dst)-1]
-	}
-	return dst
 }
 
 // appendLong writes texts and values of SQL types: a length of up to five bytes with seven bits each, then the bytes.

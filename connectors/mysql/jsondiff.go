@@ -40,7 +40,7 @@ func newJSONNode(doc []byte) (*jsonNode, bool) {
 func appendJSONDiff(dst, doc, diffs []byte) ([]byte, error) {
 	root, ok := newJSONNode(doc)
 	if !ok {
-		return dst, errMalformedValue
+		return dst, errMalformed
 	}
 	c := cursor{data: diffs}
 	for len(c.data) > 0 {
@@ -51,7 +51,7 @@ func appendJSONDiff(dst, doc, diffs []byte) ([]byte, error) {
 			value, ok = newJSONNode(c.take(c.packed()))
 		}
 		if c.short || !ok || operation > diffRemove || len(path) == 0 || path[0] != '$' {
-			return dst, errMalformedValue
+			return dst, errMalformed
 		}
 		if root, ok = root.apply(operation, path[1:], value, 0); !ok {
 			return dst, errDifference
@@ -60,7 +60,7 @@ func appendJSONDiff(dst, doc, diffs []byte) ([]byte, error) {
 	start := len(dst)
 	dst, ok = root.append(dst, 0)
 	if !ok {
-		return dst, errMalformedValue
+		return dst, errMalformed
 	}
 	return validFrom(dst, start), nil
 }

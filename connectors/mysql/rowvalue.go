@@ -6,7 +6,6 @@ import (
 	"compress/zlib"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"io"
 	"math"
 	"net/netip"
@@ -15,9 +14,6 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 )
-
-// errMalformedValue says that bytes are not a value of their type; it never shows them.
-var errMalformedValue = errors.New("the value is malformed")
 
 // scratch is memory that values pass through on their way into a batch.
 type scratch struct {
@@ -129,7 +125,7 @@ func (l *layout) appendRare(w *connectors.Builder, f *field, v []byte) error {
 			w.Text(connectors.KindBytes, v)
 		}
 	default:
-		return errMalformedValue
+		return errMalformed
 	}
 	return nil
 }
@@ -196,7 +192,7 @@ func appendPadded(w *connectors.Builder, v []byte, length int) {
 func appendBits(w *connectors.Builder, v []byte, n int) error {
 	bits := bigEndian(v)
 	if n < 64 && bits>>n != 0 {
-		return errMalformedValue
+		return errMalformed
 	}
 	out := w.Grow(connectors.KindBits, n)
 	for i := range out {
@@ -213,12 +209,12 @@ func appendLabels(dst []byte, f *field, v []byte) ([]byte, error) {
 		case n == 0:
 			return dst, nil
 		case n > uint64(len(labels)):
-			return dst, errMalformedValue
+			return dst, errMalformed
 		}
 		return append(dst, labels[n-1]...), nil
 	}
 	if len(labels) < 64 && n>>len(labels) != 0 {
-		return dst, errMalformedValue
+		return dst, errMalformed
 	}
 	for i, label := range labels {
 		if n>>i&1 == 0 {
@@ -251,7 +247,7 @@ func appendDecimal(w *connectors.Builder, v []byte, whole, scale int) error {
 // shorter group first before the point and last after it; the sign bit is inverted, and every bit of a negative number.
 func appendDecimalText(dst, v []byte, whole, scale int) ([]byte, error) {
 	if len(v) != decimalSize(whole)+decimalSize(scale) || len(v) == 0 {
-		return dst, errMalformedValue
+		return dst, errMalformed
 	}
 	flip := byte(0)
 	if v[0]&0x80 == 0 {
@@ -277,7 +273,7 @@ func appendDecimalText(dst, v []byte, whole, scale int) ([]byte, error) {
 		left -= digits
 		n, ok := group(digits)
 		if !ok {
-			return dst, errMalformedValue
+			return dst, errMalformed
 		}
 		if len(dst) == start {
 			if n != 0 {
@@ -298,7 +294,7 @@ func appendDecimalText(dst, v []byte, whole, scale int) ([]byte, error) {
 		left -= digits
 		n, ok := group(digits)
 		if !ok {
-			return dst, errMalformedValue
+			return dst, errMalformed
 		}
 		dst = appendDigits(dst, n, digits)
 	}
@@ -329,7 +325,7 @@ func fraction2(v []byte, scale uint8) int64 {
 func appendDatetime2(w *connectors.Builder, f *field, v []byte) error {
 	packed := int64(bigEndian(v[:5])) - 1<<39
 	if packed < 0 {
-		return errMalformedValue
+		return errMalformed
 	}
 	month, clock := packed>>22, packed&(1<<17-1)
 	micros := clockMicros(clock>>12, clock>>6&63, clock&63) + fraction2(v[5:], f.scale)
@@ -382,7 +378,7 @@ func appendOldDatetime(w *connectors.Builder, f *field, v []byte) error {
 	if f.code == codeDatetime {
 		n := binary.LittleEndian.Uint64(v)
 		if n >= 1e14 {
-			return errMalformedValue
+			return errMalformed
 		}
 		d, t := int(n/1e6), int64(n%1e6)
 		f.column.appendDatetime(w, d/10000, d/100%100, d%100, clockMicros(t/10000, t/100%100, t%100))
@@ -396,24 +392,11 @@ func appendOldDatetime(w *connectors.Builder, f *field, v []byte) error {
 	return nil
 }
 
-// appendVector reads single-precision numbers.
-func appendVector(w *connectors.Builder, v []byte) error {
-	if len(v)%4 != 0 {
-		return errMalformedValue
-	}
-	w.BeginList(connectors.KindList)
-	for ; len(v) > 0; v = v[4:] {
-		w.Float32(math.Float32frombits(binary.LittleEndian.Uint32(v)))
-	}
-	w.EndList()
-	return nil
-}
-
 // appendIdentifier writes MariaDB's UUID, INET4 and INET6, which come without trailing zero bytes, as the server prints them.
 func (l *layout) appendIdentifier(w *connectors.Builder, f *field, v []byte) error {
 	var room [16]byte
 	if len(v) > f.length {
-		return errMalformedValue
+		return errMalformed
 	}
 	copy(room[:], v)
 	text := l.scratch.text[:0]
@@ -454,7 +437,7 @@ func (s *scratch) inflate(v []byte) ([]byte, error) {
 	}
 	size, packed, ok := inflatedSize(v)
 	if !ok || v[0]&0xf0 != 0x80 || size > 1032*len(packed)+1032 {
-		return nil, errMalformedValue
+		return nil, errMalformed
 	}
 	var r io.ReadCloser
 	if v[0]&8 != 0 {
@@ -462,7 +445,7 @@ func (s *scratch) inflate(v []byte) ([]byte, error) {
 	} else {
 		var err error
 		if r, err = zlib.NewReader(bytes.NewReader(packed)); err != nil {
-			return nil, errMalformedValue
+			return nil, errMalformed
 		}
 	}
 	if cap(s.inflated) < size {
@@ -470,7 +453,7 @@ func (s *scratch) inflate(v []byte) ([]byte, error) {
 	}
 	s.inflated = s.inflated[:size]
 	if _, err := io.ReadFull(r, s.inflated); err != nil {
-		return nil, errMalformedValue
+		return nil, errMalformed
 	}
 	return s.inflated, nil
 }
