@@ -122,6 +122,9 @@ func unreadableTables(ctx context.Context, cfg *config, conn *client.Conn, table
 		}
 		for i := 0; denied && i < len(some); i++ {
 			alone, err := deniedRead(ctx, cfg, conn, some[i])
+			if err == nil && alone {
+				alone, err = noColumn(ctx, cfg, conn, some[i])
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -133,14 +136,24 @@ func unreadableTables(ctx context.Context, cfg *config, conn *client.Conn, table
 	return out, nil
 }
 
-// deniedRead tells whether the user may not read one of the tables.
+// noColumn tells whether the user may read no column of a table.
+func noColumn(ctx context.Context, cfg *config, conn *client.Conn, t changes.TableID) (bool, error) {
+	rows, err := cfg.texts(ctx, conn, fmt.Sprintf("SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = '%s' AND table_name = '%s' AND privileges LIKE '%%select%%'",
+		mysql.Escape(t.Catalog), mysql.Escape(t.Name)))
+	if err != nil {
+		return false, fmt.Errorf("read the rights on %s: %w", t, err)
+	}
+	return rows[0][0] == "0", nil
+}
+
+// deniedRead tells whether the user may not read all columns of one of the tables.
 func deniedRead(ctx context.Context, cfg *config, conn *client.Conn, tables ...changes.TableID) (bool, error) {
 	var b strings.Builder
 	for i, t := range tables {
 		if i > 0 {
 			b.WriteString(" UNION ALL ")
 		}
-		b.WriteString("(SELECT 1 FROM " + quoteTable(t) + " LIMIT 0)")
+		b.WriteString("SELECT 1 FROM (SELECT * FROM " + quoteTable(t) + " LIMIT 0) AS t")
 	}
 	_, err := cfg.texts(ctx, conn, b.String())
 	var server *mysql.MyError

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -257,9 +259,13 @@ func checkTables(ctx context.Context, cfg *config, conn *client.Conn) ([]problem
 		return nil, err
 	}
 	var out []problem
+	const hint = "; check database.include.list and table.include.list (names have the form database.table), and grant the user SELECT on the tables"
 	if len(tables) == 0 {
-		out = append(out, problem{key: "table.include.list", warning: true, text: fmt.Sprintf("no table of the server at %s that user %s can see is captured; check database.include.list and table.include.list "+
-			"(names have the form database.table), and grant SELECT on the tables", cfg.address(), cfg.user)})
+		out = append(out, problem{key: "table.include.list", warning: true, text: fmt.Sprintf("the connector captures no table of the server at %s that user %s can see%s", cfg.address(), cfg.user, hint)})
+	} else {
+		for _, item := range unmatched(cfg, tables) {
+			out = append(out, problem{key: "table.include.list", warning: true, text: fmt.Sprintf("table.include.list: %s matches no table of the server at %s that user %s can see%s", item, cfg.address(), cfg.user, hint)})
+		}
 	}
 	if n := len(tables); cfg.maxTables > 0 && n > cfg.maxTables {
 		out = append(out, problem{key: "guardrail.collections.max", warning: !cfg.failTables, text: fmt.Sprintf("%d tables are captured, more than guardrail.collections.max=%d; narrow table.include.list or raise the limit", n, cfg.maxTables)})
@@ -276,6 +282,18 @@ func checkTables(ctx context.Context, cfg *config, conn *client.Conn) ([]problem
 			cfg.user, some(unreadable), quoteTable(unreadable[0]), account(ctx, cfg, conn))})
 	}
 	return out, nil
+}
+
+// unmatched are the expressions of table.include.list that match none of the captured tables.
+func unmatched(cfg *config, tables []changes.TableID) []string {
+	var out []string
+	for _, item := range connectors.SplitList(cfg.raw["table.include.list"]) {
+		r := regexp.MustCompile("(?i)^(?:" + item + ")$") // parseConfig read it
+		if !slices.ContainsFunc(tables, func(t changes.TableID) bool { return r.MatchString(t.String()) }) {
+			out = append(out, item)
+		}
+	}
+	return out
 }
 
 // readsTables tells that a snapshot may read rows.
