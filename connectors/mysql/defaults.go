@@ -158,9 +158,7 @@ func appendDefaultYear(w *connectors.Builder, text string) error {
 		return malformed("year")
 	}
 	if n > 0 && n < 100 {
-		if n += 1900; n < 1970 {
-			n += 100
-		}
+		n = fullYear(n)
 	}
 	w.Int(int64(n))
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
 )
@@ -31,7 +32,7 @@ func appendCompactJSON(dst, text []byte) ([]byte, bool) {
 			}
 			dst = appendCapitals(dst, text[:n])
 		case ch == '-' || ch-'0' <= 9:
-			for n < len(text) && bytes.IndexByte([]byte(",]} "), text[n]) < 0 {
+			for n < len(text) && strings.IndexByte(",]} ", text[n]) < 0 {
 				n++
 			}
 			dst = appendServerNumber(dst, text[:n])

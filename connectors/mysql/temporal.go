@@ -58,12 +58,18 @@ func (c *column) days(year, month, day int) (int64, bool) {
 		return 0, false
 	}
 	if c.adjust && year < 100 {
-		if year += 1900; year < 1970 {
-			year += 100
-		}
+		year = fullYear(year)
 		day = min(day, daysIn(year, month))
 	}
 	return changes.DaysOf(int64(year), int64(month), int64(day)), true
+}
+
+// fullYear is the year that two digits mean: 1970 to 2069.
+func fullYear(year int) int {
+	if year < 70 {
+		return 2000 + year
+	}
+	return 1900 + year
 }
 
 func daysIn(year, month int) int {

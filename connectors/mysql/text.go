@@ -220,6 +220,9 @@ func (c *column) appendTemporal(w *connectors.Builder, text []byte) error {
 		if !ok {
 			return malformed("year")
 		}
+		if len(text) == 2 { // YEAR(2)
+			n = int64(fullYear(int(n)))
+		}
 		w.Int(n)
 	case opDate:
 		year, month, day, ok := parseDay(text)

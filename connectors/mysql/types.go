@@ -208,7 +208,9 @@ func (m mapper) column(c *ddl.Column, s shape) (schemas.Column, column) {
 
 // typeName is a type as SQL writes it, e.g. decimal(10,2) unsigned.
 func typeName(c *ddl.Column) string {
-	base, attributes, _ := strings.Cut(strings.ToLower(c.Type), " ")
+	base, _ := baseType(c.Type)
+	base = strings.ToLower(base)
+	attributes := strings.TrimPrefix(strings.ToLower(c.Type), base)
 	switch {
 	case len(c.Labels) > 0:
 		quoted := make([]string, len(c.Labels))
@@ -221,10 +223,7 @@ func typeName(c *ddl.Column) string {
 	case c.Length >= 0:
 		base += "(" + strconv.Itoa(c.Length) + ")"
 	}
-	if attributes != "" {
-		base += " " + attributes
-	}
-	return base
+	return base + attributes
 }
 
 // sourceType is what propagated source types say of a column.
