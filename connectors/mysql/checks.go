@@ -40,7 +40,7 @@ func checkTimeMode(v string) string {
 // checkHistory takes the classes of schema histories that are built.
 func checkHistory(v string) string {
 	switch v = strings.TrimSpace(v); v[strings.LastIndexByte(v, '.')+1:] {
-	case "", "KafkaSchemaHistory", "FileSchemaHistory":
+	case "", "KafkaSchemaHistory", "FileSchemaHistory", "MemorySchemaHistory":
 		return ""
 	}
 	return fmt.Sprintf("not supported yet: %s; use io.debezium.storage.kafka.history.KafkaSchemaHistory or io.debezium.storage.file.history.FileSchemaHistory", v)
@@ -71,8 +71,11 @@ func checkKeys(c connectors.Config, f flavor) []connectors.ConfigValue {
 
 // required are the keys that a schema history of this class needs.
 func (h historyConfig) required() []string {
-	if h.class == "FileSchemaHistory" {
+	switch h.class {
+	case "FileSchemaHistory":
 		return []string{"schema.history.internal.file.filename"}
+	case "MemorySchemaHistory":
+		return nil
 	}
 	return []string{"schema.history.internal.kafka.topic", "schema.history.internal.kafka.bootstrap.servers"}
 }

@@ -75,7 +75,6 @@ type config struct {
 	schemaChanges bool   // include.schema.changes
 	comments      bool   // include.schema.comments
 	inconsistent  string // inconsistent.schema.handling.mode: fail, warn, skip
-	undecodable   string // event.deserialization.failure.handling.mode: fail, warn, skip
 	placeholder   []byte // unavailable.value.placeholder
 	maxBytes      int64  // max.queue.size.in.bytes; 0: not given
 	maxTables     int    // guardrail.collections.max, 0: none

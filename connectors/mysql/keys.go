@@ -11,8 +11,11 @@ import (
 // those that it does not list.
 func definition(f flavor) *connectors.ConfigDef {
 	groups := []changes.KeyGroup{
-		{Name: f.product(), Keys: keysServer}, {Name: "Connector", Keys: keysConnector},
-		{Name: "History Storage", Keys: keysHistory}, {Name: "Events", Keys: keysEvents}, {Keys: keysUnlisted},
+		{Name: f.product(), Keys: keysServer},
+		{Name: "Connector", Keys: keysConnector},
+		{Name: "History Storage", Keys: keysHistory},
+		{Name: "Events", Keys: keysEvents},
+		{Keys: keysUnlisted},
 	}
 	if f == flavorMariaDB { // its driver is not chosen, and it has one grammar
 		groups[0].Keys += " database.ssl.mode"

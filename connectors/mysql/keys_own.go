@@ -80,12 +80,12 @@ func ownServer(f flavor) []connectors.Key {
 		{
 			Name: "connect.keep.alive", Type: connectors.TypeBoolean, Default: "true", HasDefault: true,
 			Importance: "LOW", Width: "SHORT", Display: "Keep connection alive (true/false)",
-			Doc: "Probe idle connections with TCP keep-alive, and let the server send heartbeats on the binlog connection.",
+			Doc: "Probe idle connections with TCP keep-alive; on the binlog connection the server sends heartbeats anyway.",
 		},
 		{
 			Name: "connect.keep.alive.interval.ms", Type: connectors.TypeLong, Default: "60000", HasDefault: true, Check: changes.CheckPositive,
 			Importance: "LOW", Width: "SHORT", Display: "Keep alive interval (ms)",
-			Doc: "Pause between those probes and heartbeats.",
+			Doc: "Pause between those probes.",
 		},
 		{
 			Name: "use.nongraceful.disconnect", Type: connectors.TypeBoolean, Default: "false", HasDefault: true,
@@ -226,7 +226,7 @@ func ownHistory() []connectors.Key {
 		{
 			Name: h, Type: connectors.TypeClass, Default: "io.debezium.storage.kafka.history.KafkaSchemaHistory", HasDefault: true, Check: checkHistory,
 			Importance: "LOW", Width: "LONG", Display: "Database schema history class", Invisible: true,
-			Doc: "Where the schema history is kept: KafkaSchemaHistory or FileSchemaHistory.",
+			Doc: "Where the schema history is kept: KafkaSchemaHistory, FileSchemaHistory, or for tests MemorySchemaHistory.",
 		},
 		{
 			Name: h + ".skip.unparseable.ddl", Type: connectors.TypeBoolean, Default: "false", HasDefault: true,
