@@ -162,7 +162,9 @@ func (m mapper) field(c *ddl.Column, s shape, col *column) connectors.Field {
 }
 
 // timeOfDay tells the views that hold times of a day only.
-func timeOfDay(v connectors.View) bool { return v == connectors.ViewTimeMillis || v == connectors.ViewIsoTime }
+func timeOfDay(v connectors.View) bool {
+	return v == connectors.ViewTimeMillis || v == connectors.ViewIsoTime
+}
 
 // maskFor returns how a text column is hidden, nil when it is not. Only columns whose cells are text can be.
 func maskFor(cfg *config, id changes.TableID, column *schemas.Column, s shape) *changes.Mask {
