@@ -151,12 +151,15 @@ func (m mapper) field(c *ddl.Column, s shape, col *column) connectors.Field {
 	var noDay int64
 	f.Schema.Default, noDay = defaultValue(f, col, c.Default)
 	col.noDay = noDay
-	f.WhenNull = f.Schema.Default
-	if f.WhenNull == nil && !(s.op == opTime && timeOfDay(f.View)) { // nothing stands for a time that is none of a day
-		f.WhenNull = changes.Zero(f.Schema)
+	zero := f.Schema.Default
+	if zero == nil {
+		zero = changes.Zero(f.Schema)
+	}
+	if s.op != opTime || !timeOfDay(f.View) { // nothing stands for a time that is none of a day
+		f.WhenNull = zero
 	}
 	if f.WhenUnavailable = m.unavailable(s); f.WhenUnavailable == nil {
-		f.WhenUnavailable = f.WhenNull
+		f.WhenUnavailable = zero
 	}
 	return f
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/mysql/ddl"
+	jsonconverter "github.com/freshet-io/freshet/converters/json"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -133,13 +134,47 @@ func TestColumnsOutsideOfTheRow(t *testing.T) {
 // What an event shows where the server logged no value.
 func TestUnavailable(t *testing.T) {
 	t.Parallel()
-	tab := tableWith(t, testConfig(t, flavorMySQL, map[string]string{"binary.handling.mode": "hex", "unavailable.value.placeholder": "gone"}),
-		columnOf("TEXT", true), columnOf("BLOB", true), columnOf("INT", true), columnOf("INT", false), columnOf("JSON", true))
+	tab := tableWith(t, testConfig(t, flavorMySQL, map[string]string{"binary.handling.mode": "hex", "unavailable.value.placeholder": "gone", "time.precision.mode": "connect"}),
+		columnOf("TEXT", true), columnOf("BLOB", true), columnOf("INT", true), columnOf("INT", false), columnOf("JSON", true), columnOf("TIME", false))
 	var got []any
 	for _, f := range tab.stream.Fields {
 		got = append(got, f.WhenUnavailable)
 	}
-	if want := []any{"gone", "676f6e65", nil, int32(0), "gone"}; !reflect.DeepEqual(got, want) {
+	if want := []any{"gone", "676f6e65", nil, int32(0), "gone", int32(0)}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A required time that is none of a day stops the encoding of its record, whatever the default of the column.
+func TestTimeThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	for _, c := range []ddl.Column{columnOf("TIME", false), withDefault(columnOf("TIME", false), "10:00:00")} {
+		tab := tableWith(t, testConfig(t, flavorMySQL, map[string]string{"time.precision.mode": "connect"}), c)
+		for text, fits := range map[string]bool{"24:00:00": true, "-00:00:01": false, "24:00:01": false} {
+			w := connectors.NewBuilder("{}", nil, nil)
+			w.Begin(w.Stream(tab.stream), connectors.OpRead)
+			w.After()
+			if err := tab.appendTextRow(w, [][]byte{[]byte(text)}); err != nil {
+				t.Fatal(err)
+			}
+			w.Source()
+			w.Int(1)
+			w.Null()
+			w.Null()
+			w.Commit()
+			b := w.Finish("", connectors.Order{})
+			conv, err := jsonconverter.New(connectors.Config{}, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := conv.Encoder(b.Streams[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := e.Append(nil, b, &b.Records[0]); (err == nil) != fits {
+				t.Errorf("%s: %v", text, err)
+			}
+			b.Release()
+		}
 	}
 }
