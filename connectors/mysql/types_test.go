@@ -2,7 +2,9 @@ package mysql
 
 import (
 	"fmt"
+	"log/slog"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/freshet-io/freshet/changes"
@@ -107,7 +109,7 @@ func TestPaddedLength(t *testing.T) {
 func TestKeysAndMasks(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, flavorMySQL, map[string]string{
-		"message.key.columns": "db.t:c,nothing,B", "column.mask.with.3.chars": "db.t.b", "column.exclude.list": "db.t.c", "column.truncate.to.2.chars": "db.t.d",
+		"message.key.columns": "db.t:c,nothing,B", "column.mask.with.3.chars": "db.t.b", "column.exclude.list": "db.t.c", "column.truncate.to.2.chars": "db.t.d,db.t.e",
 	})
 	tab := tableWith(t, cfg, columnOf("INT", false), columnOf("VARCHAR", true, 20), columnOf("INT", true), columnOf("TEXT", true), columnOf("INT", true))
 	if got := fmt.Sprintln(tab.selected, tab.copyKey, len(tab.stream.Fields), tab.stream.Key.Fields[0].Name, tab.stream.Key.Fields[1].Name); got != "[0 1 2 3 4] false 4 c b\n" {
@@ -116,6 +118,11 @@ func TestKeysAndMasks(t *testing.T) {
 	got := encodeRow(t, tab.clone(), connectors.OpRead, [][]byte{[]byte("1"), []byte("secret"), []byte("7"), []byte("long"), nil})
 	if want := `map[a:1 b:*** d:lo e:<nil>] map[b:secret c:7]`; fmt.Sprint(got.Value.Payload.After, got.Key.Payload) != want {
 		t.Errorf("got %v %v", got.Value.Payload.After, got.Key.Payload)
+	}
+	var log strings.Builder
+	tab.warn(slog.New(slog.NewTextHandler(&log, nil)))
+	if n := strings.Count(log.String(), "level=WARN"); n != 2 || !strings.Contains(log.String(), "column=e") || !strings.Contains(log.String(), "column=nothing") {
+		t.Errorf("warned of\n%s", log.String())
 	}
 	if list := tab.selectList(); list != "`a`, `b`, `c`, `d`, `e`" {
 		t.Error(list)
