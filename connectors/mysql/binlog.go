@@ -20,8 +20,8 @@ const queueBytes = 4 << 20
 // eventBytes is what an event takes beside its body.
 const eventBytes = 64
 
-// event is one event of the binlog as the server sent it.
-type event struct {
+// logEvent is one event of the binlog as the server sent it.
+type logEvent struct {
 	kind   replication.EventType
 	flags  uint16
 	time   uint32 // seconds since 1970; 0 for what the server made up for this connection
@@ -33,7 +33,7 @@ type event struct {
 }
 
 // artificial tells an event that is not in the file, or not at its place.
-func (e *event) artificial() bool {
+func (e *logEvent) artificial() bool {
 	return e.end == 0 || e.flags&replication.LOG_EVENT_ARTIFICIAL_F != 0
 }
 
@@ -48,7 +48,7 @@ type binlog struct {
 
 	mu     sync.Mutex
 	room   sync.Cond
-	events []event
+	events []logEvent
 	bytes  int
 	err    error
 	closed bool
@@ -120,7 +120,7 @@ var errClosed = errors.New("the binlog connection is closed")
 // HandleEvent implements replication.EventHandler, in go-mysql's goroutine. It waits for room.
 func (l *binlog) HandleEvent(e *replication.BinlogEvent) error {
 	h := e.Header
-	out := event{kind: h.EventType, flags: h.Flags, time: h.Timestamp, server: h.ServerID, size: h.EventSize, end: h.LogPos, at: time.Now().UnixNano()}
+	out := logEvent{kind: h.EventType, flags: h.Flags, time: h.Timestamp, server: h.ServerID, size: h.EventSize, end: h.LogPos, at: time.Now().UnixNano()}
 	switch g := e.Event.(type) {
 	case *replication.GenericEvent:
 		out.body = g.Data
@@ -161,7 +161,7 @@ func (l *binlog) fail(err error) {
 
 // take returns everything that is there, nil for nothing; what was received before an error comes before the error. spare is
 // a slice to be used again.
-func (l *binlog) take(spare []event) ([]event, error) {
+func (l *binlog) take(spare []logEvent) ([]logEvent, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.events) == 0 {
