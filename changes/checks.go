@@ -77,7 +77,32 @@ func checkSkipped(v string) string {
 	return ""
 }
 
-func checkKeyColumns(v string) string { return ProblemOf(ParseKeys(v)) }
+func checkKeyColumns(v string) string {
+	for _, item := range strings.Split(v, ";") {
+		if _, err := ParseKeys(item); err != nil {
+			return strings.TrimSpace(item) + ` has an invalid format (expecting '^\s*([^:]+):([^:,]+(,[^:,]+)*)\s*$')`
+		}
+	}
+	return ""
+}
+
+// CheckBoolean is the check of a BOOLEAN that the reference looks at twice.
+func CheckBoolean(v string) string {
+	if v = strings.TrimSpace(v); v != "" && !strings.EqualFold(v, "true") && !strings.EqualFold(v, "false") {
+		return "Either 'true' or 'false' is expected"
+	}
+	return ""
+}
+
+var className = regexp.MustCompile(`^[\pL_$][\pL\pN_$]*(\.[\pL_$][\pL\pN_$]*)*$`)
+
+// CheckClass is the check of the name of a Java class.
+func CheckClass(v string) string {
+	if !className.MatchString(strings.TrimSpace(v)) {
+		return "A Java class name is expected"
+	}
+	return ""
+}
 
 // UnsupportedValue names a value that the reference has and Freshet does not have yet.
 func UnsupportedValue(v string, missing ...string) string {

@@ -95,7 +95,7 @@ func commonConnector() []connectors.Key {
 			Doc: "Has no effect here: memory is bounded in bytes, by max.queue.size.in.bytes.",
 		},
 		{
-			Name: "poll.interval.ms", Type: connectors.TypeLong, Default: "500", HasDefault: true,
+			Name: "poll.interval.ms", Type: connectors.TypeLong, Default: "500", HasDefault: true, Check: CheckPositive,
 			Importance: "MEDIUM", Width: "SHORT", Display: "Poll interval (ms)",
 			Doc: "Has no effect here: changes are taken as they come, without polling.",
 		},
@@ -125,7 +125,7 @@ func commonConnector() []connectors.Key {
 			Doc: "Captured tables that the snapshot reads, as regular expressions; all when empty.",
 		},
 		{
-			Name: "snapshot.fetch.size", Type: connectors.TypeInt,
+			Name: "snapshot.fetch.size", Type: connectors.TypeInt, Check: CheckNotNegative,
 			Importance: "MEDIUM", Width: "MEDIUM", Display: "Snapshot fetch size",
 			Doc: "Has no effect here: rows are streamed.",
 		},

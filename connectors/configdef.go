@@ -160,13 +160,49 @@ func (d *ConfigDef) validate(k *Key, name, given string, ok bool) ConfigValue {
 	case k.HasDefault:
 		v.Value = &k.Default
 	}
-	if problem := k.problem(given, ok); problem != "" {
-		v.Errors = []string{fmt.Sprintf("The '%s' value is invalid: %s", name, problem)}
-		if k.NotNull && ok && k.typeProblem(strings.TrimSpace(given)) != "" {
-			v.Errors = append(v.Errors, v.Errors[0])
+	problems := []string{k.problem(given, ok)}
+	if d.Style == StyleDebezium && ok {
+		problems = k.problems(given)
+	}
+	for _, problem := range problems {
+		if problem != "" {
+			v.Errors = append(v.Errors, fmt.Sprintf("The '%s' value is invalid: %s", name, problem))
 		}
 	}
+	if k.NotNull && ok && len(v.Errors) == 1 && k.typeProblem(strings.TrimSpace(given)) != "" {
+		v.Errors = append(v.Errors, v.Errors[0])
+	}
 	return v
+}
+
+// problems are those of a given value as the reference's validators tell them: what the type or the closed set says does not keep
+// Check from looking.
+func (k *Key) problems(given string) []string {
+	v := strings.TrimSpace(given)
+	problem := k.problem(given, true)
+	if k.Check == nil || k.NotNull || v == "" && k.Required || k.Unsupported != "" && !k.harmless(given) {
+		return []string{k.inReference(problem)}
+	}
+	switch {
+	case k.typeProblem(v) != "":
+		return []string{k.inReference(problem), k.Check(given)}
+	case k.Closed && !containsFold(k.Recommended, v):
+		return []string{k.Check(given), problem}
+	}
+	return []string{problem}
+}
+
+// inReference is the problem of a type in the reference's words.
+func (k *Key) inReference(problem string) string {
+	switch {
+	case problem == "" || problem != k.typeProblem("x"):
+		return problem
+	case k.Type == TypeBoolean:
+		return "Either 'true' or 'false' is expected"
+	case k.Type == TypeLong:
+		return "A long value is expected"
+	}
+	return problem
 }
 
 // read does what Kafka's ConfigDef does: it returns the value in the form that its type has, and the errors in its words.

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,14 +22,18 @@ func checkServerID(v string) string {
 	return ""
 }
 
-// checkNotNegativeAsLong is for an INT that the reference checks as a LONG.
-func checkNotNegativeAsLong(v string) string { return changes.CheckNotNegativeLong(v) }
-
 func checkSnapshotMode(v string) string {
 	return changes.UnsupportedValue(v, "configuration_based", "custom")
 }
 
-func checkLocking(v string) string { return changes.UnsupportedValue(v, "custom") }
+func checkLocking(modes []string) func(string) string {
+	return func(v string) string {
+		if !slices.Contains(modes, strings.ToLower(strings.TrimSpace(v))) {
+			return "Must be a valid snapshot.locking.mode value"
+		}
+		return changes.UnsupportedValue(v, "custom")
+	}
+}
 
 func checkTimeMode(v string) string {
 	if strings.TrimSpace(v) == "adaptive" {
@@ -39,8 +44,11 @@ func checkTimeMode(v string) string {
 
 // checkHistory takes the classes of schema histories that are built.
 func checkHistory(v string) string {
+	if problem := changes.CheckClass(v); problem != "" {
+		return problem
+	}
 	switch v = strings.TrimSpace(v); v[strings.LastIndexByte(v, '.')+1:] {
-	case "", "KafkaSchemaHistory", "FileSchemaHistory", "MemorySchemaHistory":
+	case "KafkaSchemaHistory", "FileSchemaHistory", "MemorySchemaHistory":
 		return ""
 	}
 	return fmt.Sprintf("not supported yet: %s; use io.debezium.storage.kafka.history.KafkaSchemaHistory or io.debezium.storage.file.history.FileSchemaHistory", v)

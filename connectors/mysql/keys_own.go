@@ -58,7 +58,7 @@ func ownServer(f flavor) []connectors.Key {
 			Doc: "Has no effect here: PEM files have no password of their own.",
 		},
 		{
-			Name: "database.jdbc.driver", Type: connectors.TypeClass, Default: "com.mysql.cj.jdbc.Driver", HasDefault: true,
+			Name: "database.jdbc.driver", Type: connectors.TypeClass, Default: "com.mysql.cj.jdbc.Driver", HasDefault: true, Check: changes.CheckClass,
 			Importance: "LOW", Width: "MEDIUM", Display: "JDBC Driver Class Name",
 			Doc: "Has no effect here: there is no JDBC driver.",
 		},
@@ -78,7 +78,7 @@ func ownServer(f flavor) []connectors.Key {
 			Doc: "How long connecting may take, with the login.",
 		},
 		{
-			Name: "connect.keep.alive", Type: connectors.TypeBoolean, Default: "true", HasDefault: true,
+			Name: "connect.keep.alive", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Check: changes.CheckBoolean,
 			Importance: "LOW", Width: "SHORT", Display: "Keep connection alive (true/false)",
 			Doc: "Probe idle connections with TCP keep-alive; on the binlog connection the server sends heartbeats anyway.",
 		},
@@ -135,12 +135,12 @@ func ownChanges(f flavor) []connectors.Key {
 			Doc: "Read years of two digits as 1970 to 2069.",
 		},
 		{
-			Name: "min.row.count.to.stream.results", Type: connectors.TypeInt, Default: "1000", HasDefault: true, Check: checkNotNegativeAsLong,
+			Name: "min.row.count.to.stream.results", Type: connectors.TypeInt, Default: "1000", HasDefault: true, Check: changes.CheckNotNegativeLong,
 			Importance: "LOW", Width: "MEDIUM", Display: "Stream result set of size",
 			Doc: "Has no effect here: results are always streamed.",
 		},
 		{
-			Name: "snapshot.locking.mode", Type: connectors.TypeString, Default: "minimal", HasDefault: true, Recommended: words(locks), Closed: true, Check: checkLocking,
+			Name: "snapshot.locking.mode", Type: connectors.TypeString, Default: "minimal", HasDefault: true, Recommended: words(locks), Closed: true, Check: checkLocking(words(locks)),
 			Importance: "LOW", Width: "SHORT", Display: "Snapshot locking mode",
 			Doc: "How long a snapshot keeps others from writing: minimal (while it reads schema and position), extended (all the time), none.",
 		},
@@ -160,7 +160,7 @@ func ownChanges(f flavor) []connectors.Key {
 			Doc: "Put the statement into source.query (the server needs binlog_rows_query_log_events, MariaDB: binlog_annotate_row_events).",
 		},
 		{
-			Name: "table.ignore.builtin", Type: connectors.TypeBoolean, Default: "true", HasDefault: true,
+			Name: "table.ignore.builtin", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Check: changes.CheckBoolean,
 			Importance: "LOW", Width: "SHORT", Display: "Ignore system databases", Dependents: []string{"database.include.list"},
 			Doc: "Leave mysql, sys, performance_schema and information_schema out.",
 		},

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -30,8 +29,7 @@ func checkDatabase(ctx context.Context, cfg *config) []problem {
 	const key = "database.hostname"
 	conn, cause, err := cfg.tryConnect(ctx)
 	if err != nil {
-		const begin = "Unable to connect: "
-		return []problem{{key: key, text: begin + cfg.briefly(cause, err), long: begin + err.Error(), passing: connectors.ClassOf(err) == connectors.Retriable}}
+		return []problem{{key: key, text: briefly(cause, err), long: err.Error(), passing: connectors.ClassOf(err) == connectors.Retriable}}
 	}
 	defer func() { _ = conn.Close() }()
 	found, err := checkServer(ctx, cfg, conn)
@@ -46,16 +44,13 @@ func checkDatabase(ctx context.Context, cfg *config) []problem {
 	return found
 }
 
-// briefly is what the reference's driver says of a connection that fails with cause, or else our text.
-func (cfg *config) briefly(cause, err error) string {
+// briefly is what the reference says of a connection that fails with cause; where it does not say why, we do.
+func briefly(cause, err error) string {
 	var server *mysql.MyError
-	switch {
-	case errors.As(cause, &server):
-		return server.Message
-	case errors.Is(cause, syscall.ECONNREFUSED) && cfg.flavor == flavorMySQL:
-		return "Communications link failure\n\nThe last packet sent successfully to the server was 0 milliseconds ago. The driver has not received any packets from the server."
+	if errors.As(cause, &server) {
+		return "Unable to connect: " + server.Message
 	}
-	return err.Error()
+	return "Error during connection validation: io.debezium.DebeziumException: Failed to establish connection with the database: " + err.Error()
 }
 
 // checkStart is the check of a task that starts: the warnings, and an error that is permanent. conn stays open.

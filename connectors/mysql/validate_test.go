@@ -80,7 +80,6 @@ func TestValidateKeys(t *testing.T) {
 		{[]string{"bigint.unsigned.handling.mode", "double"}, []string{"bigint.unsigned.handling.mode", "Value must be one of precise, long"}},
 		{[]string{"snapshot.mode", "schema_only"}, []string{"snapshot.mode", "Value must be one of"}},
 		{[]string{"snapshot.mode", "custom"}, []string{"snapshot.mode", "not supported yet: custom"}},
-		{[]string{"snapshot.locking.mode", "shared"}, []string{"snapshot.locking.mode", "Value must be one of"}},
 		{[]string{"snapshot.locking.mode", "custom"}, []string{"snapshot.locking.mode", "not supported yet: custom"}},
 		{[]string{"inconsistent.schema.handling.mode", "retry"}, []string{"inconsistent.schema.handling.mode", "Value must be one of"}},
 		{[]string{"event.deserialization.failure.handling.mode", "skip"}, []string{"event.deserialization.failure.handling.mode", "not supported yet"}},
@@ -101,9 +100,40 @@ func TestValidateKeys(t *testing.T) {
 		want  []string
 	}{
 		{[]string{"database.ssl.mode", "preferred"}, []string{"database.ssl.mode", "Value must be one of disable, trust, verify-ca, verify-full"}},
-		{[]string{"snapshot.locking.mode", "minimal_percona"}, []string{"snapshot.locking.mode", "Value must be one of minimal, custom, none, extended"}},
 	} {
 		expect(t, problems(t, Factory{MariaDB: true}, plainConfig(c.pairs...)), c.want...)
+	}
+}
+
+// TestSeveralProblems has values of which the reference says two things; recorded of Debezium 3.6.1.
+func TestSeveralProblems(t *testing.T) {
+	for _, c := range []struct {
+		key, value string
+		want       []string
+	}{
+		{"database.server.id", "x", []string{"A long value is expected", "A positive, non-zero long value is expected"}},
+		{"binlog.net.write.timeout", "x", []string{"A long value is expected", "A non-negative long value is expected"}},
+		{"connect.timeout.ms", "x", []string{"An integer is expected", "A positive, non-zero integer value is expected"}},
+		{"min.row.count.to.stream.results", "x", []string{"An integer is expected", "A non-negative long value is expected"}},
+		{"min.row.count.to.stream.results", "-1", []string{"A non-negative long value is expected"}},
+		{"connect.keep.alive", "x", []string{"Either 'true' or 'false' is expected", "Either 'true' or 'false' is expected"}},
+		{"include.query", "x", []string{"Either 'true' or 'false' is expected"}},
+		{"snapshot.locking.mode", "shared", []string{"Must be a valid snapshot.locking.mode value", "Value must be one of minimal, minimal_percona, custom, none, minimal_percona_no_table_locks, extended"}},
+		{"schema.history.internal", "a b", []string{"A Java class name is expected"}},
+		{"schema.history.internal", "", []string{"A Java class name is expected"}},
+		{"message.key.columns", "a.b", []string{`a.b has an invalid format (expecting '^\s*([^:]+):([^:,]+(,[^:,]+)*)\s*$')`}},
+		{"snapshot.fetch.size", "-1", []string{"An non-negative integer is expected"}},
+		{"poll.interval.ms", "-1", []string{"A positive, non-zero integer value is expected"}},
+	} {
+		var got []string
+		for _, v := range checkKeys(plainConfig(c.key, c.value), flavorMySQL) {
+			for _, e := range v.Errors {
+				got = append(got, strings.TrimPrefix(e, "The '"+c.key+"' value is invalid: "))
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s=%s: got %q, want %q", c.key, c.value, got, c.want)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -28,13 +27,10 @@ func checkPublication(v string) string {
 }
 
 func checkPlugin(v string) string {
-	switch v = strings.ToLower(strings.TrimSpace(v)); v {
-	case "", "pgoutput":
-		return ""
-	case "decoderbufs":
+	if strings.EqualFold(strings.TrimSpace(v), "decoderbufs") {
 		return "decoderbufs is not supported, only pgoutput is; set plugin.name=pgoutput and use a new slot.name, since a slot belongs to the plugin that it was created with"
 	}
-	return fmt.Sprintf("%s is not supported, only pgoutput is", v)
+	return ""
 }
 
 func checkIdentities(v string) string {

@@ -72,7 +72,7 @@ func TestValidateKeys(t *testing.T) {
 		{[]string{"plugin.name", "wal2json"}, []string{"plugin.name", "Value must be one of decoderbufs, pgoutput"}},
 		{[]string{"table.include.list", "a.b", "table.exclude.list", "c.d"}, []string{"table.exclude.list", `"table.include.list" is already specified`}},
 		{[]string{"table.include.list", "a.(b"}, []string{"table.include.list", "Unclosed group near index 4\na.(b"}},
-		{[]string{"message.key.columns", "a.b"}, []string{"message.key.columns", "table:column"}},
+		{[]string{"message.key.columns", "a.b"}, []string{"message.key.columns", `a.b has an invalid format (expecting '^\s*([^:]+):([^:,]+(,[^:,]+)*)\s*$')`}},
 		{[]string{"snapshot.mode", "sometimes"}, []string{"snapshot.mode", "Value must be one of"}},
 		{[]string{"snapshot.mode", "custom"}, []string{"snapshot.mode", "not supported yet: custom"}},
 		{[]string{"time.precision.mode", "structured"}, []string{"time.precision.mode", "Value must be one of"}},
