@@ -70,11 +70,19 @@ func checkKeys(c connectors.Config, f flavor) []connectors.ConfigValue {
 		}
 		for _, key := range cfg.history.required() {
 			if !given(key) {
-				add(key, "A value is required")
+				add(key, "A value is required"+cfg.history.otherwise())
 			}
 		}
 		return nil
 	})
+}
+
+// otherwise says how to go without Kafka.
+func (h historyConfig) otherwise() string {
+	if h.class != "KafkaSchemaHistory" || h.topic != "" || h.bootstrap != "" {
+		return ""
+	}
+	return "; without Kafka, name the file of the schema history in schema.history.internal.file.filename"
 }
 
 // required are the keys that a schema history of this class needs.

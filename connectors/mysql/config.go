@@ -174,6 +174,9 @@ func parseConfig(c connectors.Config, f flavor) (*config, error) {
 		skipUnparseable: v.Bool(h + ".skip.unparseable.ddl"), capturedTables: v.Bool(h + ".store.only.captured.tables.ddl"),
 		capturedDatabases: v.Bool(h + ".store.only.captured.databases.ddl"),
 	}
+	if f := &cfg.history; !v.Given(h) && f.topic == "" && f.bootstrap == "" && f.file != "" {
+		f.class = "FileSchemaHistory" // the other keys say so
+	}
 	cfg.gtids = gtidConfig{filterDML: v.Bool("gtid.source.filter.dml.events"), ignore: v.Bool("gtid.ignore.on.recovery")}
 	return cfg, cfg.parseRules(v)
 }

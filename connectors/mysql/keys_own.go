@@ -280,7 +280,7 @@ func ownHistory() []connectors.Key {
 			Doc: "Client id of the history's Kafka clients.",
 		},
 		{
-			Name: h + ".prefer.ddl", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Unsupported: "parsing stored statements again instead of reading their tableChanges", Importance: "LOW",
+			Name: h + ".prefer.ddl", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW",
 			Doc: "Recover from the statements instead of the tables that are stored with them.",
 		},
 		{
@@ -296,7 +296,7 @@ func ownHistory() []connectors.Key {
 			Doc: "Has no effect here: the reference sets it itself.",
 		},
 		{
-			Name: "internal." + h + ".ddl.filter", Type: connectors.TypeString, Unsupported: "a filter of statements of one's own", Importance: "LOW",
+			Name: "internal." + h + ".ddl.filter", Type: connectors.TypeString, Check: checkFilter, Importance: "LOW",
 			Doc: "Statements that are neither parsed nor stored, as regular expressions.",
 		},
 		{

@@ -338,7 +338,7 @@ func (f *field) resolveCharset(c *column, w *wireColumn) error {
 			f.charset = set
 		}
 	}
-	if f.charset == nil && (c.op == opJSON || c.charset == "") { // MariaDB's JSON; a history that does not say
+	if c.op == opJSON && f.charset == nil {
 		f.charset = charsetNamed("utf8mb4")
 	}
 	if f.charset == nil {

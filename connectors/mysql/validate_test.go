@@ -89,8 +89,7 @@ func TestValidateKeys(t *testing.T) {
 		{[]string{history + ".kafka.topic", ""}, []string{history + ".kafka.topic", "A value is required"}},
 		{[]string{history, "io.debezium.storage.file.history.FileSchemaHistory"}, []string{history + ".file.filename", "A value is required"}},
 		{[]string{history, "io.debezium.storage.redis.history.RedisSchemaHistory"}, []string{history, "not supported yet: io.debezium.storage.redis.history.RedisSchemaHistory; use"}},
-		{[]string{history + ".prefer.ddl", "true"}, []string{history + ".prefer.ddl", "not supported yet"}},
-		{[]string{"internal." + history + ".ddl.filter", "DROP .*"}, []string{"internal." + history + ".ddl.filter", "not supported yet"}},
+		{[]string{"internal." + history + ".ddl.filter", "DROP (.*"}, []string{"internal." + history + ".ddl.filter", "is not a regular expression"}},
 		{[]string{"snapshot.select.statement.overrides", "a.b"}, []string{"snapshot.select.statement.overrides", "snapshot.select.statement.overrides.a.b is not given"}},
 	} {
 		expect(t, problems(t, Factory{}, plainConfig(c.pairs...)), c.want...)

@@ -59,8 +59,8 @@ func (r *round) begin(s step) (end func()) {
 	heal := r.heal
 	switch s.kind {
 	case killSource:
-		r.source.kill(r)
-		return func() { r.source.restart(r) }
+		r.source.Kill(r)
+		return func() { r.source.Restart(r) }
 	case killTarget:
 		r.target.Kill(r)
 		return func() { r.target.Restart(r) }
@@ -81,19 +81,20 @@ func (r *round) begin(s step) (end func()) {
 		testbed.Hurt(r, proxy, s.stream, "timeout", toxiproxy.Attributes{"timeout": 0})
 		return heal
 	case sessions:
-		r.source.endSessions(r)
+		r.endSessions(r.source, r.database)
 		if r.copy != "" {
-			endSessions(r, r.target, r.copy)
+			r.endSessions(r.target, r.copy)
 		}
 		return func() {}
 	case storeGone:
 		return r.withholdStore()
 	}
-	return r.source.begin(r, s)
+	r.Fatalf("unknown fault %s", s.kind)
+	return nil
 }
 
 // endSessions ends the worker's sessions, as an administrator does.
-func endSessions(r *round, server *testbed.Postgres, database string) {
+func (r *round) endSessions(server *testbed.Postgres, database string) {
 	r.Helper()
 	server.Exec(r, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+database+"' AND application_name <> ''")
 }

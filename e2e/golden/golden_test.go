@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/freshet-io/freshet/testbed"
@@ -24,7 +25,7 @@ const keepVariable = "FRESHET_GOLDEN_OUT"
 
 // notYet are scenarios that need what validation still refuses, with a part of its message.
 func notYet() map[string]string {
-	return map[string]string{}
+	return map[string]string{"txmeta": "not supported yet: transaction metadata"}
 }
 
 func TestGoldenPostgres(t *testing.T) {
@@ -54,7 +55,14 @@ func TestGoldenPostgres(t *testing.T) {
 				out = filepath.Join(keep, s.Name, "golden")
 			}
 			p := golden.Player{Worker: newWorker(t, broker.Bootstrap()), Server: golden.OnPostgres(pg), Bootstrap: broker.Bootstrap(), OffsetTopic: offsetTopic, Log: t.Logf}
-			if err := p.Record(t.Context(), s, out); err != nil {
+			err = p.Record(t.Context(), s, out)
+			if message, ok := notYet()[s.Name]; ok {
+				if err == nil || !strings.Contains(err.Error(), message) {
+					t.Fatalf("%v; it was refused with %q: take it off the list", err, message)
+				}
+				return
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			differences, err := golden.Compare(filepath.Join(dir, "golden"), out, filepath.Join(root, "differences.json"))
