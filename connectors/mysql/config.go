@@ -76,7 +76,6 @@ type config struct {
 	comments      bool   // include.schema.comments
 	inconsistent  string // inconsistent.schema.handling.mode: fail, warn, skip
 	placeholder   []byte // unavailable.value.placeholder
-	maxBytes      int64  // max.queue.size.in.bytes; 0: not given
 	maxTables     int    // guardrail.collections.max, 0: none
 	failTables    bool   // guardrail.collections.limit.action=fail
 }
@@ -151,7 +150,6 @@ func parseConfig(c connectors.Config, f flavor) (*config, error) {
 		query: v.Bool("include.query"), schemaChanges: v.Bool("include.schema.changes"), comments: v.Bool("include.schema.comments"),
 		inconsistent: handling(v.Enum("inconsistent.schema.handling.mode")),
 		placeholder:  []byte(v.String("unavailable.value.placeholder")),
-		maxBytes:     v.Int("max.queue.size.in.bytes"),
 		maxTables:    int(v.Int("guardrail.collections.max")), failTables: v.Enum("guardrail.collections.limit.action") == "fail",
 	}
 	if v.Bool("connect.keep.alive") {

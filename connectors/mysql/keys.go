@@ -75,5 +75,5 @@ const (
 	schema.history.internal.kafka.create.timeout.ms schema.history.internal.kafka.buffer.batch.size schema.history.internal.file.filename
 	schema.history.internal.name schema.history.internal.prefer.ddl schema.history.internal.memory.optimization
 	schema.history.internal.connector.class schema.history.internal.connector.id internal.schema.history.internal.ddl.filter
-	resolve.create.table.like.schema test.disable.global.locking`
+	resolve.create.table.like.schema`
 )

@@ -109,7 +109,7 @@ func ownServer(f flavor) []connectors.Key {
 func ownChanges(f flavor) []connectors.Key {
 	locks, maker, source := "minimal minimal_percona custom none minimal_percona_no_table_locks extended", "io.debezium.connector.mysql.MySqlSourceInfoStructMaker", "UUIDs of the servers"
 	if f == flavorMariaDB {
-		locks, maker, source = "minimal custom none extended", "io.debezium.connector.mariadb.MariaDbSourceInfoStructMaker", "domain ids"
+		locks, maker, source = "minimal custom none extended", "io.debezium.connector.mariadb.MariaDbSourceInfoStructMaker", "sources (domain-server)"
 	}
 	return []connectors.Key{
 		{
@@ -211,10 +211,6 @@ func ownChanges(f flavor) []connectors.Key {
 		{
 			Name: "resolve.create.table.like.schema", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW",
 			Doc: "Has no effect here: CREATE TABLE … LIKE is always resolved.",
-		},
-		{
-			Name: "test.disable.global.locking", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW",
-			Doc: "Lock the captured tables in a snapshot, without an attempt at the global read lock.",
 		},
 	}
 }
