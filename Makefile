@@ -27,6 +27,8 @@ FUZZ ?= Fuzz
 # How many rounds `make faults` plays, and the tests that it runs beside them.
 ROUNDS ?= 20
 FAULTS ?= Promot|Failover
+# What the rounds read: empty for PostgreSQL, MySQL or MariaDB.
+FAULTS_OF ?= (|MySQL|MariaDB)
 
 .PHONY: help build lint fmt test test-short images demo bench microbench faults clusterfaults scale fuzz interchange clean
 
@@ -70,9 +72,9 @@ bench: images ## throughput, freshness and memory as ratios, beside their budget
 microbench: ## the hot paths' benchmarks; BENCH=regexp chooses
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(BENCHED)
 
-faults: images ## ROUNDS rounds of kills, cuts and zombies under a known load, and promotions of replicas; FRESHET_FAULTS_SEED=n plays a round again
+faults: images ## ROUNDS rounds of kills, cuts and zombies under a known load for each source, and promotions of replicas; FRESHET_FAULTS_SEED=n plays a round again
 	@status=0; \
-	FRESHET_FAULTS_ROUNDS=$(ROUNDS) $(GO) test -v -count=1 -timeout 12h -run '^TestFaults$$' ./e2e/faults | grep --line-buffered -v '^=== ' || status=1; \
+	FRESHET_FAULTS_ROUNDS=$(ROUNDS) $(GO) test -v -count=1 -timeout 12h -run '^TestFaults$(FAULTS_OF)$$' ./e2e/faults | grep --line-buffered -v '^=== ' || status=1; \
 	$(GO) test -json -count=1 -p 1 -timeout 1h -run '$(FAULTS)' ./connectors/postgres ./e2e | $(GO) run ./testbed/summary || status=1; \
 	exit $$status
 

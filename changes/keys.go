@@ -105,7 +105,7 @@ func commonConnector() []connectors.Key {
 			Doc: "Bytes of events in memory at most; 0 is 64 MiB.",
 		},
 		{
-			Name: "provide.transaction.metadata", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Unsupported: "transaction metadata",
+			Name: "provide.transaction.metadata", Type: connectors.TypeBoolean, Default: "false", HasDefault: true,
 			Importance: "LOW", Width: "SHORT", Display: "Store transaction metadata information in a dedicated topic.",
 			Doc: "Emit transaction boundaries.",
 		},

@@ -102,7 +102,12 @@ func envelope(b *connectors.Batch, s *connectors.Stream, r *connectors.Record) s
 	if !r.After.Absent() {
 		out[EnvelopeAfter] = Struct(b, s.Fields, b.Cells(r.After))
 	}
-	out[EnvelopeSource] = SourceValue(b, s.Source, b.Cells(r.Source))
+	source := b.Cells(r.Source)
+	out[EnvelopeSource] = SourceValue(b, s.Source, source)
+	if at := s.Source.Transaction; at > 0 && at < len(source) && source[at].Kind == connectors.KindList {
+		block := b.List(source[at])
+		out[EnvelopeTransaction] = schemas.StructValue{string(b.Bytes(block[0])), block[1].Int(), block[2].Int()}
+	}
 	out[EnvelopeOp] = string([]byte{r.Op.Letter()})
 	out[EnvelopeTsMs] = floorDiv(r.Timestamp, 1e6)
 	out[EnvelopeTsUs] = floorDiv(r.Timestamp, 1e3)

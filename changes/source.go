@@ -36,6 +36,7 @@ type SourceSpec struct {
 	// DatabaseCell is the cell of the database's name where it differs from record to record.
 	DatabaseCell int
 	Extra        []SourceColumn
+	Transaction  int // SourceBlock.Transaction
 }
 
 // SourceColumn is one field after the common ones.
@@ -50,7 +51,7 @@ type SourceColumn struct {
 func NewSourceBlock(spec SourceSpec) *connectors.SourceBlock {
 	text, number := &schemas.Schema{Kind: schemas.String}, &schemas.Schema{Kind: schemas.Int64}
 	optionalNumber := &schemas.Schema{Kind: schemas.Int64, Optional: true}
-	b := &connectors.SourceBlock{Schema: &schemas.Schema{Kind: schemas.Struct, Name: spec.Schema, Version: 1}}
+	b := &connectors.SourceBlock{Transaction: spec.Transaction, Schema: &schemas.Schema{Kind: schemas.Struct, Name: spec.Schema, Version: 1}}
 	add := func(name string, s *schemas.Schema, f connectors.SourceField) {
 		b.Schema.Fields = append(b.Schema.Fields, schemas.Field{Name: name, Schema: s})
 		b.Fields = append(b.Fields, f)

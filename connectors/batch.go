@@ -251,6 +251,9 @@ type Header struct{ Name, Value string }
 type SourceBlock struct {
 	Schema *schemas.Schema
 	Fields []SourceField // one per field of Schema
+	// Transaction is the cell of Record.Source that holds the envelope's transaction block: a list of id, total order and order in the
+	// table, or NULL, or missing. 0: there is none.
+	Transaction int
 }
 
 // SourceField says where one field of the source block comes from.

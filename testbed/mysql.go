@@ -212,16 +212,27 @@ func (m *MySQL) query(ctx context.Context, database, sql string) (string, error)
 // NewDatabase creates a database for this test, which is dropped at its end.
 func (m *MySQL) NewDatabase(t testing.TB) string {
 	t.Helper()
+	name := m.CreateDatabase(t)
+	t.Cleanup(func() { m.DropDatabase(t, name) })
+	return name
+}
+
+// CreateDatabase creates a database of a new name.
+func (m *MySQL) CreateDatabase(t testing.TB) string {
+	t.Helper()
 	name := fmt.Sprintf("t%08x", rand.Uint32())
 	m.Exec(t, "", "CREATE DATABASE "+name+" CHARACTER SET utf8mb4")
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
-		defer cancel()
-		if err := m.exec(ctx, "", "DROP DATABASE IF EXISTS "+name); err != nil {
-			t.Errorf("clean up: %v", err)
-		}
-	})
 	return name
+}
+
+// DropDatabase drops a database, also when the test has ended.
+func (m *MySQL) DropDatabase(t testing.TB, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+	defer cancel()
+	if err := m.exec(ctx, "", "DROP DATABASE IF EXISTS "+name); err != nil {
+		t.Errorf("clean up: %v", err)
+	}
 }
 
 // Kill ends the server as kill -9 does. What was committed stays.

@@ -83,7 +83,7 @@ func appendCapitals(dst, text []byte) []byte {
 
 // appendServerNumber copies a number. Doubles are known by an exponent, or by being the shortest digits of one.
 func appendServerNumber(dst, text []byte) []byte {
-	if bytes.IndexAny(text, ".e") < 0 {
+	if !bytes.ContainsAny(text, ".e") {
 		return append(dst, text...)
 	}
 	f, err := strconv.ParseFloat(view(text), 64)

@@ -338,7 +338,7 @@ func (f *field) resolveCharset(c *column, w *wireColumn) error {
 			f.charset = set
 		}
 	}
-	if c.op == opJSON && f.charset == nil {
+	if f.charset == nil && (c.op == opJSON || c.charset == "") { // MariaDB's JSON; a history that does not say
 		f.charset = charsetNamed("utf8mb4")
 	}
 	if f.charset == nil {

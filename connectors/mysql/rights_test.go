@@ -1,9 +1,13 @@
 package mysql
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+
+	library "github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
@@ -191,5 +195,39 @@ func TestCapturedTables(t *testing.T) {
 	}
 	if want := []changes.TableID{{Catalog: database, Name: "c"}, {Catalog: database, Name: "a"}}; !slices.Equal(got, want) {
 		t.Errorf("captured: %v", got)
+	}
+}
+
+// TestSameServerID has two replicas with one id.
+func TestSameServerID(t *testing.T) {
+	for _, f := range []Factory{{}, {MariaDB: true}} {
+		server := bed.MySQL(t)
+		if f.MariaDB {
+			server = bed.MariaDB(t)
+		}
+		database := server.NewDatabase(t)
+		server.Exec(t, database, "CREATE TABLE t (id int PRIMARY KEY)")
+		cfg := parsed(t, f, properties(t, server, database, "database.server.id", "777001"))
+		conn, err := cfg.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if warnings, err := checkStart(t.Context(), cfg, conn); err != nil || len(warnings) > 0 {
+			t.Fatalf("%s: warnings %q, error %v", f.flavor(), warnings, err)
+		}
+		other := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
+			ServerID: cfg.serverID, Flavor: f.flavor().String(), Host: cfg.host, Port: cfg.port, User: cfg.user, Password: cfg.password, Localhost: "elsewhere",
+			Logger: slog.New(slog.DiscardHandler),
+		})
+		defer other.Close()
+		file := server.Query(t, "", "SHOW BINARY LOGS")
+		if _, err := other.StartSync(library.Position{Name: file, Pos: 4}); err != nil {
+			t.Fatal(err)
+		}
+		warnings, err := checkStart(t.Context(), cfg, conn)
+		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], `has a replica with the id 777001 already (host "elsewhere")`) {
+			t.Errorf("%s: warnings %q, error %v", f.flavor(), warnings, err)
+		}
 	}
 }

@@ -18,6 +18,14 @@ type image struct {
 
 var errShortRow = errors.New("the row ends early")
 
+// fits tells whether the rows of an event have the columns of the layout.
+func (l *layout) fits(e *rowsEvent) error {
+	if e.columns != len(l.fields) {
+		return l.malformed(fmt.Errorf("the event has %d columns, its table map %d", e.columns, len(l.fields)))
+	}
+	return nil
+}
+
 // appendRow decodes the image at the front of data into the row begun last (w.Before() or w.After()) and returns what follows
 // it. Columns that the image does not have are taken from the row old where that has them, else they are unavailable.
 func (l *layout) appendRow(w *connectors.Builder, data []byte, present bitmap, old connectors.Row) ([]byte, error) {

@@ -98,6 +98,9 @@ func decodeBinlog(t testing.TB, cfg *config, catalog *ddl.Catalog, events []even
 			t.Fatal(err)
 		}
 		if l := layouts[ev.table]; l != nil {
+			if err := l.fits(&ev); err != nil {
+				t.Fatal(err)
+			}
 			d.add(t, l, &ev)
 		}
 	}

@@ -92,6 +92,9 @@ func (r *rowsReader) read(kind byte, data []byte) (rowsEvent, error) {
 	if c.short {
 		return e, malformedRows(errShortEvent)
 	}
+	if len(c.data) > 0 && e.before.count(e.columns)+e.after.count(e.columns) == 0 {
+		return e, malformedRows(errors.New("rows without columns"))
+	}
 	if e.before.full(e.columns) {
 		e.before = nil
 	}

@@ -393,4 +393,3 @@ func later(p, at *position) bool {
 	}
 	return !a.within(b) || b.within(a) && p.event > at.event
 }
-

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -19,6 +20,8 @@ type table struct {
 	selected []int              // the columns that a snapshot reads: those of the row and of the key
 	keys     []keyColumn        // one per field of stream.Key
 	copyKey  bool               // every key cell can be taken from the row
+	unmasked []string           // columns that a mask names and cannot hide
+	nowhere  []string           // names of message.key.columns that are no column
 }
 
 // column is how one column's values become cells, whether they come as text (snapshot) or as binlog bytes.
@@ -81,7 +84,8 @@ func newTable(cfg *config, def *ddl.Table, source *connectors.SourceBlock, heade
 	spec := changes.StreamSpec{
 		Table: captured, Source: source, Naming: cfg.naming, Masks: cfg.masks, Propagation: cfg.propagation, Comments: cfg.comments, Headers: headers,
 	}
-	key := recordKey(cfg, t.id, def)
+	key, nowhere := recordKey(cfg, t.id, def)
+	t.nowhere = nowhere
 	spec.Key = make([]connectors.Field, len(key))
 	t.keys = make([]keyColumn, len(key))
 	for i := range def.Columns {
@@ -92,7 +96,11 @@ func newTable(cfg *config, def *ddl.Table, source *connectors.SourceBlock, heade
 		field := m.field(c, s, &col)
 		inKey := slices.Index(key, i)
 		if cfg.selection.Column(t.id, c.Name) {
-			col.cell, col.mask = len(captured.Columns), maskFor(cfg, t.id, &column, s)
+			col.cell, col.mask = len(captured.Columns), cfg.masks.For(t.id, c.Name, int(max(column.Length, 0)))
+			if col.mask != nil && !s.op.text() {
+				col.mask = nil
+				t.unmasked = append(t.unmasked, c.Name)
+			}
 			captured.Columns = append(captured.Columns, column)
 			spec.Fields = append(spec.Fields, field)
 			spec.Types = append(spec.Types, sourceType(c))
@@ -116,20 +124,21 @@ func newTable(cfg *config, def *ddl.Table, source *connectors.SourceBlock, heade
 	return t, nil
 }
 
-// recordKey gives the columns of the record key: those of message.key.columns that the table has, else the table's key.
-func recordKey(cfg *config, id changes.TableID, def *ddl.Table) []int {
-	var out []int
+// recordKey gives the columns of the record key: those of message.key.columns that the table has, else the table's key. nowhere are the others.
+func recordKey(cfg *config, id changes.TableID, def *ddl.Table) (key []int, nowhere []string) {
 	names := cfg.keys.For(id)
 	if names == nil {
 		names = def.Key
 	}
 	for _, name := range names {
 		i := slices.IndexFunc(def.Columns, func(c ddl.Column) bool { return strings.EqualFold(c.Name, name) })
-		if i >= 0 && !slices.Contains(out, i) {
-			out = append(out, i)
+		if i < 0 {
+			nowhere = append(nowhere, name)
+		} else if !slices.Contains(key, i) {
+			key = append(key, i)
 		}
 	}
-	return out
+	return key, nowhere
 }
 
 // tableKey returns the key as indexes, empty when one of its columns is not captured.
@@ -151,26 +160,42 @@ func (m mapper) field(c *ddl.Column, s shape, col *column) connectors.Field {
 	var noDay int64
 	f.Schema.Default, noDay = defaultValue(f, col, c.Default)
 	col.noDay = noDay
-	f.WhenNull = f.Schema.Default
-	if f.WhenNull == nil && !(s.op == opTime && timeOfDay(f.View)) { // nothing stands for a time that is none of a day
-		f.WhenNull = changes.Zero(f.Schema)
+	zero := f.Schema.Default
+	if zero == nil {
+		zero = changes.Zero(f.Schema)
+	}
+	if s.op != opTime || !timeOfDay(f.View) { // nothing stands for a time that is none of a day
+		f.WhenNull = zero
 	}
 	if f.WhenUnavailable = m.unavailable(s); f.WhenUnavailable == nil {
-		f.WhenUnavailable = f.WhenNull
+		f.WhenUnavailable = zero
 	}
 	return f
 }
 
 // timeOfDay tells the views that hold times of a day only.
-func timeOfDay(v connectors.View) bool { return v == connectors.ViewTimeMillis || v == connectors.ViewIsoTime }
+func timeOfDay(v connectors.View) bool {
+	return v == connectors.ViewTimeMillis || v == connectors.ViewIsoTime
+}
 
-// maskFor returns how a text column is hidden, nil when it is not. Only columns whose cells are text can be.
-func maskFor(cfg *config, id changes.TableID, column *schemas.Column, s shape) *changes.Mask {
-	switch s.op {
+// text tells the columns whose cells are text; only those can be hidden.
+func (o op) text() bool {
+	switch o {
 	case opText, opEnum, opSet, opJSON, opUUID, opInet4, opInet6:
-		return cfg.masks.For(id, column.Name, int(max(column.Length, 0)))
+		return true
 	}
-	return nil
+	return false
+}
+
+// warn says what the configuration asks of the table and does not get.
+func (t *table) warn(log *slog.Logger) {
+	for _, name := range t.unmasked {
+		log.Warn("a column that is not text cannot be masked and is passed on as it is; leave it out with column.exclude.list",
+			"table", t.id.String(), "column", name)
+	}
+	for _, name := range t.nowhere {
+		log.Warn("message.key.columns names a column that the table does not have", "table", t.id.String(), "column", name)
+	}
 }
 
 // clone returns the table for another goroutine.

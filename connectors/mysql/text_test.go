@@ -3,6 +3,9 @@ package mysql
 import (
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -182,4 +185,37 @@ func FuzzText(f *testing.F) {
 		}
 		w.Abandon()
 	})
+}
+
+// JSON that the server prints becomes what the binlog's binary form of it becomes.
+func TestJSONOfBothWays(t *testing.T) {
+	server := bed.MySQL(t)
+	database := server.NewDatabase(t)
+	var sql strings.Builder
+	sql.WriteString("CREATE TABLE docs (id int PRIMARY KEY, doc json);")
+	random, id := rand.New(rand.NewPCG(1, 2)), 0
+	insert := func(doc string) {
+		id++
+		fmt.Fprintf(&sql, "INSERT INTO docs VALUES (%d, '%s');", id, strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(doc))
+	}
+	for _, doc := range []string{
+		`{}`, `[]`, `null`, `true`, `""`, `"\u0000\u001f\u007f\b\f\n\r\t\/ \" \\ \\u00ff é😀"`, `{"\u0001 k": [{"": [[]]}]}`, `[0, -0, 0.0, -0.0, -1, 9223372036854775807, -9223372036854775808, 18446744073709551615, 18446744073709551616]`,
+		`[1e15, 1e16, 1e21, 1e22, 123456789012345680, 0.001, 0.0001, 1e-5, 1e-323, 1.7976931348623157e308, 9999999.5, 10000000.5, 12345678.1]`, `"2024-02-29 12:34:56.500000"`, `"base64:type15:AQI="`,
+	} {
+		insert(doc)
+	}
+	for range 100 {
+		var numbers []string
+		for range 10 {
+			f := math.Float64frombits(random.Uint64())
+			if math.IsNaN(f) || math.IsInf(f, 0) {
+				continue
+			}
+			numbers = append(numbers, strconv.FormatFloat(f, 'g', -1, 64), strconv.FormatFloat(random.NormFloat64()*math.Pow(10, float64(random.IntN(30)-10)), 'f', -1, 64))
+		}
+		insert("[" + strings.Join(numbers, ", ") + "]")
+	}
+	inserts := binlogOf(t, server, flavorMySQL, func() { server.Exec(t, database, sql.String()) })
+	d := decodeBinlog(t, testConfig(t, flavorMySQL, nil), catalogOf(t, server, flavorMySQL, database), inserts)
+	d.sameRows(t, "docs", d.rows["docs"], d.selected(t, server, database, "docs", "id"))
 }

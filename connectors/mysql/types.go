@@ -233,10 +233,10 @@ func sourceType(c *ddl.Column) changes.SourceType {
 
 // unavailable is what an event shows for a value that the server did not log.
 func (m mapper) unavailable(s shape) schemas.Value {
-	switch s.op {
-	case opText, opEnum, opSet, opJSON, opUUID, opInet4, opInet6:
+	switch {
+	case s.op.text():
 		return string(m.placeholder)
-	case opBytes:
+	case s.op == opBytes:
 		v, _ := oneValue(s.field, func(w *connectors.Builder) error {
 			w.Text(connectors.KindBytes, m.placeholder)
 			return nil

@@ -2,12 +2,15 @@ package mysql
 
 import (
 	"fmt"
+	"log/slog"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/mysql/ddl"
+	jsonconverter "github.com/freshet-io/freshet/converters/json"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -106,7 +109,7 @@ func TestPaddedLength(t *testing.T) {
 func TestKeysAndMasks(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t, flavorMySQL, map[string]string{
-		"message.key.columns": "db.t:c,nothing,B", "column.mask.with.3.chars": "db.t.b", "column.exclude.list": "db.t.c", "column.truncate.to.2.chars": "db.t.d",
+		"message.key.columns": "db.t:c,nothing,B", "column.mask.with.3.chars": "db.t.b", "column.exclude.list": "db.t.c", "column.truncate.to.2.chars": "db.t.d,db.t.e",
 	})
 	tab := tableWith(t, cfg, columnOf("INT", false), columnOf("VARCHAR", true, 20), columnOf("INT", true), columnOf("TEXT", true), columnOf("INT", true))
 	if got := fmt.Sprintln(tab.selected, tab.copyKey, len(tab.stream.Fields), tab.stream.Key.Fields[0].Name, tab.stream.Key.Fields[1].Name); got != "[0 1 2 3 4] false 4 c b\n" {
@@ -115,6 +118,11 @@ func TestKeysAndMasks(t *testing.T) {
 	got := encodeRow(t, tab.clone(), connectors.OpRead, [][]byte{[]byte("1"), []byte("secret"), []byte("7"), []byte("long"), nil})
 	if want := `map[a:1 b:*** d:lo e:<nil>] map[b:secret c:7]`; fmt.Sprint(got.Value.Payload.After, got.Key.Payload) != want {
 		t.Errorf("got %v %v", got.Value.Payload.After, got.Key.Payload)
+	}
+	var log strings.Builder
+	tab.warn(slog.New(slog.NewTextHandler(&log, nil)))
+	if n := strings.Count(log.String(), "level=WARN"); n != 2 || !strings.Contains(log.String(), "column=e") || !strings.Contains(log.String(), "column=nothing") {
+		t.Errorf("warned of\n%s", log.String())
 	}
 	if list := tab.selectList(); list != "`a`, `b`, `c`, `d`, `e`" {
 		t.Error(list)
@@ -133,13 +141,47 @@ func TestColumnsOutsideOfTheRow(t *testing.T) {
 // What an event shows where the server logged no value.
 func TestUnavailable(t *testing.T) {
 	t.Parallel()
-	tab := tableWith(t, testConfig(t, flavorMySQL, map[string]string{"binary.handling.mode": "hex", "unavailable.value.placeholder": "gone"}),
-		columnOf("TEXT", true), columnOf("BLOB", true), columnOf("INT", true), columnOf("INT", false), columnOf("JSON", true))
+	tab := tableWith(t, testConfig(t, flavorMySQL, map[string]string{"binary.handling.mode": "hex", "unavailable.value.placeholder": "gone", "time.precision.mode": "connect"}),
+		columnOf("TEXT", true), columnOf("BLOB", true), columnOf("INT", true), columnOf("INT", false), columnOf("JSON", true), columnOf("TIME", false))
 	var got []any
 	for _, f := range tab.stream.Fields {
 		got = append(got, f.WhenUnavailable)
 	}
-	if want := []any{"gone", "676f6e65", nil, int32(0), "gone"}; !reflect.DeepEqual(got, want) {
+	if want := []any{"gone", "676f6e65", nil, int32(0), "gone", int32(0)}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A required time that is none of a day stops the encoding of its record, whatever the default of the column.
+func TestTimeThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	for _, c := range []ddl.Column{columnOf("TIME", false), withDefault(columnOf("TIME", false), "10:00:00")} {
+		tab := tableWith(t, testConfig(t, flavorMySQL, map[string]string{"time.precision.mode": "connect"}), c)
+		for text, fits := range map[string]bool{"24:00:00": true, "-00:00:01": false, "24:00:01": false} {
+			w := connectors.NewBuilder("{}", nil, nil)
+			w.Begin(w.Stream(tab.stream), connectors.OpRead)
+			w.After()
+			if err := tab.appendTextRow(w, [][]byte{[]byte(text)}); err != nil {
+				t.Fatal(err)
+			}
+			w.Source()
+			w.Int(1)
+			w.Null()
+			w.Null()
+			w.Commit()
+			b := w.Finish("", connectors.Order{})
+			conv, err := jsonconverter.New(connectors.Config{}, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := conv.Encoder(b.Streams[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := e.Append(nil, b, &b.Records[0]); (err == nil) != fits {
+				t.Errorf("%s: %v", text, err)
+			}
+			b.Release()
+		}
 	}
 }

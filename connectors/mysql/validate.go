@@ -84,7 +84,7 @@ func checkServer(ctx context.Context, cfg *config, conn *client.Conn) ([]problem
 		return out, nil // nothing else that it says can be relied on
 	}
 	out = append(out, checkSettings(cfg, s)...)
-	for _, check := range []func(context.Context, *config, *client.Conn) ([]problem, error){checkRights, checkTables} {
+	for _, check := range []func(context.Context, *config, *client.Conn) ([]problem, error){checkReplicas, checkRights, checkTables} {
 		found, err := check(ctx, cfg, conn)
 		if err != nil {
 			return out, err
@@ -232,6 +232,28 @@ func checkSettings(cfg *config, s serverSettings) []problem {
 		warn("drops binlog files after %d minutes; a connector that is away for longer has to take a new snapshot; run: %s", kept/60, set("binlog_expire_logs_seconds", "604800"))
 	}
 	return out
+}
+
+// checkReplicas looks for another replica with the connector's id. It may be the connector itself, of which the server does not
+// know yet that it is gone.
+func checkReplicas(ctx context.Context, cfg *config, conn *client.Conn) ([]problem, error) {
+	for _, statement := range []string{"SHOW REPLICAS", "SHOW SLAVE HOSTS"} { // each is unknown to some servers
+		rows, err := cfg.texts(ctx, conn, statement)
+		if errors.As(err, new(*mysql.MyError)) {
+			continue // or not allowed
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the replicas of the server: %w", err)
+		}
+		for _, r := range rows {
+			if r[0] == strconv.FormatUint(uint64(cfg.serverID), 10) {
+				return []problem{{key: "database.server.id", warning: true, text: fmt.Sprintf("the server at %s has a replica with the id %s already (host %q): when it is another one than this connector, "+
+					"give the connector an id of its own in database.server.id, or the two may end each other's connections", cfg.address(), r[0], r[1])}}, nil
+			}
+		}
+		break
+	}
+	return nil, nil
 }
 
 // keptSeconds is how long binlog files are kept; 0: until somebody purges them.

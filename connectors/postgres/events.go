@@ -50,7 +50,7 @@ func (s *stream) insert(t *tracked, m *pgMessage, lsn uint64, order connectors.O
 	if err := s.key(t.rel, rec, rec.After, m.tuples, tupleNew); err != nil {
 		return err
 	}
-	s.source(lsn, int64(s.tx.xid))
+	s.source(lsn, int64(s.tx.xid), t.rel)
 	s.emit(rec, lsn, typeInsert, order)
 	return nil
 }
@@ -92,7 +92,7 @@ func (s *stream) update(t *tracked, m *pgMessage, lsn uint64, order connectors.O
 	if err := s.key(rel, rec, rec.After, updated, tupleNew); err != nil {
 		return err
 	}
-	s.source(lsn, int64(s.tx.xid))
+	s.source(lsn, int64(s.tx.xid), rel)
 	s.emit(rec, lsn, typeUpdate, order)
 	return nil
 }
@@ -110,7 +110,7 @@ func (s *stream) moveKey(rel *relation, rec *connectors.Record, m *pgMessage, up
 		return err
 	}
 	deleted := rec.Key
-	s.source(lsn, int64(s.tx.xid))
+	s.source(lsn, int64(s.tx.xid), rel)
 	stream, source := rec.Stream, rec.Source
 	s.keyHeader(changes.HeaderNewKey, created)
 	rec.Op, rec.After = connectors.OpDelete, connectors.Row{}
@@ -121,6 +121,9 @@ func (s *stream) moveKey(rel *relation, rec *connectors.Record, m *pgMessage, up
 	}
 	rec = w.Begin(stream, connectors.OpCreate)
 	rec.Key, rec.After, rec.Source = created, after, source
+	if s.txns != nil {
+		s.source(lsn, int64(s.tx.xid), rel) // an event of its own
+	}
 	s.keyHeader(changes.HeaderOldKey, deleted)
 	order.Minor += 2
 	s.emit(rec, lsn, typeUpdate, order)
@@ -148,7 +151,7 @@ func (s *stream) delete(t *tracked, m *pgMessage, lsn uint64, order connectors.O
 	if err := s.key(t.rel, rec, rec.Before, m.tuples, m.tag); err != nil {
 		return err
 	}
-	s.source(lsn, int64(s.tx.xid))
+	s.source(lsn, int64(s.tx.xid), t.rel)
 	stream, key, source := rec.Stream, rec.Key, rec.Source
 	s.emit(rec, lsn, typeDelete, order)
 	if s.cfg.operations.Tombstones {
@@ -177,7 +180,7 @@ func (s *stream) truncate(m *pgMessage, lsn uint64) error {
 		}
 		if t.rel != nil {
 			rec := s.b.Begin(s.index(t), connectors.OpTruncate)
-			s.source(lsn, int64(s.tx.xid))
+			s.source(lsn, int64(s.tx.xid), t.rel)
 			s.emit(rec, lsn, typeTruncate, order)
 		}
 		order.Minor++
@@ -194,7 +197,7 @@ func (s *stream) key(rel *relation, rec *connectors.Record, row connectors.Row, 
 }
 
 // source writes the per-record fields of the source block.
-func (s *stream) source(lsn uint64, txID int64) {
+func (s *stream) source(lsn uint64, txID int64, rel *relation) {
 	w := s.b
 	w.Source()
 	w.Int(s.tx.micros)
@@ -213,6 +216,9 @@ func (s *stream) source(lsn uint64, txID int64) {
 	} else {
 		w.Null()
 		w.Null()
+	}
+	if s.txns != nil {
+		s.txns.Event(w, rel.name, s.transactionID(lsn))
 	}
 }
 

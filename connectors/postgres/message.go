@@ -41,7 +41,7 @@ func newMessageStream(c *catalog) *messageStream {
 }
 
 // body makes one record; cells holds the values of Record.Source.
-func (l *messageStream) body(m *pgMessage, nanos int64, cells [sourceCells]schemas.Value) connectors.Body {
+func (l *messageStream) body(m *pgMessage, nanos int64, cells [sourceCells]schemas.Value, transaction schemas.Value) connectors.Body {
 	var content schemas.Value
 	switch l.view {
 	case connectors.ViewBase64:
@@ -75,7 +75,7 @@ func (l *messageStream) body(m *pgMessage, nanos int64, cells [sourceCells]schem
 	return connectors.Body{
 		Key: schemas.Typed{Schema: l.stream.Key, Value: schemas.StructValue{prefix}},
 		Value: schemas.Typed{Schema: l.stream.Value, Value: schemas.StructValue{
-			"m", nanos / 1e6, source, nil, schemas.StructValue{prefix, content},
+			"m", nanos / 1e6, source, transaction, schemas.StructValue{prefix, content},
 		}},
 	}
 }
@@ -108,10 +108,12 @@ func (s *stream) message(m *pgMessage, lsn uint64) error {
 	}
 	var cells [sourceCells]schemas.Value
 	cells[changes.SourceTime], cells[changes.SourceSequence], cells[sourceLSN] = p.micros, string(s.sequence(lsn)), int64(lsn)
+	var transaction schemas.Value
 	if p.txID != 0 {
 		cells[sourceTxID] = p.txID
+		transaction = s.txns.Block(typeMessage, string(s.transactionID(lsn)))
 	}
-	r := s.b.Body(s.b.Stream(s.logical.stream), connectors.OpMessage, s.logical.body(m, s.wal.read.Load(), cells))
+	r := s.b.Body(s.b.Stream(s.logical.stream), connectors.OpMessage, s.logical.body(m, s.wal.read.Load(), cells, transaction))
 	r.Timestamp, r.Order, r.Last = s.wal.read.Load(), order, p.txID == 0
 	s.pos, s.mark, s.through, s.delivered, t.inBatch = p, p, order, order.Major, p.txID != 0
 	return nil

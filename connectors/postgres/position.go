@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/offsets"
 )
 
@@ -16,6 +17,7 @@ const (
 	typeDelete   = "DELETE"
 	typeTruncate = "TRUNCATE"
 	typeMessage  = "MESSAGE"
+	typeBegin    = "BEGIN"
 	typeCommit   = "COMMIT"
 )
 
@@ -31,10 +33,12 @@ type position struct {
 	snapshot  bool // rows of a snapshot: the members below are written
 	last      bool // last_snapshot_record
 	completed bool // snapshot_completed
+
+	stored offsets.Offset // what it was parsed from, for the members of transaction metadata; "": it was made here
 }
 
-// offset renders the position with the reference's members in the reference's order.
-func (p *position) offset() offsets.Offset {
+// offset renders the position with the reference's members in the reference's order; txns may be nil.
+func (p *position) offset(txns *changes.Transactions) offsets.Offset {
 	b := make([]byte, 0, 160)
 	if p.snapshot {
 		b = append(b, `{"last_snapshot_record":`...)
@@ -46,13 +50,14 @@ func (p *position) offset() offsets.Offset {
 		b = strconv.AppendBool(b, p.completed)
 		return offsets.Offset(append(b, '}'))
 	}
-	b = appendMember(b, `,"lsn_proc":`, int64(p.proc))
+	b = appendMember(txns.AppendID(b), `,"lsn_proc":`, int64(p.proc))
 	if p.kind != "" {
 		b = append(append(append(b, `,"messageType":"`...), p.kind...), '"')
 	}
 	b = appendMember(b, `,"lsn_commit":`, int64(p.commit))
 	b = appendMember(b, `,"lsn":`, int64(p.lsn))
 	b = appendMember(b, `,"txId":`, p.txID)
+	b = txns.AppendCounts(b)
 	b = appendMember(b, `,"ts_usec":`, p.micros)
 	if len(b) == 0 {
 		return "{}"
@@ -159,7 +164,7 @@ func (r *resume) inTx() bool { return r.lsn > 0 && !r.alone }
 // connector, which never stops inside a group of messages with one LSN (I3).
 func (p *position) resumeAt(own bool) resume {
 	switch {
-	case p.snapshot || p.kind == "" || p.kind == typeCommit || p.kind == "BEGIN":
+	case p.snapshot || p.kind == "" || p.kind == typeCommit || p.kind == typeBegin:
 		return resume{}
 	case p.txID == 0 && p.kind == typeMessage:
 		return resume{lsn: p.lsn, alone: true}

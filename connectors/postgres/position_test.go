@@ -20,7 +20,7 @@ func TestPositionAsTheReferenceWritesIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := p.offset(); got != text {
+		if got := p.offset(nil); got != text {
 			t.Errorf("got  %s\nwant %s", got, text)
 		}
 	}

@@ -17,7 +17,7 @@ const (
 	sourceXmin                                   // KindInt, or NULL
 	sourceOrigin                                 // KindText, or NULL
 	sourceOriginLSN                              // KindInt, or NULL
-	sourceCells                                  // how many there are
+	sourceCells                                  // how many there are; with transaction metadata its block comes behind them
 )
 
 // sourceBlock is the source block of a table (reference, io.debezium.connector.postgresql.Source).
@@ -25,7 +25,7 @@ func (c *catalog) sourceBlock(id changes.TableID) *connectors.SourceBlock {
 	text, number := changes.Plain(schemas.String, false), changes.Plain(schemas.Int64, true)
 	return changes.NewSourceBlock(changes.SourceSpec{
 		Schema: c.cfg.naming.Schema("io.debezium.connector.postgresql.Source"), Version: c.version, Connector: "postgresql",
-		Server: c.cfg.naming.Prefix, Database: c.cfg.database,
+		Server: c.cfg.naming.Prefix, Database: c.cfg.database, Transaction: sourceCells,
 		Extra: []changes.SourceColumn{
 			{Name: "schema", Schema: text, Constant: id.Schema},
 			{Name: "table", Schema: text, Constant: id.Name},
@@ -127,7 +127,7 @@ func (b *blueprint) index(name string) int {
 func (c *catalog) build(ctx context.Context, b blueprint) (*relation, error) {
 	m := mapper{modes: c.cfg.modes, unknown: c.cfg.unknown, moneyScale: c.cfg.moneyScale, placeholder: c.cfg.placeholder}
 	key := c.recordKey(&b)
-	r := &relation{oid: b.oid, id: b.id, identity: b.identity, copyKey: true}
+	r := &relation{oid: b.oid, id: b.id, name: b.id.String(), identity: b.identity, copyKey: true}
 	table := &schemas.Table{Catalog: b.id.Catalog, Schema: b.id.Schema, Name: b.id.Name, Comment: b.comment}
 	spec := changes.StreamSpec{
 		Table: table, Source: c.sourceBlock(b.id), Naming: c.cfg.naming, Masks: c.cfg.masks, Propagation: c.cfg.propagation,

@@ -88,7 +88,7 @@ func (t *source) compare(ctx context.Context, p position, id identity) (comparis
 	if moves {
 		t.leave(p)
 		p, r = p.movedTo(min(cut, p.confirmable())), resume{} // a transaction of the other timeline may have had the same number
-		id.Offset, id.Commit = string(p.offset()), min(id.Commit, cut-1)
+		id.Offset, id.Commit = string(p.offset(nil)), min(id.Commit, cut-1)
 	}
 	slot, err := t.readSlot(ctx)
 	if err != nil {
@@ -167,7 +167,7 @@ func (t *source) promoted(found *server, timeline uint32, cut, last uint64, who 
 func (t *source) leave(p position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.left, t.confirmed = p.offset(), 0
+	t.left, t.confirmed = p.offset(nil), 0
 }
 
 // behind tells that the server's log ends below lsn. That of a standby does not: the rest is on the way.

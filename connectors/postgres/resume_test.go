@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,13 +35,22 @@ func workload(t *testing.T, r *rig) {
 
 // TestResumeAnywhere cuts the source off after every batch, in three ways, and compares with a run that was never cut.
 func TestResumeAnywhere(t *testing.T) {
-	t.Parallel()
+	for _, metadata := range []bool{false, true} {
+		t.Run(fmt.Sprintf("transaction metadata %t", metadata), func(t *testing.T) {
+			t.Parallel()
+			resumeAnywhere(t, metadata)
+		})
+	}
+}
+
+func resumeAnywhere(t *testing.T, metadata bool) {
+	t.Helper()
 	pg := bed.Postgres(t)
 	db := pg.NewDatabase(t)
 	config := func(prefix string) connectors.Config {
 		return connectors.Config{
 			"topic.prefix": "p", "slot.name": prefix + db, "snapshot.mode": "no_data", "skipped.operations": "none",
-			"table.include.list": "public.a,public.b",
+			"table.include.list": "public.a,public.b", "provide.transaction.metadata": strconv.FormatBool(metadata),
 		}
 	}
 	whole := rigOn(t, pg, db, config("whole_"))
@@ -61,7 +71,14 @@ func TestResumeAnywhere(t *testing.T) {
 		}
 		return out
 	}
-	finished := func(r *rig) bool { return len(r.events) > 0 && strip(r.events)[len(r.events)-1] == last }
+	finished := func(r *rig) bool {
+		events := strip(r.events)
+		if metadata { // the END of its transaction follows
+			n := len(events)
+			return n > 1 && strings.HasPrefix(events[n-1], "transaction - [END ") && strings.HasPrefix(events[n-2], last)
+		}
+		return len(events) > 0 && events[len(events)-1] == last
+	}
 	read := func(r *rig) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()

@@ -274,6 +274,9 @@ func describe(b *connectors.Batch, r *connectors.Record) string {
 	out := strings.TrimPrefix(s.Topic, "p.") + " " + string(r.Op.Letter())
 	if r.Value > 0 {
 		body := b.Bodies[r.Value-1]
+		if strings.HasSuffix(s.Topic, ".transaction") {
+			return fmt.Sprintf("%s %v", out, body.Value.Value)
+		}
 		return fmt.Sprintf("%s %v", out, body.Key.Value)
 	}
 	out += " " + row(b, r.Key)
@@ -285,6 +288,9 @@ func describe(b *connectors.Batch, r *connectors.Record) string {
 	}
 	if src := b.Cells(r.Source); len(src) > 0 && src[changes.SourceSnapshot].Kind == connectors.KindText {
 		out += " " + string(b.Bytes(src[changes.SourceSnapshot]))
+	}
+	if src := b.Cells(r.Source); s.Source != nil && s.Source.Transaction < len(src) {
+		out += " in " + cell(b, src[s.Source.Transaction])
 	}
 	for h := b.Cells(r.Headers); len(h) > 0; h = h[2:] {
 		out += " " + string(b.Bytes(h[0])) + "=" + cell(b, h[1])

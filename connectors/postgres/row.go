@@ -23,6 +23,7 @@ const (
 type relation struct {
 	oid      uint32
 	id       changes.TableID
+	name     string             // id as text
 	identity byte               // REPLICA IDENTITY: d, n, f, i
 	stream   *connectors.Stream // one cell of a row per column of stream.Table
 	tuple    []tupleColumn      // one per column of a tuple, or of a snapshot row

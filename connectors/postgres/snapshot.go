@@ -100,7 +100,7 @@ func (s *snapshot) lastBatch(ctx context.Context) (*connectors.Batch, error) {
 }
 
 func (s *snapshot) batch(w *connectors.Builder) (*connectors.Batch, error) {
-	o := s.pos.offset()
+	o := s.pos.offset(nil)
 	extra, err := s.note(o)
 	if err != nil {
 		w.Abandon()

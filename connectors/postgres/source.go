@@ -168,6 +168,7 @@ func (t *source) stored(ctx context.Context) (*position, identity, error) {
 			if err != nil {
 				return nil, identity{}, connectors.AsPermanent(err)
 			}
+			parsed.stored = e.Offset
 			p, plain = &parsed, e.Offset
 			if strings.Contains(string(e.Offset), `"incremental_snapshot_collections"`) {
 				t.log.Warn("the stored offset tells of an incremental snapshot that was under way; it is not continued", "offset", string(e.Offset))
@@ -211,6 +212,7 @@ func (t *source) beginStream(p position, r resume, found server, id identity) {
 		cfg: t.cfg, log: t.log, session: t.session, catalog: t.catalog, watch: &t.watch, partition: t.partition, state: t.state,
 		server: found, records: maxRecords,
 	}
+	s.txns = changes.NewTransactions(t.cfg.raw, t.cfg.naming)
 	if t.cfg.heartbeat > 0 {
 		s.beat = changes.NewHeartbeat(t.cfg.naming)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/freshet-io/freshet/changes"
@@ -57,6 +58,8 @@ type stream struct {
 	beat      *changes.Heartbeat // nil: no heartbeats
 	beaten    time.Time
 	logical   *messageStream // nil: logical messages are not asked for
+	txns      *changes.Transactions
+	txnID     []byte // scratch
 }
 
 // tracked is a relation of the current session; rel is nil for a table that is not captured.
@@ -88,6 +91,7 @@ func (s *stream) begin(p position, r resume, id identity) {
 	s.pos, s.mark, s.commit, s.resume = p, p, p.commit, r
 	s.at, s.id, s.delivered = p, id, id.Commit
 	s.pos.snapshot, s.pos.last, s.pos.completed = false, false, false
+	s.txns.Restore(p.stored, r.inTx() || p.kind == typeBegin)
 	s.lastBatch = time.Now()
 }
 
@@ -95,6 +99,9 @@ func (s *stream) begin(p position, r resume, id identity) {
 func (s *stream) attach(w *walStream) {
 	if s.tx.open && s.tx.count > 0 && !s.tx.skipping {
 		s.resume = resume{xid: s.tx.xid, lsn: s.tx.group, count: s.tx.count}
+	}
+	if s.tx.open {
+		s.txns.Again()
 	}
 	inBatch := s.tx.inBatch
 	s.wal, s.pending, s.tx = w, false, transaction{inBatch: inBatch}
@@ -190,7 +197,7 @@ func (s *stream) boundary() bool {
 
 // finish hands out the batch being built.
 func (s *stream) finish() *connectors.Batch {
-	o := s.mark.offset()
+	o := s.mark.offset(s.txns)
 	if s.oldest == 0 && s.tx.inBatch {
 		s.oldest = s.tx.micros
 	}
@@ -260,10 +267,35 @@ func (s *stream) beginTx(m *pgMessage) {
 	}
 	s.tx.resumed = s.resume.inTx() && s.resume.xid == m.xid
 	s.tx.skipping = s.tx.resumed
+	if s.txns == nil || s.tx.resumed {
+		return
+	}
+	if r := s.txns.Begin(s.b, strconv.FormatUint(uint64(m.xid), 10), string(s.transactionID(s.frame.start)), s.tx.micros); r != nil {
+		order := s.tx.order
+		order.Minor = 0 // before its first row, behind all transactions before it
+		s.boundaryRecord(r, position{proc: s.pos.proc, kind: typeBegin, commit: s.commit, lsn: s.frame.start, txID: int64(m.xid), micros: s.tx.micros}, order)
+	}
+}
+
+// boundaryRecord commits a record of transaction metadata, behind which the offset is p.
+func (s *stream) boundaryRecord(r *connectors.Record, p position, order connectors.Order) {
+	r.Timestamp, r.Order = s.wal.read.Load(), order
+	s.pos, s.mark, s.through, s.delivered, s.tx.inBatch = p, p, order, order.Major, true
+}
+
+// transactionID is what records call the open transaction: its xid and their own LSN (reference 3.8).
+func (s *stream) transactionID(lsn uint64) []byte {
+	s.txnID = strconv.AppendUint(s.txnID[:0], uint64(s.tx.xid), 10)
+	s.txnID = strconv.AppendUint(append(s.txnID, ':'), lsn, 10)
+	return s.txnID
 }
 
 func (s *stream) commitTx(m *pgMessage) error {
 	s.tx.held = nil // alone at its LSN: it was delivered
+	end := position{proc: m.endLSN, kind: typeCommit, commit: m.endLSN, lsn: m.endLSN, txID: int64(s.tx.xid), micros: s.tx.micros}
+	if r := s.txns.End(s.b, string(s.transactionID(m.endLSN)), s.tx.micros); r != nil {
+		s.boundaryRecord(r, end, s.tx.order)
+	}
 	if s.tx.inBatch {
 		r := s.b.Records()
 		r[len(r)-1].Last = true
@@ -276,7 +308,7 @@ func (s *stream) commitTx(m *pgMessage) error {
 		s.resume = resume{}
 	}
 	s.commit = m.endLSN
-	s.pos = position{proc: m.endLSN, kind: typeCommit, commit: m.endLSN, lsn: m.endLSN, txID: int64(s.tx.xid), micros: s.tx.micros}
+	s.pos = end
 	s.tx.open, s.tx.inBatch = false, false
 	return nil
 }

@@ -76,7 +76,6 @@ func TestValidateKeys(t *testing.T) {
 		{[]string{"snapshot.mode", "sometimes"}, []string{"snapshot.mode", "Value must be one of"}},
 		{[]string{"snapshot.mode", "custom"}, []string{"snapshot.mode", "not supported yet: custom"}},
 		{[]string{"time.precision.mode", "structured"}, []string{"time.precision.mode", "Value must be one of"}},
-		{[]string{"provide.transaction.metadata", "true"}, []string{"provide.transaction.metadata", "not supported yet"}},
 		{[]string{"signal.data.collection", "public.signals"}, []string{"signal.data.collection", "not supported yet: signals"}},
 		{[]string{"signal.kafka.topic", "s"}, []string{"signal.kafka.topic", "not supported yet: signals"}},
 		{[]string{"post.processors", "reselector"}, []string{"post.processors", "not supported yet"}},

@@ -1,6 +1,7 @@
 package json
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 
@@ -51,7 +52,9 @@ type envelopeEncoder struct {
 	before []byte // start of the message up to the old row
 	after  []byte
 	source []part
-	op     []byte // end of source up to the letter
+	txn    int    // SourceBlock.Transaction
+	closed []byte // end of source
+	op     []byte // from there up to the letter
 	times  [3][]byte
 	tail   []byte
 }
@@ -90,7 +93,8 @@ func (c *converter) envelopeEncoder(s *connectors.Stream, m materialised) (*enve
 	if err != nil {
 		return nil, fmt.Errorf("compile source block of topic %s: %w", s.Topic, err)
 	}
-	e.op = append(text, `},"transaction":null,"op":"`...)
+	e.txn, e.closed = s.Source.Transaction, append(text, '}')
+	e.op = append(bytes.Clone(e.closed), `,"transaction":null,"op":"`...)
 	e.times = [3][]byte{[]byte(`","ts_ms":`), []byte(`,"ts_us":`), []byte(`,"ts_ns":`)}
 	e.tail = []byte{'}'}
 	if m.options.schemas {
@@ -159,7 +163,12 @@ func (e *envelopeEncoder) Append(dst []byte, b *connectors.Batch, r *connectors.
 	if dst, err = e.appendSource(dst, b, r.Source); err != nil {
 		return dst, false, err
 	}
-	dst = append(append(dst, e.op...), r.Op.Letter())
+	if cells := b.Cells(r.Source); e.txn > 0 && e.txn < len(cells) && cells[e.txn].Kind == connectors.KindList {
+		dst = appendTransaction(append(dst, e.closed...), b, b.List(cells[e.txn]))
+	} else {
+		dst = append(dst, e.op...)
+	}
+	dst = append(dst, r.Op.Letter())
 	var buf [20]byte
 	ns := changes.AppendInt(buf[:0], r.Timestamp)
 	if n := len(ns); n > 6 && ns[0] != '-' {
@@ -171,6 +180,14 @@ func (e *envelopeEncoder) Append(dst []byte, b *connectors.Batch, r *connectors.
 	}
 	dst = append(append(dst, e.times[2]...), ns...)
 	return append(dst, e.tail...), false, nil
+}
+
+// appendTransaction writes what is between the source block and the letter, with the transaction block.
+func appendTransaction(dst []byte, b *connectors.Batch, block []connectors.Cell) []byte {
+	dst = changes.AppendJSONString(append(dst, `,"transaction":{"id":`...), b.Bytes(block[0]))
+	dst = changes.AppendInt(append(dst, `,"total_order":`...), block[1].Int())
+	dst = changes.AppendInt(append(dst, `,"data_collection_order":`...), block[2].Int())
+	return append(dst, `},"op":"`...)
 }
 
 func (e *envelopeEncoder) appendSource(dst []byte, b *connectors.Batch, source connectors.Row) ([]byte, error) {

@@ -59,8 +59,8 @@ func (r *round) begin(s step) (end func()) {
 	heal := r.heal
 	switch s.kind {
 	case killSource:
-		r.source.Kill(r)
-		return func() { r.source.Restart(r) }
+		r.source.kill(r)
+		return func() { r.source.restart(r) }
 	case killTarget:
 		r.target.Kill(r)
 		return func() { r.target.Restart(r) }
@@ -81,20 +81,19 @@ func (r *round) begin(s step) (end func()) {
 		testbed.Hurt(r, proxy, s.stream, "timeout", toxiproxy.Attributes{"timeout": 0})
 		return heal
 	case sessions:
-		r.endSessions(r.source, r.database)
+		r.source.endSessions(r)
 		if r.copy != "" {
-			r.endSessions(r.target, r.copy)
+			endSessions(r, r.target, r.copy)
 		}
 		return func() {}
 	case storeGone:
 		return r.withholdStore()
 	}
-	r.Fatalf("unknown fault %s", s.kind)
-	return nil
+	return r.source.begin(r, s)
 }
 
 // endSessions ends the worker's sessions, as an administrator does.
-func (r *round) endSessions(server *testbed.Postgres, database string) {
+func endSessions(r *round, server *testbed.Postgres, database string) {
 	r.Helper()
 	server.Exec(r, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+database+"' AND application_name <> ''")
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/freshet-io/freshet/testbed"
 	"github.com/freshet-io/freshet/testbed/rounds"
 )
 
@@ -17,16 +18,36 @@ type totals struct {
 	faults                                      map[kind]int
 }
 
-// TestFaults plays rounds. By itself it chooses few that have every kind of fault and every set of sinks between them.
+// TestFaults plays rounds that read a PostgreSQL. By itself it chooses few that have every kind of fault and every set of sinks between
+// them.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	playAll(t, "postgres", newStage(t, func(t *testing.T) source {
+		// A walsender whose reader is silent gives up soon, so that another worker can have its slot.
+		return &onPostgres{testbed.StartPostgres(t, "wal_sender_timeout=3s")}
+	}))
+}
+
+// TestFaultsMySQL is TestFaults with a MySQL, TestFaultsMariaDB with a MariaDB.
+func TestFaultsMySQL(t *testing.T) {
+	t.Parallel()
+	playAll(t, "mysql", newStage(t, func(t *testing.T) source { return newMySQL(t, testbed.StartMySQL(t)) }))
+}
+
+func TestFaultsMariaDB(t *testing.T) {
+	t.Parallel()
+	playAll(t, "mariadb", newStage(t, func(t *testing.T) source { return newMySQL(t, testbed.StartMariaDB(t)) }))
+}
+
+func playAll(t *testing.T, of string, s *stage) {
+	t.Helper()
 	began, all := time.Now(), totals{faults: map[kind]int{}}
+	seeds := func(from uint64) []uint64 { return covering(of, from) }
 	plans := func(seed uint64) *plan {
-		p := newPlan(seed)
+		p := newPlan(of, seed)
 		return &p
 	}
-	say := rounds.Play(t, covering, plans, func(t *testing.T, p *plan) (result string) {
+	say := rounds.Play(t, seeds, plans, func(t *testing.T, p *plan) (result string) {
 		var r *round
 		defer func() { result = fmt.Sprintf("%6d events", all.add(p, r, !t.Failed())) }()
 		r = play(t, s, *p)

@@ -15,7 +15,7 @@ type kind string
 
 const (
 	killWorker   kind = "kill-worker"
-	killSource   kind = "kill-postgres"
+	killSource   kind = "kill-source"
 	killTarget   kind = "kill-target"
 	killKafka    kind = "kill-kafka"
 	killSnapshot kind = "kill-in-snapshot"
@@ -25,7 +25,11 @@ const (
 	halfOpen     kind = "half-open" // nothing passes one way or both, and nobody is told
 	sessions     kind = "end-sessions"
 	storeGone    kind = "no-offset-store"
-	zombie       kind = "zombie" // SIGSTOP, a take-over, SIGCONT
+	zombie       kind = "zombie"   // SIGSTOP, a take-over, SIGCONT
+	rotate       kind = "rotate"   // MySQL goes on in another binlog file, several times
+	purge        kind = "purge"    // and removes every file that is not needed any more
+	alter        kind = "alter"    // tables get columns
+	failover     kind = "failover" // a replica takes over, and the primary becomes its replica
 )
 
 // kinds lists every kind with its weight: how often it is chosen for a step of a round. Kills in the snapshot come before the steps.
@@ -46,6 +50,17 @@ var kinds = []struct {
 	{zombie, 3},
 }
 
+// ofMySQL are the kinds that a MySQL and MariaDB have besides.
+var ofMySQL = []struct {
+	kind   kind
+	weight int
+}{
+	{rotate, 5},
+	{purge, 5},
+	{alter, 5},
+	{failover, 4},
+}
+
 // sinks that a round may have; fan-outs have two.
 var targets = []struct {
 	sinks  []string
@@ -62,6 +77,7 @@ var targets = []struct {
 
 // plan is a round.
 type plan struct {
+	of          string // what is read: postgres, mysql or mariadb
 	seed        uint64
 	sinks       []string
 	store       string        // where the worker keeps offsets: topic or file
@@ -99,10 +115,10 @@ func (p *plan) segments() int {
 	return n
 }
 
-func newPlan(seed uint64) plan {
+func newPlan(of string, seed uint64) plan {
 	r := rand.New(rand.NewPCG(seed, 3))
 	p := plan{
-		seed: seed, rows: 1000, store: rounds.Pick(r, "file", "topic"), pace: time.Duration(r.IntN(4)) * time.Millisecond,
+		of: of, seed: seed, rows: 1000, store: rounds.Pick(r, "file", "topic"), pace: time.Duration(r.IntN(4)) * time.Millisecond,
 		transaction: rounds.Pick(r, 3*time.Second, time.Minute), patience: rounds.Pick(r, 2500*time.Millisecond, 30*time.Second),
 	}
 	var weights []int
@@ -130,6 +146,10 @@ func newPlan(seed uint64) plan {
 
 func (p *plan) step(r *rand.Rand) step {
 	var weights []int
+	kinds := kinds
+	if p.of != "postgres" {
+		kinds = slices.Concat(kinds, ofMySQL)
+	}
 	for _, k := range kinds {
 		if !p.possible(k.kind) {
 			k.weight = 0
@@ -151,7 +171,7 @@ func (p *plan) step(r *rand.Rand) step {
 		s.long, s.amount = rounds.Between(r, 500*time.Millisecond, 2*time.Second), 100+r.IntN(400)
 	case halfOpen:
 		s.long = rounds.Between(r, time.Second, 4*time.Second)
-	case cut, tear, storeGone, killSource, killTarget, killKafka:
+	case cut, tear, storeGone, killSource, killTarget, killKafka, failover:
 		s.long = rounds.Between(r, 50*time.Millisecond, time.Second)
 	case zombie:
 		s.long = 3500 * time.Millisecond
@@ -176,6 +196,8 @@ func (p *plan) possible(k kind) bool {
 		return p.store == "topic" || slices.Contains(p.sinks, tableSink)
 	case zombie: // a file is locked, and nobody fences an at-least-once producer
 		return !slices.Contains(p.sinks, fileSink) && !slices.Contains(p.sinks, looseSink)
+	case purge: // the offset file is locked
+		return p.store == "topic" || slices.Contains(p.sinks, tableSink) && len(p.sinks) == 1
 	}
 	return true
 }
@@ -228,8 +250,12 @@ func (s step) String() string {
 }
 
 // covering chooses few seeds whose plans have every kind of fault and every set of sinks.
-func covering(from uint64) []uint64 {
+func covering(of string, from uint64) []uint64 {
 	all := []string{string(killSnapshot)}
+	kinds := kinds
+	if of != "postgres" {
+		kinds = slices.Concat(kinds, ofMySQL)
+	}
 	for _, k := range kinds {
 		all = append(all, string(k.kind))
 	}
@@ -237,7 +263,7 @@ func covering(from uint64) []uint64 {
 		all = append(all, strings.Join(t.sinks, "+"))
 	}
 	return rounds.Cover(from, all, func(seed uint64) []string {
-		p := newPlan(seed)
+		p := newPlan(of, seed)
 		out := []string{strings.Join(p.sinks, "+")}
 		for _, k := range p.faults() {
 			out = append(out, string(k))

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/freshet-io/freshet/testbed"
@@ -48,13 +46,13 @@ const patience = 90 * time.Second
 func play(t *testing.T, s *stage, p plan) *round {
 	t.Helper()
 	r := &round{T: t, stage: s, plan: p, dir: t.TempDir(), written: make(chan error, 1), verdicts: map[string]history.Verdict{}}
-	r.database = s.source.NewDatabase(t)
+	r.database = s.source.newDatabase(t)
 	if slices.Contains(p.sinks, tableSink) {
 		r.copy = s.target.NewDatabase(t)
 	}
 	r.file, r.offsets = filepath.Join(t.TempDir(), "out.jsonl"), "offsets-"+r.database
 	t.Cleanup(r.clean)
-	r.h = history.New(t, history.OnPostgres(s.source, r.database), p.seed, p.rows)
+	r.h = history.New(t, s.source.history(r.database), p.seed, p.rows)
 	r.h.Pace(p.pace)
 	r.configure()
 	total := segment * p.segments()
@@ -102,13 +100,8 @@ func (r *round) configure() {
 	if err != nil {
 		r.Fatal(err)
 	}
-	r.config = r.source.Connector(r.database, "faults-"+r.database, map[string]string{
-		"database.hostname": host, "database.port": port,
-		"table.include.list":        "public.a,public.b",
-		"slot.retry.delay.ms":       "500",
-		"slot.max.retries":          "120",
-		"status.update.interval.ms": "500", // how often an idle slot moves
-	})
+	r.config = r.source.connector(r)
+	r.config["database.hostname"], r.config["database.port"] = host, port
 	var sinks []string
 	for _, sink := range r.plan.sinks {
 		alias := aliases[sink]
@@ -171,7 +164,7 @@ func (r *round) settle() {
 	r.more()
 	first := r.h.Done() + 1
 	r.wait("the load", func() bool { return r.h.Done() >= first })
-	r.confirmed()
+	r.source.delivered(r)
 }
 
 // wait waits for what must happen by itself while the worker runs.
@@ -199,26 +192,6 @@ func (r *round) wait(what string, ok func() bool) {
 	}
 }
 
-// confirmed waits until the slot is confirmed up to what is now the end of the WAL.
-func (r *round) confirmed() {
-	r.Helper()
-	conn := r.source.Connect(r, r.database)
-	defer func() { _ = conn.Close(r.Context()) }()
-	var end string
-	if err := conn.QueryRow(r.Context(), "SELECT pg_current_wal_lsn()::text").Scan(&end); err != nil {
-		r.Fatal(err)
-	}
-	r.wait("the slot to be confirmed up to "+end, func() bool {
-		var reached bool
-		err := conn.QueryRow(r.Context(), `SELECT coalesce(bool_and(confirmed_flush_lsn >= $1::text::pg_lsn), false) FROM pg_replication_slots
-WHERE slot_name = $2`, end, r.config["slot.name"]).Scan(&reached)
-		if err != nil {
-			r.Fatal(err)
-		}
-		return reached
-	})
-}
-
 // finish waits until everything is delivered, stops the worker and compares.
 func (r *round) finish() {
 	r.Helper()
@@ -226,12 +199,12 @@ func (r *round) finish() {
 		r.Fatal(err)
 	}
 	r.written <- nil
-	r.confirmed()
+	r.source.delivered(r)
 	if code := r.p.Stop(); code != 0 {
 		r.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
 	r.audit()
-	r.slots()
+	r.source.left(r)
 	for _, sink := range r.plan.sinks {
 		v := r.compare(sink)
 		for i, problem := range v.Problems {
@@ -245,69 +218,43 @@ func (r *round) finish() {
 	}
 }
 
-// slots checks that the round leaves one slot that nobody reads.
-func (r *round) slots() {
-	r.Helper()
-	conn := r.source.Connect(r, r.database)
-	var left []string
-	testbed.Eventually(r, func() string { return fmt.Sprintf("replication slots that are left: %v", left) }, func() bool {
-		rows, err := conn.Query(r.Context(), "SELECT format('%s temporary=%s active=%s', slot_name, temporary, active) FROM pg_replication_slots WHERE database = $1", r.database)
-		if err == nil {
-			left, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		}
-		if err != nil {
-			r.Fatal(err)
-		}
-		return slices.Equal(left, []string{r.config["slot.name"] + " temporary=f active=f"})
-	})
-}
-
-// audit checks, while no worker runs, that the slot is confirmed only up to what is stored (I7), and that what is stored is in
-// the sink (I1).
+// audit checks, while no worker runs, that what is stored is in the sink (I1), and that the source has not forgotten more.
 func (r *round) audit() {
 	r.Helper()
-	conn := r.source.Connect(r, r.database)
-	defer func() { _ = conn.Close(r.Context()) }()
-	var confirmed int64
-	err := conn.QueryRow(r.Context(), `SELECT coalesce(max(confirmed_flush_lsn - '0/0'), 0)::int8 FROM pg_replication_slots
-WHERE slot_name = $1`, r.config["slot.name"]).Scan(&confirmed)
-	if err != nil {
-		r.Fatal(err)
-	}
+	forgotten := r.source.forgotten(r)
 	for _, sink := range r.plan.sinks {
 		text := r.position(sink)
 		if text == "" {
-			continue // the slot stands where it was made
-		}
-		var o struct {
-			LSN    int64 `json:"lsn"`
-			Commit int64 `json:"lsn_commit"`
-			Done   *bool `json:"snapshot_completed"`
-		}
-		if err := json.Unmarshal([]byte(text), &o); err != nil {
-			r.Fatalf("read offset %s: %v", text, err)
-		}
-		if o.Done != nil && !*o.Done {
 			continue
 		}
-		at := max(o.LSN, o.Commit)
-		if confirmed > at {
-			r.Errorf("the slot is confirmed up to %d, the stored offset of %s is %s", confirmed, sink, text)
+		at, known, err := r.source.place(text)
+		if err != nil {
+			r.Fatalf("read offset %s: %v", text, err)
 		}
-		through := r.h.Through(uint64(at))
+		if !known {
+			continue
+		}
+		if forgotten > at {
+			r.Errorf("the source has forgotten what is before %d, the stored offset of %s is %s", forgotten, sink, text)
+		}
+		through := r.h.Through(at)
 		if through == 0 {
 			continue
 		}
 		r.audits++
-		var complaint string
-		// The markers of a transaction that was committed reach one partition after the other.
-		testbed.Eventually(r, func() string {
-			return fmt.Sprintf("the stored offset of %s, %s, is ahead of it: %s", sink, text, complaint)
-		}, func() bool {
-			complaint = r.behind(sink, through)
-			return complaint == ""
-		})
+		r.holds(sink, through, "the stored offset "+string(text))
 	}
+}
+
+// holds waits until a sink has all of the first transactions. The markers of a transaction that was committed reach one partition after the
+// other.
+func (r *round) holds(sink string, through int, because string) {
+	r.Helper()
+	var complaint string
+	testbed.Eventually(r, func() string { return fmt.Sprintf("%s is ahead of %s: %s", because, sink, complaint) }, func() bool {
+		complaint = r.behind(sink, through)
+		return complaint == ""
+	})
 }
 
 // said is the end of what each worker printed.
@@ -336,7 +283,7 @@ func (r *round) clean() {
 		return
 	}
 	defer c.Close()
-	if err := testbed.DeleteTopics(context.WithoutCancel(r.Context()), c, append(r.topics(), r.offsets)); err != nil {
+	if err := testbed.DeleteTopics(context.WithoutCancel(r.Context()), c, append(r.topics(), r.offsets, r.database+historySuffix)); err != nil {
 		r.Errorf("clean up: %v", err)
 	}
 }

@@ -33,7 +33,11 @@ var aliases = map[string]string{exactSink: "events", looseSink: "events", tableS
 func (r *round) several() bool { return len(r.plan.sinks) > 1 }
 
 func (r *round) topics() []string {
-	return []string{r.config["topic.prefix"] + ".public.a", r.config["topic.prefix"] + ".public.b"}
+	var out []string
+	for _, table := range tables() {
+		out = append(out, r.config["topic.prefix"]+"."+r.source.schema(r)+"."+table)
+	}
+	return out
 }
 
 func (r *round) partition() offsets.Partition {
@@ -196,9 +200,9 @@ func (r *round) compare(sink string) history.Verdict {
 func (r *round) compareTables() history.Verdict {
 	r.Helper()
 	v := history.Verdict{}
-	from, to := r.source.Connect(r, r.database), r.target.Connect(r, r.copy)
-	for _, table := range []string{"a", "b"} {
-		want, got := r.rows(from, table), r.rows(to, table)
+	to := r.target.Connect(r, r.copy)
+	for _, table := range tables() {
+		want, got := r.source.rows(r, table), rows(r, to, table)
 		if n := len(r.h.Rows(table)); n != len(want) {
 			r.Fatalf("table %s has %d rows in the source, want %d", table, len(want), n)
 		}
@@ -220,8 +224,8 @@ func (r *round) compareTables() history.Verdict {
 	return v
 }
 
-// rows is a table as id: the row as the server prints it.
-func (r *round) rows(conn *pgx.Conn, table string) map[int]string {
+// rows is a table of a PostgreSQL as id: seq and pad.
+func rows(r *round, conn *pgx.Conn, table string) map[int]string {
 	r.Helper()
 	rows, err := conn.Query(r.Context(), "SELECT id, format('%s %s', seq, pad) FROM "+table)
 	if err != nil {

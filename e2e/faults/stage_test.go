@@ -10,18 +10,18 @@ import (
 
 // stage holds the servers, which stay up over the rounds. The worker reaches each of them through a proxy only.
 type stage struct {
-	source, target *testbed.Postgres
-	kafka          *testbed.Kafka
-	proxies        map[string]*toxiproxy.Proxy // source, target, kafka
+	source  source
+	target  *testbed.Postgres
+	kafka   *testbed.Kafka
+	proxies map[string]*toxiproxy.Proxy // source, target, kafka
 }
 
-func newStage(t *testing.T) *stage {
+func newStage(t *testing.T, start func(*testing.T) source) *stage {
 	t.Helper()
 	toxi := bed.Toxiproxy(t)
 	toKafka := toxi.Proxy(t, "127.0.0.1:1") // where the broker is comes out when it knows the proxy
 	s := &stage{
-		// A walsender whose reader is silent gives up soon, so that another worker can have its slot.
-		source: testbed.StartPostgres(t, "wal_sender_timeout=3s"),
+		source: start(t),
 		target: testbed.StartTimescale(t),
 		kafka:  testbed.StartKafkaBehind(t, toKafka.Listen),
 	}
@@ -29,6 +29,6 @@ func newStage(t *testing.T) *stage {
 	if err := toKafka.Save(); err != nil {
 		t.Fatalf("point the proxy at Kafka: %v", err)
 	}
-	s.proxies = map[string]*toxiproxy.Proxy{"source": toxi.Proxy(t, s.source.Address()), "target": toxi.Proxy(t, s.target.Address()), "kafka": toKafka}
+	s.proxies = map[string]*toxiproxy.Proxy{"source": toxi.Proxy(t, s.source.address()), "target": toxi.Proxy(t, s.target.Address()), "kafka": toKafka}
 	return s
 }
