@@ -1,6 +1,7 @@
 package ddl
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,9 +13,9 @@ type alteration struct {
 	columns  []columnChange
 	drops    []columnDrop
 	settings []columnSetting
-	indexes  []func([]index) []index // in order, after what was dropped
-	dropped  []string                // names of indexes
-	renames  [][2]string             // of indexes
+	indexes  []indexAdd  // in order, after what was dropped
+	dropped  []string    // names of indexes
+	renames  [][2]string // of indexes
 	renamed  ID
 	convert  string // charset; "": none
 	created  []ID   // tables like this one (CONVERT PARTITION … TO TABLE)
@@ -26,6 +27,12 @@ type columnChange struct {
 	old      string // the column it replaces; "": it is new
 	def      columnDef
 	tolerant bool // IF EXISTS, IF NOT EXISTS
+}
+
+// indexAdd is an index that a column's attributes make, or one of the table's own.
+type indexAdd struct {
+	column int // in columns; -1: of the table
+	add    func([]index) []index
 }
 
 type columnDrop struct {
@@ -135,9 +142,9 @@ func (r *reader) alterPart(a *alteration) {
 }
 
 func (r *reader) change(a *alteration, c columnChange) {
-	a.columns = append(a.columns, c)
 	def := c.def
-	a.indexes = append(a.indexes, def.addIndexes)
+	a.indexes = append(a.indexes, indexAdd{len(a.columns), def.addIndexes})
+	a.columns = append(a.columns, c)
 }
 
 // positioned reads a column's definition and where it goes.
@@ -168,7 +175,7 @@ func (r *reader) alterAdd(a *alteration) {
 	switch {
 	case r.err != nil:
 	case ok:
-		a.indexes = append(a.indexes, func(indexes []index) []index { return addIndex(indexes, ix) })
+		a.addIndex(ix)
 	default:
 		r.addColumns(a)
 	}
@@ -183,7 +190,7 @@ func (r *reader) addColumns(a *alteration) {
 	for r.err == nil {
 		tolerant = r.ifNotExists() || tolerant
 		if ix, ok := r.indexElement(); ok {
-			a.indexes = append(a.indexes, func(indexes []index) []index { return addIndex(indexes, ix) })
+			a.addIndex(ix)
 		} else if r.err == nil {
 			r.change(a, columnChange{def: r.columnDef(r.columnName()), tolerant: tolerant})
 		}
@@ -192,6 +199,10 @@ func (r *reader) addColumns(a *alteration) {
 		}
 	}
 	r.expectSign(')')
+}
+
+func (a *alteration) addIndex(ix index) {
+	a.indexes = append(a.indexes, indexAdd{-1, func(indexes []index) []index { return addIndex(indexes, ix) }})
 }
 
 func (r *reader) alterDrop(a *alteration) {
@@ -343,16 +354,14 @@ func (a *alteration) apply(old *Table, catalog *Catalog, mode SQLMode) (*Table, 
 	if a.renamed != (ID{}) {
 		t.ID = a.renamed
 	}
+	if a.convert == "default" {
+		a.convert = catalog.Charset(old.Database)
+	}
 	charset := a.tableCharset()
-	if a.convert != "" {
-		charset = a.convert
-	}
 	if charset == "default" {
-		charset = catalog.Charset(t.Database)
+		charset = catalog.Charset(old.Database)
 	}
-	if charset != "" {
-		t.Charset = charset
-	}
+	t.Charset = cmp.Or(a.convert, charset, old.Charset) // of new columns
 	if a.comment != nil {
 		t.Comment = *a.comment
 	}
@@ -362,9 +371,12 @@ func (a *alteration) apply(old *Table, catalog *Catalog, mode SQLMode) (*Table, 
 	}
 	if a.convert != "" {
 		for i := range t.Columns {
-			t.Columns[i].convert(charset)
+			c := &t.Columns[i]
+			defined := slices.ContainsFunc(a.columns, func(change columnChange) bool { return strings.EqualFold(change.def.Name, c.Name) })
+			c.convert(a.convert, catalog.flavor, !defined)
 		}
 	}
+	t.Charset = cmp.Or(charset, t.Charset)
 	for _, name := range a.dropped {
 		t.indexes = dropIndex(t.indexes, name)
 	}
@@ -373,22 +385,52 @@ func (a *alteration) apply(old *Table, catalog *Catalog, mode SQLMode) (*Table, 
 			t.indexes[i].name = names[1]
 		}
 	}
-	for _, change := range a.indexes {
-		t.indexes = change(t.indexes)
+	for _, ix := range a.indexes {
+		// A key with ADD COLUMN IF NOT EXISTS is made for the column that is there.
+		if ix.column < 0 || a.columns[ix.column].old == "" || !a.columns[ix.column].idle(old) {
+			t.indexes = ix.add(t.indexes)
+		}
 	}
 	t.finish()
 	return &t, nil
 }
 
-// convert stores the column's characters in another charset.
-func (c *Column) convert(charset string) {
+// convert stores the column's characters in another charset; a TEXT type grows so that it holds as many.
+func (c *Column) convert(charset string, flavor Flavor, grow bool) {
+	if flavor == MariaDB && c.Base() == "json" { // a LONGTEXT there, and not in utf8mb4 any longer
+		c.Type, c.Expression, c.JDBCType, c.Charset = "LONGTEXT", "LONGTEXT", jdbcVarchar, "utf8mb4"
+	}
 	if !isText(c.Base()) || c.Charset == "" {
 		return
 	}
-	c.Charset = charset
+	was := bytesPer(c.Charset)
+	base := c.Base()
 	if charset == "binary" {
+		c.Charset = charset
 		c.binaryType()
+		return
 	}
+	if room := capacity(base); room > 0 && grow {
+		if grown := sized("text", room/was*bytesPer(charset)); grown != base || c.Length >= 0 {
+			c.Type, c.Expression, c.Length = strings.ToUpper(grown), strings.ToUpper(grown), -1
+		}
+	}
+	c.Charset = charset
+}
+
+// capacity is how many bytes a TEXT type holds; 0: it is none.
+func capacity(base string) int {
+	switch base {
+	case "tinytext":
+		return 1<<8 - 1
+	case "text":
+		return 1<<16 - 1
+	case "mediumtext":
+		return 1<<24 - 1
+	case "longtext":
+		return 1<<32 - 1
+	}
+	return 0
 }
 
 // applyColumns does what the server does: drops, replaced columns stay in their place, then new and moved columns take theirs.
@@ -401,7 +443,9 @@ func (a *alteration) applyColumns(t, old *Table, mode SQLMode) error {
 	for _, c := range old.Columns {
 		lower := strings.ToLower(c.Name)
 		if slices.ContainsFunc(a.drops, func(d columnDrop) bool { return strings.EqualFold(d.name, c.Name) }) {
-			names[lower] = ""
+			if !a.adds(c.Name, old) { // one that comes again stays in its indexes
+				names[lower] = ""
+			}
 			continue
 		}
 		for i := range a.columns {
@@ -427,6 +471,12 @@ func (a *alteration) applyColumns(t, old *Table, mode SQLMode) error {
 		}
 	}
 	return nil
+}
+
+func (a *alteration) adds(name string, old *Table) bool {
+	return slices.ContainsFunc(a.columns, func(c columnChange) bool {
+		return c.old == "" && !c.idle(old) && strings.EqualFold(c.def.Name, name)
+	})
 }
 
 // checkColumns finds columns that the statement names and the table does not have, or has already.
@@ -464,25 +514,32 @@ func (t *Table) renameIndexColumns(names map[string]string) {
 	}
 	for i := range t.indexes {
 		ix := &t.indexes[i]
-		columns := make([]string, 0, len(ix.columns))
-		for _, c := range ix.columns {
-			n, changed := names[strings.ToLower(c)]
-			if !changed {
-				n = c
+		columns, prefixes := make([]string, 0, len(ix.columns)), make([]int, 0, len(ix.columns))
+		for n, c := range ix.columns {
+			if name, changed := names[strings.ToLower(c)]; changed {
+				c = name
 			}
-			if n != "" {
-				columns = append(columns, n)
+			if c != "" {
+				columns, prefixes = append(columns, c), append(prefixes, ix.prefixes[n])
 			}
 		}
-		ix.columns = columns
+		ix.columns, ix.prefixes = columns, prefixes
 	}
 	t.indexes = slices.DeleteFunc(t.indexes, func(ix index) bool { return len(ix.columns) == 0 && !ix.unfit })
+}
+
+// idle tells whether IF EXISTS or IF NOT EXISTS makes the change none.
+func (c *columnChange) idle(old *Table) bool {
+	if c.old == "" {
+		return c.tolerant && old.column(c.def.Name) >= 0
+	}
+	return old.column(c.old) < 0
 }
 
 // place adds a new column, or moves one that was replaced.
 func (c *columnChange) place(t, old *Table, mode SQLMode) error {
 	position := c.def.position
-	if c.old != "" && !position.first && position.after == "" || c.old != "" && old.column(c.old) < 0 {
+	if c.idle(old) || c.old != "" && !position.first && position.after == "" {
 		return nil
 	}
 	at := t.column(c.def.Name)
@@ -525,6 +582,8 @@ func (s *columnSetting) apply(c *Column, mode SQLMode) {
 		c.Default, c.HasDefault = nil, false
 	case s.visibility:
 		c.Invisible = s.invisible
+	case s.setDefault != nil && c.AutoIncrement && numeric(c.Base()):
+		// AUTO_INCREMENT has no default, whatever is set.
 	case s.setDefault != nil:
 		c.Default, c.HasDefault = s.setDefault.Default, true
 		d := columnDef{base: c.Base()}

@@ -1,6 +1,7 @@
 package ddl
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -41,14 +42,18 @@ func (c *Catalog) Clone() *Catalog {
 // Table returns a table; nil: not known.
 func (c *Catalog) Table(id ID) *Table { return c.tables[c.fold(id)] }
 
-// Tables returns all tables in no order.
-func (c *Catalog) Tables() []*Table { return slices.Collect(maps.Values(c.tables)) }
+// Tables returns all tables in the order of their names.
+func (c *Catalog) Tables() []*Table {
+	return slices.SortedFunc(maps.Values(c.tables), func(a, b *Table) int {
+		return cmp.Or(strings.Compare(a.Database, b.Database), strings.Compare(a.ID.Table, b.ID.Table))
+	})
+}
 
 // Put adds or replaces a table. One without knowledge of its indexes (from a schema history) takes its key for a primary key.
 func (c *Catalog) Put(t *Table) {
 	if len(t.indexes) == 0 && len(t.Key) > 0 {
 		known := *t
-		known.indexes = []index{{name: primaryName, kind: indexPrimary, columns: t.Key}}
+		known.indexes = []index{newIndex(primaryName, indexPrimary, t.Key...)}
 		t = &known
 	}
 	c.tables[c.fold(t.ID)] = t

@@ -221,10 +221,16 @@ func (p *parser) constant(d *columnDef) (text string, ok bool) {
 		if p.accept("COLLATE") {
 			p.nameOrLiteral()
 		}
+		if d.base == "bit" {
+			return bytesDefault(d, []byte(text)), true
+		}
 		return sign + text, true
 	case tokenNumber:
 		text = p.text()
 		p.advance()
+		if n, ok := new(big.Int).SetString(text, 10); ok && d.base == "bit" {
+			return n.Text(2), true
+		}
 		return sign + text, true
 	case tokenBit:
 		text = p.text()[2:]

@@ -184,18 +184,17 @@ func (p *parser) index(ix *index) {
 func (p *parser) indexColumns(ix *index) {
 	p.expectSign('(')
 	for p.err == nil {
-		switch {
-		case p.isSign('('):
-			p.skipParens()
-			ix.unfit = true
-		case p.tok.kind == tokenString:
-			ix.columns = append(ix.columns, p.literal())
-		default:
-			ix.columns = append(ix.columns, p.columnName())
-		}
 		if p.isSign('(') {
 			p.skipParens()
-			ix.partial = true
+			ix.unfit = true
+		} else {
+			ix.columns = append(ix.columns, p.columnName())
+			prefix := 0
+			if p.acceptSign('(') {
+				prefix = p.number()
+				p.expectSign(')')
+			}
+			ix.prefixes = append(ix.prefixes, prefix)
 		}
 		p.acceptAny("ASC", "DESC")
 		if p.accept("WITHOUT", "OVERLAPS") {

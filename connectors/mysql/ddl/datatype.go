@@ -144,7 +144,36 @@ func (c *Column) Base() string {
 		}
 	}
 	t, _ := lookupType(keyword)
+	if c.Length >= 0 && (t.base == "text" || t.base == "blob") {
+		return sized(t.base, c.Length*bytesPer(c.Charset))
+	}
 	return t.base
+}
+
+// sized is the TEXT or BLOB that holds so many bytes, which the server takes for TEXT(n) and BLOB(n).
+func sized(base string, bytes int) string {
+	switch {
+	case bytes < 1<<8:
+		return "tiny" + base
+	case bytes < 1<<16:
+		return base
+	case bytes < 1<<24:
+		return "medium" + base
+	}
+	return "long" + base
+}
+
+// bytesPer is the most bytes that a character of the charset has.
+func bytesPer(charset string) int {
+	switch charset {
+	case "utf8mb4", "utf16", "utf16le", "utf32", "gb18030":
+		return 4
+	case "utf8", "utf8mb3", "ujis", "eucjpms":
+		return 3
+	case "ucs2", "gbk", "sjis", "big5", "euckr", "gb2312", "cp932":
+		return 2
+	}
+	return 1
 }
 
 // Unsigned tells whether the column's numbers have no sign.

@@ -11,9 +11,9 @@ type index struct {
 	name        string
 	kind        indexKind
 	columns     []string
-	partial     bool // has a prefix of a column
-	unfit       bool // has an expression or a period: no key
-	foreign     bool // made for a foreign key
+	prefixes    []int // per column; 0: all of it
+	unfit       bool  // has an expression or a period: no key
+	foreign     bool  // made for a foreign key
 	ifNotExists bool
 }
 
@@ -26,6 +26,10 @@ const (
 )
 
 const primaryName = "PRIMARY"
+
+func newIndex(name string, kind indexKind, columns ...string) index {
+	return index{name: name, kind: kind, columns: columns, prefixes: make([]int, len(columns))}
+}
 
 // addIndex appends an index and names it as the server does.
 func addIndex(indexes []index, ix index) []index {
@@ -57,10 +61,10 @@ func findIndex(indexes []index, name string) int {
 // addIndexes appends the indexes that a column's attributes make.
 func (d *columnDef) addIndexes(indexes []index) []index {
 	if d.primary {
-		indexes = addIndex(indexes, index{name: primaryName, kind: indexPrimary, columns: []string{d.Name}})
+		indexes = addIndex(indexes, newIndex(primaryName, indexPrimary, d.Name))
 	}
 	if d.unique {
-		indexes = addIndex(indexes, index{kind: indexUnique, columns: []string{d.Name}})
+		indexes = addIndex(indexes, newIndex("", indexUnique, d.Name))
 	}
 	return indexes
 }
@@ -112,15 +116,29 @@ func (t *Table) rank(ix index) int {
 	case ix.unfit:
 		return 4
 	}
-	for _, name := range ix.columns {
-		if t.Columns[t.column(name)].Optional {
+	rank := 1
+	for i, name := range ix.columns {
+		c := &t.Columns[t.column(name)]
+		if c.Optional {
 			return 3
 		}
+		if prefixed(c, ix.prefixes[i]) {
+			rank = lastUsable
+		}
 	}
-	if ix.partial {
-		return lastUsable
+	return rank
+}
+
+// prefixed tells whether an index has only a prefix of the column's values.
+func prefixed(c *Column, prefix int) bool {
+	switch c.Base() {
+	case "char", "varchar", "binary", "varbinary":
+		return prefix > 0 && prefix < max(c.Length, 1)
+	case "geometry", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geomcollection",
+		"tinytext", "text", "mediumtext", "longtext", "tinyblob", "blob", "mediumblob", "longblob":
+		return true // MariaDB hashes whole ones
 	}
-	return 1
+	return prefix > 0
 }
 
 func (r *reader) createIndex(unique bool) {

@@ -240,13 +240,13 @@ const maxLength = 1<<31 - 1
 // skipParens passes everything up to the parenthesis that closes the current one.
 func (p *parser) skipParens() {
 	if !p.isSign('(') {
-		p.fail(`"("`)
+		p.fail("'('")
 		return
 	}
 	for depth := 0; ; {
 		switch {
 		case p.tok.kind == tokenEnd:
-			p.fail(`")"`)
+			p.fail("')'")
 			return
 		case p.isSign('('):
 			depth++
