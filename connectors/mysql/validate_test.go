@@ -85,6 +85,7 @@ func TestValidateKeys(t *testing.T) {
 		{[]string{"event.deserialization.failure.handling.mode", "skip"}, []string{"event.deserialization.failure.handling.mode", "not supported yet"}},
 		{[]string{"signal.data.collection", "db.signals"}, []string{"signal.data.collection", "not supported yet: signals"}},
 		{[]string{"sourceinfo.struct.maker", "org.x.Maker"}, []string{"sourceinfo.struct.maker", "not supported yet: classes of the JVM"}},
+		{[]string{"provide.transaction.metadata", "true"}, []string{"provide.transaction.metadata", "not supported yet: transaction metadata"}},
 		{[]string{"read.only", "true"}, []string{"read.only", "not supported yet"}},
 		{[]string{history + ".kafka.topic", ""}, []string{history + ".kafka.topic", "A value is required"}},
 		{[]string{history, "io.debezium.storage.file.history.FileSchemaHistory"}, []string{history + ".file.filename", "A value is required"}},
