@@ -174,7 +174,10 @@ func readPosition(r *jsonReader) (p position) {
 		case "row":
 			p.row = r.integer()
 		case "gtids":
-			p.gtids = strings.NewReplacer("\n", "", "\r", "").Replace(r.textOr(""))
+			p.gtids = r.textOr("")
+			if strings.ContainsAny(p.gtids, "\n\r") {
+				p.gtids = strings.NewReplacer("\n", "", "\r", "").Replace(p.gtids)
+			}
 		case "server_id":
 			p.serverID = uint32(r.integer())
 		case "ts_sec":
@@ -244,7 +247,7 @@ func readChange(r *jsonReader) ddl.Change {
 }
 
 func readTable(r *jsonReader) *ddl.Table {
-	t := &ddl.Table{}
+	t := &ddl.Table{Columns: make([]ddl.Column, 0, 8)}
 	r.object(func(name string) {
 		switch name {
 		case "defaultCharsetName":
