@@ -75,6 +75,7 @@ type config struct {
 	schemaChanges bool   // include.schema.changes
 	comments      bool   // include.schema.comments
 	inconsistent  string // inconsistent.schema.handling.mode: fail, warn, skip
+	undecodable   string // event.deserialization.failure.handling.mode: fail, warn, skip
 	placeholder   []byte // unavailable.value.placeholder
 	maxTables     int    // guardrail.collections.max, 0: none
 	failTables    bool   // guardrail.collections.limit.action=fail
@@ -149,6 +150,7 @@ func parseConfig(c connectors.Config, f flavor) (*config, error) {
 		bigintPrecise: v.Enum("bigint.unsigned.handling.mode") == "precise", adjustYears: v.Bool("enable.time.adjuster"),
 		query: v.Bool("include.query"), schemaChanges: v.Bool("include.schema.changes"), comments: v.Bool("include.schema.comments"),
 		inconsistent: handling(v.Enum("inconsistent.schema.handling.mode")),
+		undecodable:  handling(v.Enum("event.deserialization.failure.handling.mode")),
 		placeholder:  []byte(v.String("unavailable.value.placeholder")),
 		maxTables:    int(v.Int("guardrail.collections.max")), failTables: v.Enum("guardrail.collections.limit.action") == "fail",
 	}

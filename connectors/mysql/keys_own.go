@@ -176,7 +176,7 @@ func ownChanges(f flavor) []connectors.Key {
 		},
 		{
 			Name: "event.deserialization.failure.handling.mode", Type: connectors.TypeString, Default: "fail", HasDefault: true, Recommended: words("warn fail ignore skip"), Closed: true,
-			Unsupported: "going on without an event", Importance: "MEDIUM", Width: "SHORT", Display: "Event deserialization failure handling",
+			Importance: "MEDIUM", Width: "SHORT", Display: "Event deserialization failure handling",
 			Doc: "What becomes of a binlog event that cannot be read.",
 		},
 		{

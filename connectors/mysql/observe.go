@@ -1,0 +1,54 @@
+package mysql
+
+import (
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// watch is what the source tells about itself. It is written once a batch and read from any goroutine.
+type watch struct {
+	snapshot changes.SnapshotWatch
+	read     atomic.Uint64 // file number and position, as in the order
+
+	mu       sync.Mutex
+	position string
+	last     string // GTID
+	lost     []connectors.LostRange
+}
+
+// passed notes the position of a batch.
+func (w *watch) passed(p *position, last *gtid, mariadb bool) {
+	w.read.Store(order(0, p.file, p.pos, 0).Major)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.position = p.file + ":" + strconv.FormatUint(p.pos, 10)
+	if !last.none() {
+		w.last = string(last.append(nil, mariadb))
+	}
+}
+
+// lose notes that the binlog and the targets differ from now on.
+func (w *watch) lose(from, to, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lost, _ = connectors.AddLost(w.lost, connectors.LostRange{From: from, To: to, Text: text, When: time.Now()})
+}
+
+// Observe implements connectors.Observed.
+func (t *source) Observe() connectors.Observation {
+	o := connectors.Observation{Kind: t.cfg.flavor.String(), Server: t.cfg.naming.Prefix, Read: t.watch.read.Load()}
+	t.mu.Lock()
+	o.Connected = t.binlog != nil
+	t.mu.Unlock()
+	t.watch.mu.Lock()
+	defer t.watch.mu.Unlock()
+	o.Position, o.LastTransaction, o.Lost = t.watch.position, t.watch.last, slices.Clone(t.watch.lost)
+	o.Snapshot = t.watch.snapshot.Observe()
+	return o
+}

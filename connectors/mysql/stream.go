@@ -1,0 +1,547 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
+)
+
+// Bounds of one batch: an event may exceed them, and one row above them passes alone (I5).
+const (
+	batchBytes = 512 << 10
+	maxRecords = 8192
+	// walkBytes of events behind the last record are read before a batch is handed out without waiting for more.
+	walkBytes = 1 << 20
+	// idlePause is how often the position of a log without records is handed out.
+	idlePause = 10 * time.Second
+)
+
+// stream turns the events of the binlog into batches. A batch grows while events are there and is handed out as soon as there
+// are none, or at its bounds; it may end inside a transaction, between two events. It belongs to the goroutine of Poll.
+type stream struct {
+	cfg       *config
+	log       *slog.Logger
+	session   connectors.SourceSession
+	schema    *schema
+	watch     *watch
+	version   string // of the connector
+	headers   []connectors.Header
+	partition offsets.Partition
+	state     offsets.Partition // of the identity
+	records   int               // bound of a batch
+
+	binlog   *binlog
+	events   []logEvent // received; those before next are handled
+	next     int
+	payload  *payload // compressed transaction whose events are being read; nil: none is
+	unpacker *payload // the same, kept for the next one
+	rows     rowsReader
+	tables   map[uint64]*tracked
+	known    map[changes.TableID]*tracked
+	recent   *tracked
+	recentID uint64
+
+	b         *connectors.Builder
+	build     uint64 // number of the batch being built
+	walked    int    // bytes of events since its first record
+	oldest    int64  // commit time of its oldest transaction, µs since 1970
+	mark      mark   // after its last record
+	through   connectors.Order
+	lastBatch time.Time
+	gtidCell  sharedCell
+	fileCell  sharedCell
+	queryCell sharedCell
+
+	mariadb bool
+	gtidOn  bool // the server gives commit times with its GTIDs
+	file    string
+	at      uint64 // position of the event being handled
+	size    uint64
+	high    uint64   // what 32-bit positions lack behind 4 GiB of one file
+	pos     position // where the reference would go on; its GTIDs are in done
+	done    *gtidSet // nil: the server has no GTIDs
+	later   []gtid   // completed behind mark: not in done yet
+	current gtid     // of the open transaction, or the last one, which may not be in done
+	counted bool     // current is in done, or in later
+	gtid    []byte   // current, rendered
+	micros  int64    // time of changes, µs since 1970; 0: no event had one yet
+	created int64    // when file was made, seconds since 1970
+	tx      transaction
+	resume  resume
+	id      identity // of the server
+	handed  handed
+	beat    *changes.Heartbeat // nil: no heartbeats
+	beaten  time.Time
+}
+
+// mark is a position to go on at. Its GTIDs are those of stream.done when it was made.
+type mark struct {
+	pos   position // as the reference has it
+	exact position // where this connector goes on, on the same server
+	whole bool     // the transaction of current is complete, though pos says otherwise
+	gtid  gtid     // of the transaction
+}
+
+// handed is what the last batch said; before the first one, where the stream began.
+type handed struct {
+	pos   position
+	exact position
+	id    identity
+}
+
+// transaction is the one being read.
+type transaction struct {
+	open       bool // BEGIN was read (the reference's inTransaction)
+	group      bool // rows may follow: open, or XA START was read
+	file       string
+	start      uint64 // position of its first event, not counting the one with the GTID
+	events     int64  // that were handled, the first one included
+	minor      uint32 // of the next row
+	thread     int64  // -1: none
+	query      string
+	filtered   bool // by gtid.source.includes and gtid.source.excludes
+	standalone bool // MariaDB: one statement, after which no COMMIT comes
+	inBatch    bool // the batch being built ends with a record of it
+	records    bool // there is one
+}
+
+// resume is what to leave out of the transaction that comes first.
+type resume struct {
+	events int64
+	rows   int64 // of the event after those
+	gtid   string // of the transaction; "": not known
+	armed  bool
+}
+
+// sharedCell is a text that many records of a batch have; it is written into each batch once.
+type sharedCell struct {
+	cell  connectors.Cell
+	build uint64
+}
+
+// begin positions the stream behind p, on the server that id names.
+func (s *stream) begin(p position, id identity) error {
+	p.snapshot = ""
+	exact := p
+	if id.own && id.Restart != "" {
+		var err error
+		if exact, err = parsePosition(offsets.Offset(id.Restart)); err != nil {
+			return connectors.AsPermanent(err)
+		}
+	}
+	id.Epoch = max(id.Epoch, 1)
+	s.pos, s.id, s.handed = p, id, handed{pos: p, exact: exact, id: id}
+	if exact.gtids != "" {
+		var err error
+		if s.done, err = parseGTIDSet(exact.gtids, s.mariadb); err != nil {
+			return connectors.AsPermanent(err)
+		}
+	}
+	s.pos.file, s.pos.pos, s.pos.event, s.pos.row, s.pos.gtids = exact.file, exact.pos, 0, 0, ""
+	s.resume = resume{events: exact.event, rows: exact.row, armed: exact.inTransaction()}
+	if id.own && s.done != nil {
+		s.resume.gtid = id.GTID
+	}
+	s.file, s.tx, s.counted = exact.file, transaction{thread: -1}, true
+	s.mark = s.place(s.pos)
+	s.lastBatch = time.Now()
+	return nil
+}
+
+// attach goes on over a new connection: events that were handled of an open transaction are left out.
+func (s *stream) attach(l *binlog) {
+	if s.tx.group {
+		s.resume = resume{events: s.tx.events, gtid: string(s.gtid), armed: true}
+		s.pos.file, s.pos.pos = s.tx.file, s.tx.start
+		s.current, s.counted = gtid{}, true // it is not complete, and comes again
+	}
+	inBatch, records := s.tx.inBatch, s.tx.records
+	s.binlog, s.events, s.next, s.payload = l, s.events[:0], 0, nil
+	s.at, s.size, s.high = 0, 0, 0
+	s.tx = transaction{thread: -1, inBatch: inBatch, records: records}
+	s.tables, s.recent = map[uint64]*tracked{}, nil
+}
+
+// place is a mark at p outside of a transaction.
+func (s *stream) place(p position) mark {
+	exact := p
+	if behind := s.behind(); !s.tx.group && s.done == nil && behind.file != "" {
+		exact.file, exact.pos = behind.file, behind.pos
+	}
+	return mark{pos: p, exact: exact, whole: true, gtid: s.current}
+}
+
+// sessionError is an error of the runtime's, not of the connection.
+type sessionError struct{ error }
+
+func (e *sessionError) Unwrap() error { return e.error }
+
+// nextBatch returns the next batch. An error ends the connection, but not what the batch being built holds.
+func (s *stream) nextBatch(ctx context.Context) (*connectors.Batch, error) {
+	for {
+		if s.full() {
+			return s.finish(), nil
+		}
+		e, err := s.nextEvent(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if e == nil {
+			if !s.empty() {
+				return s.finish(), nil
+			}
+			if !s.tx.group && s.due() {
+				if b, err := s.idle(ctx); b != nil || err != nil {
+					return b, err
+				}
+				continue
+			}
+			if err := s.wait(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if s.b == nil {
+			if err := s.newBatch(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if err := s.handle(ctx, e); err != nil {
+			return nil, err
+		}
+		if s.payload == nil {
+			s.next++
+		}
+		if !s.empty() {
+			s.walked += int(e.size)
+		}
+		if s.beat != nil && !s.tx.group && s.due() {
+			if b, err := s.idle(ctx); b != nil || err != nil {
+				return b, err
+			}
+		}
+	}
+}
+
+// nextEvent returns the next event that was received, nil when there is none at the moment.
+func (s *stream) nextEvent(context.Context) (*logEvent, error) {
+	if s.payload != nil {
+		e, err := s.payload.next()
+		if e != nil || err != nil {
+			return e, err
+		}
+		s.payload = nil
+		s.next++
+	}
+	if s.next >= len(s.events) {
+		taken, err := s.binlog.take(s.events)
+		if err != nil {
+			if !s.empty() {
+				return nil, nil // the batch first; the error is still there
+			}
+			return nil, err
+		}
+		if len(taken) == 0 {
+			return nil, nil
+		}
+		s.events, s.next = taken, 0
+	}
+	return &s.events[s.next], nil
+}
+
+// wait returns when something was received or is due.
+func (s *stream) wait(ctx context.Context) error {
+	pause := idlePause
+	if s.beat != nil {
+		pause = min(pause, max(s.cfg.heartbeat-time.Since(s.beaten), time.Millisecond))
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.binlog.ready:
+	case <-timer.C:
+	}
+	return nil
+}
+
+func (s *stream) newBatch(ctx context.Context) error {
+	b, err := s.session.NewBatch(ctx, s.partition)
+	if err != nil {
+		return &sessionError{err}
+	}
+	s.b = b
+	s.build++
+	return nil
+}
+
+func (s *stream) empty() bool { return s.b == nil || s.b.Len() == 0 }
+
+func (s *stream) full() bool {
+	return s.b != nil && s.b.Len() > 0 && (s.b.Len() >= s.records || s.b.Size() >= batchBytes || s.walked >= walkBytes)
+}
+
+// finish hands out the batch being built.
+func (s *stream) finish() *connectors.Batch {
+	m := &s.mark
+	h := handed{pos: m.pos, exact: m.exact, id: s.id}
+	if s.done != nil {
+		h.pos.gtids = s.done.String()
+		h.exact.gtids = h.pos.gtids
+		if m.whole && !m.gtid.none() && !s.done.has(&m.gtid) {
+			with := s.done.merge(&gtidSet{mariadb: s.mariadb})
+			with.add(&m.gtid)
+			h.exact.gtids = with.String()
+		}
+	}
+	o := h.pos.offset()
+	if !m.gtid.none() {
+		h.id.GTID = string(m.gtid.append(nil, s.mariadb))
+	}
+	h.id.Created = s.created
+	if m.exact.file != s.file {
+		h.id.Created = 0
+	}
+	h.id.Restart = ""
+	if h.exact != h.pos {
+		h.id.Restart = string(h.exact.offset())
+	}
+	if s.oldest == 0 && s.tx.inBatch {
+		s.oldest = s.micros
+	}
+	b := s.b.Finish(o, s.through)
+	b.Committed = s.oldest
+	b.Extra = []offsets.Entry{{Partition: s.state, Offset: h.id.offset(o)}}
+	h.id.own = true
+	s.handed = h
+	s.watch.passed(&h.pos, &m.gtid, s.mariadb)
+	s.b, s.oldest, s.walked, s.tx.inBatch, s.lastBatch = nil, 0, 0, false, time.Now()
+	s.flush()
+	return b
+}
+
+// flush lets done catch up with what was completed behind the mark.
+func (s *stream) flush() {
+	for i := range s.later {
+		s.done.add(&s.later[i])
+	}
+	s.later = s.later[:0]
+}
+
+// complete notes that the transaction of current needs not come again.
+func (s *stream) complete() {
+	if s.counted || s.done == nil || s.current.none() {
+		s.counted = true
+		return
+	}
+	s.counted = true
+	if s.empty() {
+		s.done.add(&s.current)
+		return
+	}
+	s.later = append(s.later, s.current)
+}
+
+// order is that of the next row of the transaction.
+func (s *stream) order(minor uint32) connectors.Order {
+	return order(s.id.Epoch, s.tx.file, s.tx.start, minor)
+}
+
+// due tells that a heartbeat, or a position without records, should be handed out. Not before the rest of a transaction that is being
+// resumed has come: the position would forget what was delivered of it.
+func (s *stream) due() bool {
+	if s.resume.armed {
+		return false
+	}
+	if s.beat != nil && time.Since(s.beaten) >= s.cfg.heartbeat {
+		return true
+	}
+	if !s.empty() || time.Since(s.lastBatch) < idlePause {
+		return false
+	}
+	p, q := &s.pos, &s.handed.pos
+	return p.file != q.file || p.pos != q.pos || s.done != nil && s.handed.exact.gtids != s.done.String()
+}
+
+// idle hands out a heartbeat, or the position that was reached without any record.
+func (s *stream) idle(ctx context.Context) (*connectors.Batch, error) {
+	if s.b == nil {
+		if err := s.newBatch(ctx); err != nil {
+			return nil, err
+		}
+	}
+	p := s.pos
+	if !s.tx.open {
+		p.event, p.row = 0, 0
+	}
+	if now := time.Now(); s.beat != nil && now.Sub(s.beaten) >= s.cfg.heartbeat {
+		s.beaten = now
+		s.beat.Append(s.b, now.UnixNano())
+		s.flush()
+		s.mark = s.place(p)
+		if s.through == (connectors.Order{}) {
+			s.through = s.before()
+		}
+		r := s.b.Records()
+		r[len(r)-1].Order = s.through
+		return nil, nil
+	}
+	s.mark, s.through = s.place(p), s.before()
+	return s.finish(), nil
+}
+
+// before is the order below every transaction behind the position and above every one before it.
+func (s *stream) before() connectors.Order {
+	return order(s.id.Epoch, s.pos.file, max(s.pos.pos, 1)-1, math.MaxUint32)
+}
+
+// handle follows the reference's BinlogStreamingChangeEventSource.handleEvent.
+func (s *stream) handle(ctx context.Context, e *logEvent) error {
+	s.pos.serverID = e.server
+	if e.kind != replication.ROTATE_EVENT && s.payload == nil {
+		s.advance(e)
+	}
+	var err error
+	switch kind := byte(e.kind); {
+	case isRowsEvent(kind):
+		err = s.rowsOf(e)
+	case e.kind == replication.TABLE_MAP_EVENT:
+		err = s.tableMap(e)
+	default:
+		err = s.control(ctx, e)
+	}
+	if err != nil {
+		return err
+	}
+	if s.tx.group {
+		s.tx.events++
+		s.pos.event++
+	}
+	if e.time != 0 && !heartbeatEvent(e.kind) && (s.mariadb || !s.gtidOn || s.micros == 0) {
+		s.micros = int64(e.time) * 1e6
+	}
+	return nil
+}
+
+func heartbeatEvent(k replication.EventType) bool {
+	return k == replication.HEARTBEAT_EVENT || k == replication.HEARTBEAT_LOG_EVENT_V2
+}
+
+// advance notes the position of an event. It never goes back within a file: when the server is asked by GTIDs, it begins with
+// the file that has the first one that is missing, from its start.
+func (s *stream) advance(e *logEvent) {
+	if e.artificial() || e.end <= e.size && !heartbeatEvent(e.kind) {
+		return
+	}
+	end := s.high + uint64(e.end)
+	if last := s.at + s.size; s.file == s.pos.file && end+1<<31 < last { // end_log_pos has 32 bits
+		s.high += 1 << 32
+		end += 1 << 32
+	}
+	s.size = uint64(e.size)
+	s.at = end - min(s.size, end)
+	if !s.tx.open && (s.pos.file != s.file || end > s.pos.pos) {
+		s.pos.file, s.pos.pos, s.pos.event, s.pos.row = s.file, end, 0, 0
+	}
+}
+
+// control handles an event that is neither a row's nor a table's.
+func (s *stream) control(ctx context.Context, e *logEvent) error {
+	switch e.kind {
+	case replication.GTID_EVENT, replication.ANONYMOUS_GTID_EVENT:
+		return s.gtidEvent(e)
+	case replication.GTID_TAGGED_LOG_EVENT:
+		return s.taggedEvent(e)
+	case replication.MARIADB_GTID_EVENT:
+		return s.mariadbEvent(e)
+	case replication.QUERY_EVENT, replication.MARIADB_QUERY_COMPRESSED_EVENT:
+		return s.query(ctx, e)
+	case replication.XID_EVENT:
+		s.commit()
+	case replication.XA_PREPARE_LOG_EVENT:
+		s.endGroup()
+	case replication.ROTATE_EVENT:
+		return s.rotate(e)
+	case replication.FORMAT_DESCRIPTION_EVENT:
+		return s.format(e)
+	case replication.TRANSACTION_PAYLOAD_EVENT:
+		return s.open(e)
+	case replication.ROWS_QUERY_EVENT, replication.MARIADB_ANNOTATE_ROWS_EVENT:
+		s.statement(e)
+	case replication.EXECUTE_LOAD_QUERY_EVENT:
+		return s.loadQuery(e)
+	case replication.INCIDENT_EVENT:
+		return connectors.AsPermanent(fmt.Errorf("read the binlog: the server noted an incident at %s:%d: it lost events, which are in no binlog. "+
+			"Take a new snapshot (start once with snapshot.mode=when_needed after deleting the connector's offsets)", s.file, s.at))
+	case replication.STOP_EVENT, replication.HEARTBEAT_EVENT, replication.HEARTBEAT_LOG_EVENT_V2, replication.PREVIOUS_GTIDS_EVENT,
+		replication.MARIADB_GTID_LIST_EVENT, replication.MARIADB_BINLOG_CHECKPOINT_EVENT, replication.MARIADB_START_ENCRYPTION_EVENT,
+		replication.INTVAR_EVENT, replication.RAND_EVENT, replication.USER_VAR_EVENT, replication.IGNORABLE_EVENT, replication.TRANSACTION_CONTEXT_EVENT,
+		replication.VIEW_CHANGE_EVENT, replication.BEGIN_LOAD_QUERY_EVENT, replication.APPEND_BLOCK_EVENT, replication.DELETE_FILE_EVENT:
+	default:
+		if e.flags&replication.LOG_EVENT_IGNORABLE_F == 0 {
+			return connectors.AsPermanent(fmt.Errorf("read the binlog: event type %d at %s:%d is not known, and the server does not say that it may be ignored", e.kind, s.file, s.at))
+		}
+	}
+	return nil
+}
+
+// start is where to ask for the binlog: behind what was handled and is complete. Nil: by file and position; no file: from the oldest on.
+func (s *stream) start() (gtids *gtidSet, file string, pos uint64) {
+	if s.done == nil {
+		p := s.behind()
+		return nil, p.file, p.pos
+	}
+	set := s.done.merge(&gtidSet{mariadb: s.mariadb})
+	for i := range s.later {
+		set.add(&s.later[i])
+	}
+	if !s.counted && !s.tx.group && !s.current.none() {
+		set.add(&s.current)
+	}
+	return set, s.file, s.at
+}
+
+// behind is the place behind what was handled: where the open transaction begins, or behind the last event.
+func (s *stream) behind() position {
+	p := s.pos
+	switch {
+	case s.tx.group:
+		p.file, p.pos = s.tx.file, s.tx.start
+	case s.at+s.size > 0:
+		p.file, p.pos = s.file, s.at+s.size
+	}
+	p.event, p.row = 0, 0
+	return p
+}
+
+// moved tells that the server is another one, or that its binlog ends before what was handled: it is not the binlog that it was.
+func (s *stream) moved(found *server) bool {
+	if found.id != s.id.Server {
+		return true
+	}
+	if s.done == nil {
+		p := s.behind()
+		return p.file != "" && found.lacks(&p) != ""
+	}
+	set, _, _ := s.start()
+	return !set.within(found.executed)
+}
+
+// abandon gives back the memory of the batch being built and of the decoder.
+func (s *stream) abandon() {
+	if s.b != nil {
+		s.b.Abandon()
+		s.b = nil
+	}
+	s.unpacker.close()
+	s.unpacker = nil
+}
