@@ -10,6 +10,7 @@ import (
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/file"
 	"github.com/freshet-io/freshet/connectors/kafka"
+	"github.com/freshet-io/freshet/connectors/mysql"
 	"github.com/freshet-io/freshet/connectors/postgres"
 	"github.com/freshet-io/freshet/connectors/timescaledb"
 	"github.com/freshet-io/freshet/converters"
@@ -34,6 +35,8 @@ func newProgram() *program { return &program{pool: &kafkaclient.Pool{}} }
 func (p *program) sources() []connectors.SourceFactory {
 	return []connectors.SourceFactory{
 		postgres.Factory{Version: versionText()},
+		mysql.Factory{Version: versionText()},
+		mysql.Factory{Version: versionText(), MariaDB: true},
 		file.Sources{Version: versionText()},
 		&kafka.Sources{Converters: p.converters(), Pool: p.pool, Version: versionText()},
 	}

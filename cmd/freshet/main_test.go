@@ -106,7 +106,7 @@ func TestPluginsListsEveryConnector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, class := range []string{"io.debezium.connector.postgresql.PostgresConnector", "org.apache.kafka.connect.file.FileStreamSinkConnector", "kafka"} {
+	for _, class := range []string{"io.debezium.connector.postgresql.PostgresConnector", "MySqlConnector", "io.debezium.connector.mariadb.MariaDbConnector", "org.apache.kafka.connect.file.FileStreamSinkConnector", "kafka"} {
 		if !strings.Contains(out, class) {
 			t.Errorf("%s is missing in\n%s", class, out)
 		}
