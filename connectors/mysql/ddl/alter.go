@@ -59,7 +59,12 @@ func (r *reader) alterTable() {
 	r.wait()
 	var a alteration
 	for r.err == nil && !r.atEnd() {
+		start := r.tok.start
 		r.alterPart(&a)
+		if r.err == nil && r.tok.start == start {
+			r.fail("a part of ALTER TABLE")
+		}
+		a.bound(r)
 		if !r.acceptSign(',') && !r.atEnd() && !r.atOption() {
 			r.fail("a comma or the end of the statement")
 		}
@@ -194,11 +199,18 @@ func (r *reader) addColumns(a *alteration) {
 		} else if r.err == nil {
 			r.change(a, columnChange{def: r.columnDef(r.columnName()), tolerant: tolerant})
 		}
+		a.bound(r)
 		if !r.acceptSign(',') {
 			break
 		}
 	}
 	r.expectSign(')')
+}
+
+func (a *alteration) bound(r *reader) {
+	if max(len(a.columns), len(a.drops), len(a.settings)) > maxColumns || len(a.indexes) > maxColumns+maxIndexes {
+		r.fail("fewer columns or keys")
+	}
 }
 
 func (a *alteration) addIndex(ix index) {

@@ -35,7 +35,8 @@ func (p *parser) columnDef(name string) columnDef {
 	d := columnDef{Column: Column{Name: name, Length: -1, Scale: -1}}
 	p.dataType(&d)
 	for p.err == nil && !p.atEnd() && !p.isSign(',') && !p.isSign(')') && !p.isAny("FIRST", "AFTER") {
-		if !p.attribute(&d) && !p.constraint(&d) && !p.rareAttribute(&d) {
+		start := p.tok.start
+		if !p.attribute(&d) && !p.constraint(&d) && !p.rareAttribute(&d) || p.err == nil && p.tok.start == start {
 			p.fail("an attribute of column " + name)
 		}
 	}

@@ -92,6 +92,12 @@ func (r *reader) createLike(id, like ID) {
 	r.Changes = []Change{{Kind: Create, ID: id, Table: &t, Statement: r.Text}}
 }
 
+// More than any server takes; what compares each with each stays fast.
+const (
+	maxColumns = 4096
+	maxIndexes = 256
+)
+
 // elements reads the parentheses of CREATE TABLE.
 func (r *reader) elements() (columns []columnDef, indexes []index) {
 	r.expectSign('(')
@@ -105,6 +111,9 @@ func (r *reader) elements() (columns []columnDef, indexes []index) {
 			}
 			columns = append(columns, d)
 			indexes = d.addIndexes(indexes)
+		}
+		if len(columns) > maxColumns || len(indexes) > maxIndexes {
+			r.fail("fewer columns or keys")
 		}
 		if !r.acceptSign(',') {
 			break
