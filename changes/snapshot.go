@@ -42,6 +42,8 @@ type Snapshot[T any] struct {
 	final *piece[T]  // rows after which none may come; no chunk has begun rows that are still to come
 	live  int        // chunks that have rows still to come
 
+	failed error // of a reader; what is finished goes out before it
+
 	since time.Time // when reading began
 	told  time.Time // when progress was logged
 }
@@ -155,15 +157,21 @@ func (s *Snapshot[T]) Next(ctx context.Context) (*connectors.Builder, error) {
 			s.out = s.out[1:]
 			return s.handOut(&p), nil
 		}
+		if s.failed != nil {
+			return nil, s.failed
+		}
 		select {
 		case p, ok := <-s.pieces:
 			if !ok {
 				return nil, nil
 			}
-			if p.err != nil {
-				return nil, p.err
+			if p.err == nil {
+				s.take(p)
+				continue
 			}
-			s.take(p)
+			s.failed = p.err
+			s.release(&s.final) // other tables were to follow: it is not the end
+
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
