@@ -151,6 +151,24 @@ func (t *source) identityAt(ctx context.Context, conn *client.Conn, p *position,
 	return id, nil
 }
 
+// missing tells why the server cannot go on behind a position that was reached on the server that id names; "" when it can.
+func (t *source) missing(ctx context.Context, p *position, id identity) (string, error) {
+	found, err := t.ask(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case found.id != id.Server:
+		return fmt.Sprintf("the server is %s, and was %s", found.id, id.Server), nil
+	case !found.gtids || t.cfg.gtids.ignore || p.gtids == "":
+		return found.lacks(p), nil
+	}
+	set, err := parseGTIDSet(p.gtids, t.cfg.flavor == flavorMariaDB)
+	if err != nil {
+		return "", connectors.AsPermanent(err)
+	}
+	return found.lacksGTIDs(set.retain(t.cfg.gtids.accepts), t.cfg.gtids.accepts), nil
+}
+
 // comparison is where a stream can go on.
 type comparison struct {
 	p, exact position

@@ -110,3 +110,6 @@ func (c *Catalog) dropDatabase(database string) []Change {
 	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.ID.Table, b.ID.Table) })
 	return changes
 }
+
+// Empty returns an empty catalog of the same kind of server.
+func (c *Catalog) Empty() *Catalog { return NewCatalog(c.flavor, c.lower) }

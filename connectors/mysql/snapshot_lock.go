@@ -1,0 +1,133 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
+
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// tableLock is what keeps others from writing while the position, the schema and the readers' transactions are fixed.
+type tableLock uint8
+
+const (
+	lockNone   tableLock = iota
+	lockBackup           // LOCK TABLES FOR BACKUP: no DDL, and no writes into tables without transactions
+	lockTables           // read locks on the captured tables
+	lockGlobal           // FLUSH TABLES WITH READ LOCK
+)
+
+// exact tells that nothing is committed to captured tables while the lock is held.
+func (l tableLock) exact() bool { return l >= lockTables }
+
+// takeLock locks as snapshot.locking.mode says, over the connection of the schema. Where the user may not lock everything, the captured
+// tables are locked instead, as in the reference.
+func (s *snapshot) takeLock(ctx context.Context) error {
+	mode := s.t.cfg.snapshot.locking
+	if mode == "none" || s.recovering() {
+		return nil
+	}
+	seconds := max(1, int64(s.t.cfg.snapshot.lockTimeout/time.Second))
+	if err := s.exec(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", seconds)); err != nil {
+		return fmt.Errorf("set lock_wait_timeout: %w", err)
+	}
+	if err := s.exec(ctx, fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", seconds)); err != nil && !serverAnswered(err) {
+		return fmt.Errorf("set innodb_lock_wait_timeout: %w", err)
+	}
+	statement, kind := "FLUSH TABLES WITH READ LOCK", lockGlobal
+	if strings.HasPrefix(mode, "minimal_percona") {
+		statement, kind = "LOCK TABLES FOR BACKUP", lockBackup
+	}
+	err := s.exec(ctx, statement)
+	switch {
+	case err == nil:
+		s.lock, s.locked = kind, time.Now()
+		return nil
+	case !refused(err):
+		return s.lockError(statement, err)
+	case mode == "minimal_percona_no_table_locks":
+		return connectors.AsPermanent(fmt.Errorf("lock for the snapshot (%s): %w; snapshot.locking.mode=minimal_percona_no_table_locks needs Percona Server "+
+			"and the privileges RELOAD and LOCK TABLES", statement, err))
+	}
+	s.t.log.Info("cannot take the lock for all tables, locking the captured ones", "statement", statement, "error", err)
+	return s.lockCaptured(ctx)
+}
+
+// lockCaptured locks the captured tables. FLUSH needs a privilege that LOCK TABLES does not.
+func (s *snapshot) lockCaptured(ctx context.Context) error {
+	if len(s.captured) == 0 {
+		return nil
+	}
+	var flush, lock []string
+	for _, id := range s.captured {
+		name := quoteTable(id)
+		flush, lock = append(flush, name), append(lock, name+" READ")
+	}
+	statement := "FLUSH TABLES " + strings.Join(flush, ", ") + " WITH READ LOCK"
+	err := s.exec(ctx, statement)
+	if refused(err) {
+		statement = "LOCK TABLES " + strings.Join(lock, ", ")
+		err = s.exec(ctx, statement)
+	}
+	switch {
+	case refused(err):
+		return connectors.AsPermanent(fmt.Errorf("lock the captured tables for the snapshot: %w; GRANT RELOAD, LOCK TABLES ON *.* TO %s, or set "+
+			"snapshot.locking.mode=none when nobody alters tables meanwhile", err, s.t.cfg.user))
+	case err != nil:
+		return s.lockError(statement, err)
+	}
+	s.lock, s.locked = lockTables, time.Now()
+	return nil
+}
+
+func (s *snapshot) lockError(statement string, err error) error {
+	var server *mysql.MyError
+	if errors.As(err, &server) && server.Code == mysql.ER_LOCK_WAIT_TIMEOUT {
+		return fmt.Errorf("lock for the snapshot (%.60s): not granted within %s (snapshot.lock.timeout.ms): a statement or a transaction that runs long holds a table; "+
+			"SHOW PROCESSLIST shows it: %w", statement, s.t.cfg.snapshot.lockTimeout, err)
+	}
+	return fmt.Errorf("lock for the snapshot (%.60s): %w", statement, err)
+}
+
+// unlock lets others write again. The readers have transactions of their own, which it does not touch.
+func (s *snapshot) unlock(ctx context.Context) error {
+	if s.lock == lockNone {
+		return nil
+	}
+	if err := s.exec(ctx, "UNLOCK TABLES"); err != nil {
+		return fmt.Errorf("release the lock of the snapshot: %w", err)
+	}
+	s.t.log.Info("released the lock of the snapshot", "held", time.Since(s.locked).Round(time.Millisecond))
+	s.lock = lockNone
+	return nil
+}
+
+// refused tells that the server will not do it at all: for want of a privilege, or because it does not know the statement.
+func refused(err error) bool {
+	var server *mysql.MyError
+	if !errors.As(err, &server) {
+		return false
+	}
+	switch server.Code {
+	case mysql.ER_SPECIFIC_ACCESS_DENIED_ERROR, mysql.ER_ACCESS_DENIED_ERROR, mysql.ER_DBACCESS_DENIED_ERROR, mysql.ER_TABLEACCESS_DENIED_ERROR,
+		mysql.ER_PARSE_ERROR, mysql.ER_NOT_SUPPORTED_YET:
+		return true
+	}
+	return false
+}
+
+// serverAnswered tells that the statement failed and the connection did not.
+func serverAnswered(err error) bool {
+	var server *mysql.MyError
+	return errors.As(err, &server)
+}
+
+// quoteLiteral quotes a text; the sessions have no sql_mode that changes how it is read.
+func quoteLiteral(text string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", "''").Replace(text) + "'"
+}
