@@ -121,6 +121,7 @@ func (s *stream) mariadbEvent(e *logEvent) error {
 	domain := strconv.FormatUint(uint64(binary.LittleEndian.Uint32(e.body[8:])), 10)
 	s.startGTID(gtid{origin: domain, server: e.server, number: int64(binary.LittleEndian.Uint64(e.body))})
 	s.beginGroup(true, -1)
+	s.beginRecord(e)
 	s.tx.standalone = e.body[12]&replication.BINLOG_MARIADB_FL_STANDALONE != 0
 	return nil
 }
@@ -197,10 +198,16 @@ func (s *stream) endGroup() {
 }
 
 // commit ends a transaction.
-func (s *stream) commit() {
+func (s *stream) commit(e *logEvent) {
+	end := s.endRecord(e)
+	within := s.pos
 	s.endGroup()
 	s.complete()
 	s.pos.file, s.pos.pos, s.pos.event, s.pos.row = s.file, s.at+s.size, 0, 0
+	if end {
+		s.mark = s.place(s.pos)
+		s.mark.pos, s.mark.meta = within, true
+	}
 }
 
 // queryEvent is what a QUERY event says.
@@ -246,13 +253,14 @@ func (s *stream) query(ctx context.Context, e *logEvent) error {
 	case bytes.EqualFold(text, []byte("BEGIN")):
 		if !s.mariadb || !s.tx.group {
 			s.beginGroup(true, int64(q.thread))
+			s.beginRecord(e)
 		}
 		return nil
 	case bytes.EqualFold(text, []byte("COMMIT")):
-		s.commit()
+		s.commit(e)
 		return nil
 	case bytes.EqualFold(text, []byte("ROLLBACK")):
-		s.rollback()
+		s.rollback(e)
 		return nil
 	}
 	word, rest := keyword(text)
@@ -275,12 +283,12 @@ func (s *stream) query(ctx context.Context, e *logEvent) error {
 }
 
 // rollback ends a transaction that has changes of tables without transactions, which stay.
-func (s *stream) rollback() {
+func (s *stream) rollback(e *logEvent) {
 	if s.tx.inBatch || s.tx.records {
 		s.log.Warn("a transaction was rolled back after changes that are in the binlog and were delivered, since it changed tables without transactions, too; "+
 			"those of transactional tables did not happen", "file", s.file, "pos", s.at, "gtid", string(s.gtid))
 	}
-	s.commit()
+	s.commit(e)
 }
 
 // xa handles the statements of a distributed transaction. Its rows are delivered when it is prepared, as in the reference;

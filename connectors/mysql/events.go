@@ -165,6 +165,7 @@ type rowRun struct {
 	stream uint32
 	order  connectors.Order
 	row    int64
+	name   string // of the table; "": there is no transaction metadata
 }
 
 func (s *stream) changes(e *logEvent, r *rowsEvent) error {
@@ -177,6 +178,9 @@ func (s *stream) changes(e *logEvent, r *rowsEvent) error {
 	silent := t.table == nil || s.tx.filtered || s.cfg.operations.Skips(r.op) || s.resume.armed && s.tx.events < s.resume.events
 	if !silent {
 		run.stream = s.index(t)
+		if s.txns != nil && s.tx.open {
+			run.name = t.table.id.String()
+		}
 	}
 	emitted, data := s.b.Len(), r.data
 	for run.row = 0; len(data) > 0; run.row++ {
@@ -315,6 +319,9 @@ func (s *stream) moveKey(rec *connectors.Record, run *rowRun, old, updated image
 	}
 	rec = w.Begin(run.stream, connectors.OpCreate)
 	rec.Key, rec.After, rec.Source = created, after, source
+	if run.name != "" {
+		s.source(run) // an event of its own
+	}
 	keyHeader(w, changes.HeaderOldKey, deleted)
 	order.Minor += 2
 	s.emit(rec, run, order)
@@ -394,6 +401,9 @@ func (s *stream) source(run *rowRun) {
 	} else {
 		w.Null()
 	}
+	if run.name != "" {
+		s.txns.Event(w, run.name, s.txnID)
+	}
 }
 
 // shared appends a text of which a batch holds one copy.
@@ -432,7 +442,7 @@ func (s *stream) emit(rec *connectors.Record, run *rowRun, order connectors.Orde
 func (s *stream) marked(rows int64) {
 	s.flush()
 	s.pos.seconds = s.seconds()
-	m := mark{pos: s.pos, gtid: s.current}
+	m := mark{pos: s.pos, gtid: s.current, meta: s.tx.open}
 	m.pos.row = rows
 	m.exact = m.pos
 	if s.tx.group {

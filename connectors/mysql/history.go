@@ -38,7 +38,7 @@ func (h *historyRecord) encode(pretty bool) []byte {
 
 // members writes what the offset has, too, in its order.
 func (p *position) members(w *jsonWriter) {
-	r := jsonReader{data: []byte(p.offset())}
+	r := jsonReader{data: []byte(p.offset(nil))}
 	r.object(func(name string) {
 		w.name(name)
 		r.peek()

@@ -119,11 +119,6 @@ func ownChanges(f flavor) []connectors.Key {
 			Doc: "When rows that are there already are read: initial (once, before streaming), initial_only, no_data (never), when_needed (also when the position is lost), always; recovery makes the schema history anew.",
 		},
 		{
-			Name: "provide.transaction.metadata", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Unsupported: "transaction metadata",
-			Importance: "LOW", Width: "SHORT", Display: "Store transaction metadata information in a dedicated topic.",
-			Doc: "Emit transaction boundaries.",
-		},
-		{
 			Name: "bigint.unsigned.handling.mode", Type: connectors.TypeString, Default: "long", HasDefault: true, Recommended: words("precise long"), Closed: true,
 			Importance: "MEDIUM", Width: "SHORT", Display: "The mode for handling bigint-unsigned values",
 			Doc: "Write BIGINT UNSIGNED as 64-bit integers with a sign (long) or as decimals (precise).",

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/offsets"
 )
@@ -24,9 +25,9 @@ type position struct {
 	snapshot string // INITIAL or BLOCKING while a snapshot is under way; "": none is
 }
 
-// offset renders the position with the reference's members in the reference's order.
-func (p *position) offset() offsets.Offset {
-	b := make([]byte, 0, 192+len(p.gtids))
+// offset renders the position with the reference's members in the reference's order; txns may be nil.
+func (p *position) offset(txns *changes.Transactions) offsets.Offset {
+	b := txns.AppendID(make([]byte, 0, 192+len(p.gtids)))
 	b = appendMember(b, `,"ts_sec":`, p.seconds)
 	b = appendText(b, `,"file":`, p.file)
 	b = strconv.AppendUint(append(b, `,"pos":`...), p.pos, 10)
@@ -35,7 +36,7 @@ func (p *position) offset() offsets.Offset {
 	}
 	b = appendMember(b, `,"row":`, p.row)
 	b = appendMember(b, `,"server_id":`, int64(p.serverID))
-	b = appendMember(b, `,"event":`, p.event)
+	b = txns.AppendCounts(appendMember(b, `,"event":`, p.event))
 	if p.snapshot != "" {
 		b = appendText(b, `,"snapshot":`, p.snapshot)
 	}

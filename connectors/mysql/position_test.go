@@ -63,7 +63,7 @@ func TestOffsetsOfTheReference(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(p.offset()); got != string(m.Value) {
+		if got := string(p.offset(nil)); got != string(m.Value) {
 			t.Errorf("%s: %s, want %s", file, got, m.Value)
 		}
 	})
@@ -85,7 +85,7 @@ func TestOffsetsOfTheReference(t *testing.T) {
 		if err := json.Unmarshal(m.Source.Offset, &want); err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal([]byte(p.offset()), &got); err != nil {
+		if err := json.Unmarshal([]byte(p.offset(nil)), &got); err != nil {
 			t.Fatal(err)
 		}
 		if others(want); want["snapshot"] == "INCREMENTAL" {

@@ -186,9 +186,9 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 		if !errors.Is(err, errNoHistory) {
 			return err
 		}
-		return t.problem(p.offset(), err.Error())
+		return t.problem(p.offset(nil), err.Error())
 	}
-	at.id.Server, at.id.own, at.id.Restart = at.found.id, true, string(at.exact.offset())
+	at.id.Server, at.id.own, at.id.Restart = at.found.id, true, string(at.exact.offset(nil))
 	return t.beginStream(at.p, at.id)
 }
 
@@ -219,10 +219,10 @@ func (t *source) compare(ctx context.Context, p position, id identity) (comparis
 		c.p.gtids, c.exact.gtids = "", ""
 		switch why := found.lacks(&c.exact); {
 		case other:
-			return comparison{}, t.problem(p.offset(), fmt.Sprintf("the offset belongs to the server with server_uuid %s, but this server is %s: its binlog files and positions mean something else. "+
+			return comparison{}, t.problem(p.offset(nil), fmt.Sprintf("the offset belongs to the server with server_uuid %s, but this server is %s: its binlog files and positions mean something else. "+
 				"Connect to the former server, or switch GTIDs on (gtid_mode=ON) before a failover", id.Server, found.id))
 		case why != "":
-			return comparison{}, t.problem(p.offset(), why)
+			return comparison{}, t.problem(p.offset(nil), why)
 		}
 		return c, nil
 	}
@@ -243,7 +243,7 @@ func (t *source) compareGTIDs(c *comparison, other bool) error {
 	}
 	set = set.retain(t.cfg.gtids.accepts)
 	if why := c.found.lacksGTIDs(set, t.cfg.gtids.accepts); why != "" {
-		return t.problem(c.p.offset(), why)
+		return t.problem(c.p.offset(nil), why)
 	}
 	if c.id.own && c.id.GTID != "" {
 		last, err := parseGTIDSet(c.id.GTID, mariadb)
@@ -251,7 +251,7 @@ func (t *source) compareGTIDs(c *comparison, other bool) error {
 			return connectors.AsPermanent(err)
 		}
 		if !last.within(c.found.executed) {
-			return t.problem(c.p.offset(), fmt.Sprintf("the server lacks transaction %s, of which changes were delivered: it was restored from an earlier state, or promoted without it", c.id.GTID))
+			return t.problem(c.p.offset(nil), fmt.Sprintf("the server lacks transaction %s, of which changes were delivered: it was restored from an earlier state, or promoted without it", c.id.GTID))
 		}
 	}
 	plain, err := parseGTIDSet(c.p.gtids, mariadb)
@@ -378,7 +378,10 @@ func (t *source) follow(ctx context.Context) error {
 		return &sessionError{err}
 	}
 	h := t.stream.handed
+	if h.plain != "" {
+		t.plain = h.plain
+	}
 	h.id.own, h.id.Server, h.id.Epoch = true, t.stream.id.Server, t.stream.id.Epoch
-	h.id.Restart = string(h.exact.offset())
+	h.id.Restart = string(h.exact.offset(nil))
 	return t.startFrom(ctx, h.pos, h.id)
 }

@@ -36,6 +36,7 @@ type source struct {
 	session  connectors.SourceSession
 
 	partition, state offsets.Partition
+	plain            offsets.Offset // stored when the stream began
 	headers          []connectors.Header
 	meta             *client.Conn // nil: not connected
 	tls              bool         // meta is encrypted, and so is the binlog's connection
@@ -170,6 +171,7 @@ func (t *source) stored(ctx context.Context) (*position, identity, error) {
 				return nil, identity{}, connectors.AsPermanent(err)
 			}
 			p, plain = &parsed, e.Offset
+			t.plain = plain
 			if strings.Contains(string(e.Offset), `"incremental_snapshot_collections"`) {
 				t.log.Warn("the stored offset tells of an incremental snapshot that was under way; it is not continued", "offset", string(e.Offset))
 			}
@@ -218,6 +220,8 @@ func (t *source) beginStream(p position, id identity) error {
 	if err := s.begin(p, id); err != nil {
 		return err
 	}
+	s.txns = changes.NewTransactions(t.cfg.raw, t.cfg.naming)
+	s.txns.Restore(t.plain, true)
 	t.stream = s
 	return nil
 }
@@ -262,7 +266,7 @@ func (t *source) poll(ctx context.Context) (*connectors.Batch, error) {
 		var reset *resetError
 		if errors.As(err, &reset) {
 			t.disconnect(0)
-			if err := t.problem(t.stream.handed.pos.offset(), reset.Error()); err != nil {
+			if err := t.problem(t.stream.handed.pos.offset(nil), reset.Error()); err != nil {
 				return nil, err
 			}
 			return t.snapshot.next(ctx)

@@ -15,7 +15,7 @@ const (
 	sourceRow                                   // KindInt: within the event
 	sourceThread                                // KindInt, or NULL
 	sourceQuery                                 // KindText, or NULL
-	sourceCells                                 // how many there are
+	sourceCells                                 // how many there are; with transaction metadata its block comes behind them
 )
 
 // sourceColumns are the fields of the source block after the common ones (reference, BinlogSourceInfoStructMaker). table is constant.
@@ -37,7 +37,7 @@ func sourceColumns(table schemas.Value) []changes.SourceColumn {
 func (cfg *config) sourceBlock(version, database string, table schemas.Value) *connectors.SourceBlock {
 	return changes.NewSourceBlock(changes.SourceSpec{
 		Schema: cfg.naming.Schema("io.debezium.connector." + cfg.flavor.String() + ".Source"), Version: version, Connector: cfg.flavor.String(),
-		Server: cfg.naming.Prefix, Database: database, Extra: sourceColumns(table),
+		Server: cfg.naming.Prefix, Database: database, Extra: sourceColumns(table), Transaction: sourceCells,
 	})
 }
 

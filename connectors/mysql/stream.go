@@ -80,6 +80,8 @@ type stream struct {
 	handed  handed
 	beat    *changes.Heartbeat // nil: no heartbeats
 	beaten  time.Time
+	txns    *changes.Transactions // nil: no transaction metadata
+	txnID   []byte                // what txns calls the open transaction
 }
 
 // mark is a position to go on at. Its GTIDs are those of stream.done when it was made.
@@ -88,6 +90,7 @@ type mark struct {
 	exact position // where this connector goes on, on the same server
 	whole bool     // the transaction of current is complete, though pos says otherwise
 	gtid  gtid     // of the transaction
+	meta  bool     // inside of a transaction, or at its end: what was counted in it belongs to the offset
 }
 
 // handed is what the last batch said; before the first one, where the stream began.
@@ -95,6 +98,7 @@ type handed struct {
 	pos   position
 	exact position
 	id    identity
+	plain offsets.Offset // pos as it was written; "": nothing was handed out yet
 }
 
 // transaction is the one being read.
@@ -116,9 +120,10 @@ type transaction struct {
 // resume is what to leave out of the transaction that comes first.
 type resume struct {
 	events int64
-	rows   int64 // of the event after those
+	rows   int64  // of the event after those
 	gtid   string // of the transaction; "": not known
 	armed  bool
+	plain  bool // by the reference's members alone, which say the same in front of COMMIT and behind it
 }
 
 // sharedCell is a text that many records of a batch have; it is written into each batch once.
@@ -146,7 +151,7 @@ func (s *stream) begin(p position, id identity) error {
 		}
 	}
 	s.pos.file, s.pos.pos, s.pos.event, s.pos.row, s.pos.gtids = exact.file, exact.pos, 0, 0, ""
-	s.resume = resume{events: exact.event, rows: exact.row, armed: exact.inTransaction()}
+	s.resume = resume{events: exact.event, rows: exact.row, armed: exact.inTransaction(), plain: !id.own}
 	if id.own && s.done != nil {
 		s.resume.gtid = id.GTID
 	}
@@ -162,6 +167,7 @@ func (s *stream) attach(l *binlog) {
 		s.resume = resume{events: s.tx.events, gtid: string(s.gtid), armed: true}
 		s.pos.file, s.pos.pos = s.tx.file, s.tx.start
 		s.current, s.counted = gtid{}, true // it is not complete, and comes again
+		s.txns.Again()
 	}
 	inBatch, records := s.tx.inBatch, s.tx.records
 	s.binlog, s.events, s.next, s.payload = l, s.events[:0], 0, nil
@@ -303,7 +309,12 @@ func (s *stream) finish() *connectors.Batch {
 			h.exact.gtids = with.String()
 		}
 	}
-	o := h.pos.offset()
+	var txns *changes.Transactions
+	if m.meta {
+		txns = s.txns
+	}
+	o := h.pos.offset(txns)
+	h.plain = o
 	if !m.gtid.none() {
 		h.id.GTID = string(m.gtid.append(nil, s.mariadb))
 	}
@@ -313,7 +324,7 @@ func (s *stream) finish() *connectors.Batch {
 	}
 	h.id.Restart = ""
 	if h.exact != h.pos {
-		h.id.Restart = string(h.exact.offset())
+		h.id.Restart = string(h.exact.offset(nil))
 	}
 	if s.oldest == 0 && s.tx.inBatch {
 		s.oldest = s.micros
@@ -466,7 +477,7 @@ func (s *stream) control(ctx context.Context, e *logEvent) error {
 	case replication.QUERY_EVENT, replication.MARIADB_QUERY_COMPRESSED_EVENT:
 		return s.query(ctx, e)
 	case replication.XID_EVENT:
-		s.commit()
+		s.commit(e)
 	case replication.XA_PREPARE_LOG_EVENT:
 		s.endGroup()
 	case replication.ROTATE_EVENT:
