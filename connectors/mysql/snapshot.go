@@ -218,7 +218,7 @@ func (s *snapshot) appendEvents(w *connectors.Builder, n int, marker string) {
 
 // batch finishes a batch, with the progress that is true when it is durable; nil: none.
 func (s *snapshot) batch(w *connectors.Builder, read *changes.SnapshotProgress) (*connectors.Batch, error) {
-	o := s.pos.offset()
+	o := s.pos.offset(nil)
 	extra := []offsets.Entry{{Partition: s.t.state, Offset: s.id.offset(o)}}
 	var more []offsets.Entry
 	var err error
