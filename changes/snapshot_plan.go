@@ -74,6 +74,9 @@ func (p *SnapshotPlan[T]) Add(t PlannedTable) {
 // Tables returns what is to be read, in order.
 func (p *SnapshotPlan[T]) Tables() []PlannedTable { return p.tables }
 
+// Rows is about how many rows there are, by the server's estimates.
+func (p *SnapshotPlan[T]) Rows() float64 { return p.estimate }
+
 // OrderBySize sorts by the estimates of rows: snapshot.tables.order.by.row.count.
 func (p *SnapshotPlan[T]) OrderBySize(how string) {
 	if how != "ascending" && how != "descending" {

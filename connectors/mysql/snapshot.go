@@ -39,7 +39,8 @@ type snapshot struct {
 	resumed bool                      // stored is that attempt's position and is kept: its schema is in the history, rows were delivered
 
 	opened   bool
-	meta     *client.Conn // for the lock, the schema, sizes and cuts
+	meta     *client.Conn // for the schema, sizes and cuts
+	locker   *client.Conn // has the lock
 	lock     tableLock
 	locked   time.Time
 	pos      position
@@ -93,14 +94,23 @@ func (s *snapshot) next(ctx context.Context) (*connectors.Batch, error) {
 	if w == nil && (len(s.events) == 0 || s.rows == nil || !s.rows.HasLast()) {
 		return s.end(ctx)
 	}
-	if !s.announced || len(s.events) > 0 {
+	if len(s.events) > 0 || !s.announced && s.large() {
 		s.ahead = w
 		return s.announce(ctx)
 	}
 	if w == nil {
 		return s.end(ctx)
 	}
+	s.announced = true
 	return s.batch(w, s.progress())
+}
+
+// largeSnapshot is from how many rows on the position is made durable before rows are delivered: after a crash before that a new snapshot
+// is taken, and rows that were delivered and have been deleted since stay in the targets.
+const largeSnapshot = 10_000
+
+func (s *snapshot) large() bool {
+	return s.plan.Rows() >= largeSnapshot || s.rows.Rows >= largeSnapshot
 }
 
 // announce makes the batch before the first rows: the last event, when there is one. Its progress tells a later attempt that rows may have been
@@ -129,7 +139,7 @@ func (s *snapshot) nextRows(ctx context.Context) (*connectors.Builder, error) {
 	if s.rows == nil {
 		return nil, nil
 	}
-	if s.announced && !s.secured { // what is announced is durable before a row is delivered
+	if s.announced && !s.secured && s.large() { // what is announced is durable before a row is delivered
 		if err := s.t.session.Drain(ctx, s.t.partition); err != nil {
 			return nil, err
 		}
@@ -252,9 +262,11 @@ func (s *snapshot) close() {
 		}
 	}
 	s.readers = nil
-	if s.meta != nil {
-		_ = s.meta.Close()
-		s.meta = nil
+	for _, conn := range []**client.Conn{&s.meta, &s.locker} {
+		if *conn != nil {
+			_ = (*conn).Close()
+			*conn = nil
+		}
 	}
 }
 

@@ -25,25 +25,29 @@ const (
 // exact tells that nothing is committed to captured tables while the lock is held.
 func (l tableLock) exact() bool { return l >= lockTables }
 
-// takeLock locks as snapshot.locking.mode says, over the connection of the schema. Where the user may not lock everything, the captured
+// takeLock locks as snapshot.locking.mode says, over a connection of its own: one that has locked tables may look at no others. Where the user may not lock everything, the captured
 // tables are locked instead, as in the reference.
 func (s *snapshot) takeLock(ctx context.Context) error {
 	mode := s.t.cfg.snapshot.locking
 	if mode == "none" || s.recovering() {
 		return nil
 	}
+	var err error
+	if s.locker, err = s.t.cfg.connect(ctx); err != nil {
+		return fmt.Errorf("connect for the lock of the snapshot: %w", err)
+	}
 	seconds := max(1, int64(s.t.cfg.snapshot.lockTimeout/time.Second))
-	if err := s.exec(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", seconds)); err != nil {
+	if err := s.lockerExec(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", seconds)); err != nil {
 		return fmt.Errorf("set lock_wait_timeout: %w", err)
 	}
-	if err := s.exec(ctx, fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", seconds)); err != nil && !serverAnswered(err) {
+	if err := s.lockerExec(ctx, fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", seconds)); err != nil && !serverAnswered(err) {
 		return fmt.Errorf("set innodb_lock_wait_timeout: %w", err)
 	}
 	statement, kind := "FLUSH TABLES WITH READ LOCK", lockGlobal
 	if strings.HasPrefix(mode, "minimal_percona") {
 		statement, kind = "LOCK TABLES FOR BACKUP", lockBackup
 	}
-	err := s.exec(ctx, statement)
+	err = s.lockerExec(ctx, statement)
 	switch {
 	case err == nil:
 		s.lock, s.locked = kind, time.Now()
@@ -69,10 +73,10 @@ func (s *snapshot) lockCaptured(ctx context.Context) error {
 		flush, lock = append(flush, name), append(lock, name+" READ")
 	}
 	statement := "FLUSH TABLES " + strings.Join(flush, ", ") + " WITH READ LOCK"
-	err := s.exec(ctx, statement)
+	err := s.lockerExec(ctx, statement)
 	if refused(err) {
 		statement = "LOCK TABLES " + strings.Join(lock, ", ")
-		err = s.exec(ctx, statement)
+		err = s.lockerExec(ctx, statement)
 	}
 	switch {
 	case refused(err):
@@ -99,12 +103,22 @@ func (s *snapshot) unlock(ctx context.Context) error {
 	if s.lock == lockNone {
 		return nil
 	}
-	if err := s.exec(ctx, "UNLOCK TABLES"); err != nil {
+	if err := s.lockerExec(ctx, "UNLOCK TABLES"); err != nil {
 		return fmt.Errorf("release the lock of the snapshot: %w", err)
 	}
 	s.t.log.Info("released the lock of the snapshot", "held", time.Since(s.locked).Round(time.Millisecond))
 	s.lock = lockNone
+	_ = s.locker.Close() // nothing is left to lose
+	s.locker = nil
 	return nil
+}
+
+func (s *snapshot) lockerExec(ctx context.Context, statement string) error {
+	result, err := s.t.cfg.execute(ctx, s.locker, statement)
+	if err == nil {
+		result.Close()
+	}
+	return err
 }
 
 // refused tells that the server will not do it at all: for want of a privilege, or because it does not know the statement.

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -37,10 +38,9 @@ func openResults(t testing.TB, m *testbed.MySQL, database string) *resultReader 
 func TestResults(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, m *testbed.MySQL) {
-		r := openResults(t, m, "")
 		lengths := []int{0, 1, 250, 251, 252, 65535, 65536, 300000, 1<<24 - 30, 1<<24 - 1, 1 << 24, 1<<24 + 20, 20 << 20, 3}
 		m.Exec(t, "", "SET GLOBAL max_allowed_packet = 67108864")
-		r = openResults(t, m, "")
+		r := openResults(t, m, "")
 		if err := r.exec("SET SESSION sql_mode = ''"); err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,8 @@ func TestResultErrors(t *testing.T) {
 	servers(t, func(t *testing.T, m *testbed.MySQL) {
 		r := openResults(t, m, "")
 		err := r.query("SELECT * FROM mysql.nowhere", 1)
-		if !altered(err) || err.(*mysql.MyError).State != "42S02" {
+		var answer *mysql.MyError
+		if !altered(err) || !errors.As(err, &answer) || answer.State != "42S02" {
 			t.Errorf("a table that is not there: %v", err)
 		}
 		if err := r.exec("SELECT"); !refused(err) {

@@ -131,7 +131,7 @@ func (s *snapshot) showCreate(ctx context.Context, id changes.TableID) (string, 
 	rows, err := s.t.cfg.texts(ctx, s.meta, "SHOW CREATE TABLE "+quoteTable(id))
 	var server *mysql.MyError
 	switch {
-	case errors.As(err, &server) && server.Code == mysql.ER_NO_SUCH_TABLE:
+	case errors.As(err, &server) && (server.Code == mysql.ER_NO_SUCH_TABLE || server.Code == mysql.ER_BAD_DB_ERROR):
 		return "", nil
 	case refused(err) && !s.t.cfg.selection.Table(id):
 		s.t.log.Warn("leaving a table out of the schema history: it is not captured, and the user may not see it", "table", id.String())
