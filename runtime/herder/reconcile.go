@@ -13,7 +13,7 @@ import (
 	"github.com/freshet-io/freshet/runtime"
 )
 
-// share is what this worker has of one connector. Only the goroutine that works on the connector changes it, with Herder.mu.
+// share is what this worker has of one connector. Only the goroutine that works on the connector changes it, with Herder.mu; Lost takes tasks and held away.
 type share struct {
 	target    runtime.State
 	tasks     map[int]given // that the worker runs
@@ -130,14 +130,17 @@ func (h *Herder) reconcile(life context.Context, name string) {
 
 // runTasks makes the worker run exactly the tasks of the goal. Those that are the same go on untouched.
 func (h *Herder) runTasks(ctx context.Context, name string, s *share, g *goal) error {
+	h.mu.RLock()
+	before, held := s.tasks, s.held // Lost may take them away at any time
+	h.mu.RUnlock()
 	next := make(map[int]given, len(g.ids))
-	same := len(g.ids) == len(s.tasks) && len(s.held) == len(s.tasks) && (len(g.ids) == 0 || s.target == g.target)
+	same := len(g.ids) == len(before) && len(held) == len(before) && (len(g.ids) == 0 || s.target == g.target)
 	for _, id := range g.ids {
 		run := max(g.born, g.runs[id])
 		if g.exact {
 			run = max(run, g.commit) // a new generation is fenced from the one before
 		}
-		now, ok := s.tasks[id]
+		now, ok := before[id]
 		if !ok || now.run != run || !maps.Equal(now.raw, g.tasks[id]) {
 			now, same = h.resolve(id, run, g.tasks[id]), false
 		}
@@ -177,6 +180,10 @@ func (h *Herder) giveTasks(ctx context.Context, name string, s *share, g *goal, 
 		held[id] = true
 	}
 	h.mu.Lock()
+	if ctx.Err() != nil {
+		h.mu.Unlock()
+		return ctx.Err()
+	}
 	during := maps.Clone(held)
 	maps.Copy(during, s.held)
 	s.held = during
@@ -269,6 +276,9 @@ func (h *Herder) publish(ctx context.Context, name string, g *goal, tasks []conn
 
 // reportShare writes the statuses that have changed.
 func (h *Herder) reportShare(name string, s *share, g *goal) {
+	h.mu.RLock()
+	held := s.held
+	h.mu.RUnlock()
 	now := map[int]part{}
 	if s.connector && g.exists {
 		now[-1] = part{g.target, ""}
@@ -278,7 +288,7 @@ func (h *Herder) reportShare(name string, s *share, g *goal) {
 	}
 	if status, err := h.o.Worker.Status(name); err == nil {
 		for _, t := range status.Tasks {
-			if t.State != runtime.Unassigned && s.held[t.ID] {
+			if t.State != runtime.Unassigned && held[t.ID] {
 				now[t.ID] = part{t.State, strings.TrimSpace(t.Trace)}
 			}
 		}
@@ -291,7 +301,7 @@ func (h *Herder) reportShare(name string, s *share, g *goal) {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.reported)) {
-		if _, here := now[id]; here || s.held[id] {
+		if _, here := now[id]; here || held[id] {
 			continue
 		}
 		if g.exists && id < len(g.tasks) {
