@@ -497,6 +497,20 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
+// TestOtherSignatures signs with another algorithm than the key was made for, as Kafka Connect allows.
+func TestOtherSignatures(t *testing.T) {
+	p := newPair(t, func(o *Options) {
+		o.KeyAlgorithm, o.Signature, o.Verification = "HmacSHA512", "HmacSHA384", []string{"HmacSHA256", "HmacSHA384"}
+	})
+	p.assign("", "")
+	p.b.until("the key is there", func() bool { return len(p.b.sessionKey()) == 64 })
+	signature, algorithm, err := p.b.Sign([]byte("[]"))
+	if err != nil || algorithm != "HmacSHA384" || len(signature) != 64 {
+		t.Fatal(signature, algorithm, err)
+	}
+	p.a.ok(p.a.Verify([]byte("[]"), signature, algorithm))
+}
+
 // TestKeyRotation: the leader replaces the key when it is too old.
 func TestKeyRotation(t *testing.T) {
 	p := newPair(t, func(o *Options) { o.KeyTTL = 1 })
