@@ -373,6 +373,43 @@ func TestALateReportHidesNothing(t *testing.T) {
 	p.reaches("c", "RUNNING@a RUNNING@a")
 }
 
+// TestALateReportOfAnotherPart: a worker that lost its place gets another part of the connector when it is back, and then tells that the
+// task is not its own any more.
+func TestALateReportOfAnotherPart(t *testing.T) {
+	p := newPair(t, nil)
+	p.assign("", "")
+	_, err := p.a.Create(context.Background(), "c", props(), "")
+	p.a.ok(err)
+	p.assign("", "c--1")
+	p.a.until("planned", func() bool { return len(p.a.Work()) == 2 })
+	p.assign("", "c--1 c-0")
+	p.reaches("c", "RUNNING@b RUNNING@b")
+	p.generation++
+	p.a.Assigned(Assignment{Generation: p.generation, Leader: true, LeaderURL: urlA, Tasks: p.a.Work()})
+	p.reaches("c", "RUNNING@a RUNNING@a")
+	p.b.Lost()
+	p.assign("c-0", "c--1")
+	p.b.until("it has told all", func() bool { return len(p.b.Running()) == 1 && !p.b.holds("c") })
+	p.reaches("c", "RUNNING@b RUNNING@a")
+}
+
+// TestAStatusIsWrittenAgain: who runs a task writes its status again when a worker that was thought to be gone has written over it.
+func TestAStatusIsWrittenAgain(t *testing.T) {
+	p := newPair(t, nil)
+	p.assign("", "")
+	_, err := p.a.Create(context.Background(), "c", props(), "")
+	p.a.ok(err)
+	p.assign("", "c--1")
+	p.a.until("planned", func() bool { return len(p.a.Work()) == 2 })
+	p.assign("c--1 c-0", "")
+	p.reaches("c", "RUNNING@a RUNNING@a")
+	for _, id := range []TaskID{{"c", 0}, {"c", -1}} {
+		p.b.o.Status.Put(Message{statusKey(id), encode(statusRecord{State: runtime.Unassigned, WorkerID: "b:8083", Generation: p.generation})})
+	}
+	p.reaches("c", "RUNNING@a RUNNING@a")
+	p.a.until("it is settled", func() bool { return !p.a.holds("c") })
+}
+
 func (w *world) holds(name string) bool {
 	w.mu.RLock()
 	defer w.mu.RUnlock()

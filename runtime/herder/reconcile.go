@@ -23,7 +23,8 @@ type share struct {
 	born      uint64        // of the entry that reported is about
 	planned   uint64        // entry.plan that was answered
 	problem   string        // why there are no task configurations
-	reported  map[int]part  // newest status written, by task
+	reported  map[int]told  // newest status written, by task
+	contested map[int]bool  // another worker has written over it since
 	attempts  int           // in a row that failed
 	retry     *time.Timer
 }
@@ -39,6 +40,12 @@ type given struct {
 type part struct {
 	state runtime.State
 	trace string
+}
+
+// told is a status that was written, and the generation that it was written under.
+type told struct {
+	part
+	given int32
 }
 
 // goal is what a share shall be.
@@ -90,7 +97,7 @@ func (h *Herder) reconcile(life context.Context, name string) {
 		return
 	}
 	if s == nil {
-		s = &share{reported: map[int]part{}}
+		s = &share{reported: map[int]told{}}
 		h.shares[name] = s
 	}
 	if g.exists && s.born != g.born {
@@ -276,9 +283,10 @@ func (h *Herder) publish(ctx context.Context, name string, g *goal, tasks []conn
 
 // reportShare writes the statuses that have changed.
 func (h *Herder) reportShare(name string, s *share, g *goal) {
-	h.mu.RLock()
-	held := s.held
-	h.mu.RUnlock()
+	h.mu.Lock()
+	held, contested := s.held, s.contested
+	s.contested = nil
+	h.mu.Unlock()
 	now := map[int]part{}
 	if s.connector && g.exists {
 		now[-1] = part{g.target, ""}
@@ -295,9 +303,9 @@ func (h *Herder) reportShare(name string, s *share, g *goal) {
 	}
 	version := h.o.Worker.Catalog().Describe(g.config[keyClass]).Version
 	for _, id := range slices.Sorted(maps.Keys(now)) {
-		if s.reported[id] != now[id] {
+		if s.reported[id].part != now[id] || contested[id] {
 			h.report(TaskID{name, id}, s.given, now[id].state, now[id].trace, version, now[id].state == runtime.Failed)
-			s.reported[id] = now[id]
+			s.reported[id] = told{now[id], s.given}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.reported)) {
@@ -305,7 +313,7 @@ func (h *Herder) reportShare(name string, s *share, g *goal) {
 			continue
 		}
 		if g.exists && id < len(g.tasks) {
-			h.report(TaskID{name, id}, s.given, runtime.Unassigned, "", "", true) // another worker has it, or will
+			h.report(TaskID{name, id}, s.reported[id].given, runtime.Unassigned, "", "", true) // another worker has it, or will
 		} else {
 			h.o.Status.Put(Message{Key: statusKey(TaskID{name, id})})
 		}
