@@ -373,24 +373,26 @@ func TestALateReportHidesNothing(t *testing.T) {
 	p.reaches("c", "RUNNING@a RUNNING@a")
 }
 
-// TestALateReportOfAnotherPart: a worker that lost its place gets another part of the connector when it is back, and then tells that the
-// task is not its own any more.
+// TestALateReportOfAnotherPart: a worker that is back in the group with another part of the connector tells of a task that it had before.
 func TestALateReportOfAnotherPart(t *testing.T) {
 	p := newPair(t, nil)
 	p.assign("", "")
 	_, err := p.a.Create(context.Background(), "c", props(), "")
 	p.a.ok(err)
-	p.assign("", "c--1")
+	p.assign("c--1", "")
 	p.a.until("planned", func() bool { return len(p.a.Work()) == 2 })
-	p.assign("", "c--1 c-0")
-	p.reaches("c", "RUNNING@b RUNNING@b")
-	p.generation++
-	p.a.Assigned(Assignment{Generation: p.generation, Leader: true, LeaderURL: urlA, Tasks: p.a.Work()})
+	p.assign("c--1 c-0", "")
 	p.reaches("c", "RUNNING@a RUNNING@a")
-	p.b.Lost()
-	p.assign("c-0", "c--1")
-	p.b.until("it has told all", func() bool { return len(p.b.Running()) == 1 && !p.b.holds("c") })
-	p.reaches("c", "RUNNING@b RUNNING@a")
+	task := connectors.Config{}
+	s := &share{given: p.generation + 1, reported: map[int]told{0: {part{runtime.Running, ""}, p.generation - 1}}}
+	p.b.reportShare("c", s, &goal{exists: true, entry: entry{tasks: []connectors.Config{task}}})
+	p.hub.status.Lock()
+	defer p.hub.status.Unlock()
+	for _, m := range p.hub.statuses {
+		if m.Key == statusKey(TaskID{"c", 0}) && strings.Contains(string(m.Value), `"UNASSIGNED"`) {
+			t.Errorf("%s", m.Value)
+		}
+	}
 }
 
 // TestAStatusIsWrittenAgain: who runs a task writes its status again when a worker that was thought to be gone has written over it.
