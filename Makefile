@@ -79,7 +79,7 @@ faults: images ## ROUNDS rounds of kills, cuts and zombies under a known load fo
 	exit $$status
 
 clusterfaults: images ## ROUNDS rounds of faults for three workers that share twelve connectors; FRESHET_FAULTS_SEED=n plays a round again
-	@FRESHET_FAULTS_ROUNDS=$(ROUNDS) FRESHET_FAULTS_BROKER=$${FRESHET_FAULTS_BROKER-restart} $(GO) test -v -count=1 -timeout 12h -run '^TestClusterFaults$$' ./e2e/cluster | grep --line-buffered -v '^=== '
+	@FRESHET_FAULTS_ROUNDS=$(ROUNDS) $(GO) test -v -count=1 -timeout 12h -run '^TestClusterFaults$$' ./e2e/cluster | grep --line-buffered -v '^=== '
 
 scale: images ## a thousand connectors on one worker and on three: times, CPU, memory
 	@FRESHET_SCALE=1000 $(GO) test -v -count=1 -timeout 1h -run '^TestScale$$' ./e2e/cluster | grep --line-buffered -v '^=== '

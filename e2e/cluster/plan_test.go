@@ -26,9 +26,8 @@ const (
 	rolling   kind = "rolling-restart" // one after the other is told to stop and comes back
 )
 
-// brokerFaults in the environment adds faults of the only broker to the rounds: "restart", or "kill" for kill -9. `make clusterfaults` has
-// the first. Tests without it leave them out: after a broker was away for longer than the workers' session, a transaction may
-// stay open in the offsets topic that the coordinator knows nothing of, and tasks wait at it (docs/cluster.md, "Limits").
+// brokerFaults in the environment adds faults of the only broker to the rounds: "restart", or "kill" for kill -9. Rounds without it leave them
+// out: a broker that is alone loses markers of transactions when it starts (docs/cluster.md, "Limits"), and tasks wait for them.
 const brokerFaults = "FRESHET_FAULTS_BROKER"
 
 // weighted is a kind with its weight.

@@ -373,6 +373,45 @@ func TestALateReportHidesNothing(t *testing.T) {
 	p.reaches("c", "RUNNING@a RUNNING@a")
 }
 
+// TestALateReportOfAnotherPart: a worker that is back in the group with another part of the connector tells of a task that it had before.
+func TestALateReportOfAnotherPart(t *testing.T) {
+	p := newPair(t, nil)
+	p.assign("", "")
+	_, err := p.a.Create(context.Background(), "c", props(), "")
+	p.a.ok(err)
+	p.assign("c--1", "")
+	p.a.until("planned", func() bool { return len(p.a.Work()) == 2 })
+	p.assign("c--1 c-0", "")
+	p.reaches("c", "RUNNING@a RUNNING@a")
+	task := connectors.Config{}
+	s := &share{given: p.generation + 1, reported: map[int]told{0: {part{runtime.Running, ""}, p.generation - 1}}}
+	p.b.reportShare("c", s, &goal{exists: true, entry: entry{tasks: []connectors.Config{task}}})
+	p.hub.status.Lock()
+	defer p.hub.status.Unlock()
+	for _, m := range p.hub.statuses {
+		if m.Key == statusKey(TaskID{"c", 0}) && strings.Contains(string(m.Value), `"UNASSIGNED"`) {
+			t.Errorf("%s", m.Value)
+		}
+	}
+}
+
+// TestAStatusIsWrittenAgain: who runs a task writes its status again when a worker that was thought to be gone has written over it.
+func TestAStatusIsWrittenAgain(t *testing.T) {
+	p := newPair(t, nil)
+	p.assign("", "")
+	_, err := p.a.Create(context.Background(), "c", props(), "")
+	p.a.ok(err)
+	p.assign("", "c--1")
+	p.a.until("planned", func() bool { return len(p.a.Work()) == 2 })
+	p.assign("c--1 c-0", "")
+	p.reaches("c", "RUNNING@a RUNNING@a")
+	for _, id := range []TaskID{{"c", 0}, {"c", -1}} {
+		p.b.o.Status.Put(Message{statusKey(id), encode(statusRecord{State: runtime.Unassigned, WorkerID: "b:8083", Generation: p.generation})})
+	}
+	p.reaches("c", "RUNNING@a RUNNING@a")
+	p.a.until("it is settled", func() bool { return !p.a.holds("c") })
+}
+
 func (w *world) holds(name string) bool {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -495,6 +534,20 @@ func TestSignatures(t *testing.T) {
 	if err := p.a.Verify([]byte("[]"), signature, "HmacSHA512"); err == nil || !strings.Contains(err.Error(), "does not support the 'HmacSHA512' key signing algorithm") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestOtherSignatures signs with another algorithm than the key was made for, as Kafka Connect allows.
+func TestOtherSignatures(t *testing.T) {
+	p := newPair(t, func(o *Options) {
+		o.KeyAlgorithm, o.Signature, o.Verification = "HmacSHA512", "HmacSHA384", []string{"HmacSHA256", "HmacSHA384"}
+	})
+	p.assign("", "")
+	p.b.until("the key is there", func() bool { return len(p.b.sessionKey()) == 64 })
+	signature, algorithm, err := p.b.Sign([]byte("[]"))
+	if err != nil || algorithm != "HmacSHA384" || len(signature) != 64 {
+		t.Fatal(signature, algorithm, err)
+	}
+	p.a.ok(p.a.Verify([]byte("[]"), signature, algorithm))
 }
 
 // TestKeyRotation: the leader replaces the key when it is too old.

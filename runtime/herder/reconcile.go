@@ -13,7 +13,7 @@ import (
 	"github.com/freshet-io/freshet/runtime"
 )
 
-// share is what this worker has of one connector. Only the goroutine that works on the connector changes it, with Herder.mu.
+// share is what this worker has of one connector. Only the goroutine that works on the connector changes it, with Herder.mu; Lost takes tasks and held away.
 type share struct {
 	target    runtime.State
 	tasks     map[int]given // that the worker runs
@@ -23,7 +23,8 @@ type share struct {
 	born      uint64        // of the entry that reported is about
 	planned   uint64        // entry.plan that was answered
 	problem   string        // why there are no task configurations
-	reported  map[int]part  // newest status written, by task
+	reported  map[int]told  // newest status written, by task
+	contested map[int]bool  // another worker has written over it since
 	attempts  int           // in a row that failed
 	retry     *time.Timer
 }
@@ -39,6 +40,12 @@ type given struct {
 type part struct {
 	state runtime.State
 	trace string
+}
+
+// told is a status that was written, and the generation that it was written under.
+type told struct {
+	part
+	given int32
 }
 
 // goal is what a share shall be.
@@ -90,7 +97,7 @@ func (h *Herder) reconcile(life context.Context, name string) {
 		return
 	}
 	if s == nil {
-		s = &share{reported: map[int]part{}}
+		s = &share{reported: map[int]told{}}
 		h.shares[name] = s
 	}
 	if g.exists && s.born != g.born {
@@ -130,14 +137,17 @@ func (h *Herder) reconcile(life context.Context, name string) {
 
 // runTasks makes the worker run exactly the tasks of the goal. Those that are the same go on untouched.
 func (h *Herder) runTasks(ctx context.Context, name string, s *share, g *goal) error {
+	h.mu.RLock()
+	before, held := s.tasks, s.held // Lost may take them away at any time
+	h.mu.RUnlock()
 	next := make(map[int]given, len(g.ids))
-	same := len(g.ids) == len(s.tasks) && len(s.held) == len(s.tasks) && (len(g.ids) == 0 || s.target == g.target)
+	same := len(g.ids) == len(before) && len(held) == len(before) && (len(g.ids) == 0 || s.target == g.target)
 	for _, id := range g.ids {
 		run := max(g.born, g.runs[id])
 		if g.exact {
 			run = max(run, g.commit) // a new generation is fenced from the one before
 		}
-		now, ok := s.tasks[id]
+		now, ok := before[id]
 		if !ok || now.run != run || !maps.Equal(now.raw, g.tasks[id]) {
 			now, same = h.resolve(id, run, g.tasks[id]), false
 		}
@@ -177,6 +187,10 @@ func (h *Herder) giveTasks(ctx context.Context, name string, s *share, g *goal, 
 		held[id] = true
 	}
 	h.mu.Lock()
+	if ctx.Err() != nil {
+		h.mu.Unlock()
+		return ctx.Err()
+	}
 	during := maps.Clone(held)
 	maps.Copy(during, s.held)
 	s.held = during
@@ -269,6 +283,10 @@ func (h *Herder) publish(ctx context.Context, name string, g *goal, tasks []conn
 
 // reportShare writes the statuses that have changed.
 func (h *Herder) reportShare(name string, s *share, g *goal) {
+	h.mu.Lock()
+	held, contested := s.held, s.contested
+	s.contested = nil
+	h.mu.Unlock()
 	now := map[int]part{}
 	if s.connector && g.exists {
 		now[-1] = part{g.target, ""}
@@ -278,24 +296,24 @@ func (h *Herder) reportShare(name string, s *share, g *goal) {
 	}
 	if status, err := h.o.Worker.Status(name); err == nil {
 		for _, t := range status.Tasks {
-			if t.State != runtime.Unassigned && s.held[t.ID] {
+			if t.State != runtime.Unassigned && held[t.ID] {
 				now[t.ID] = part{t.State, strings.TrimSpace(t.Trace)}
 			}
 		}
 	}
 	version := h.o.Worker.Catalog().Describe(g.config[keyClass]).Version
 	for _, id := range slices.Sorted(maps.Keys(now)) {
-		if s.reported[id] != now[id] {
+		if s.reported[id].part != now[id] || contested[id] {
 			h.report(TaskID{name, id}, s.given, now[id].state, now[id].trace, version, now[id].state == runtime.Failed)
-			s.reported[id] = now[id]
+			s.reported[id] = told{now[id], s.given}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.reported)) {
-		if _, here := now[id]; here || s.held[id] {
+		if _, here := now[id]; here || held[id] {
 			continue
 		}
 		if g.exists && id < len(g.tasks) {
-			h.report(TaskID{name, id}, s.given, runtime.Unassigned, "", "", true) // another worker has it, or will
+			h.report(TaskID{name, id}, s.reported[id].given, runtime.Unassigned, "", "", true) // another worker has it, or will
 		} else {
 			h.o.Status.Put(Message{Key: statusKey(TaskID{name, id})})
 		}

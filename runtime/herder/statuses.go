@@ -150,11 +150,30 @@ func (s *statuses) topicDeletions(connector string) []Message {
 // applyStatus takes in a record of the status log.
 func (h *Herder) applyStatus(m Message) {
 	h.mu.Lock()
-	_, err := h.statuses.apply(m)
+	name, err := h.statuses.apply(m)
+	if s := h.shares[name]; err == nil && s != nil {
+		h.contest(name, s)
+	}
 	h.settle()
 	h.mu.Unlock()
 	if err != nil {
 		h.log.Warn("a record of the status log is skipped", "key", m.Key, "error", err)
+	}
+}
+
+// contest has mu. It has the statuses written again that another worker has written over: one that lost its place and does not know it yet.
+func (h *Herder) contest(name string, s *share) {
+	for id, r := range h.statuses.parts[name] {
+		here := s.held[id] || id < 0 && s.connector
+		if !here || r.WorkerID == h.o.WorkerID || r.Generation > s.given || s.contested[id] {
+			continue
+		}
+		if s.contested == nil {
+			s.contested = map[int]bool{}
+		}
+		s.contested[id] = true
+		h.queue.add(name)
+		h.stir()
 	}
 }
 

@@ -114,9 +114,18 @@ func with(k connectors.Key, check func(string) string) connectors.Key {
 	return k
 }
 
-// hmac is an algorithm of the signatures between workers.
+// hmac names algorithms of the signatures between workers.
 func hmac(k connectors.Key) connectors.Key {
-	k.Unsupported = "workers sign with HmacSHA256"
+	k.Check = func(v string) string {
+		for _, name := range connectors.SplitList(v) {
+			switch strings.ToLower(name) {
+			case "hmacsha256", "hmacsha384", "hmacsha512":
+			default:
+				return fmt.Sprintf("%s is not one of the algorithms that workers sign with: HmacSHA256, HmacSHA384, HmacSHA512", name)
+			}
+		}
+		return ""
+	}
 	return k
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -87,6 +88,11 @@ func New(written connectors.Config, mode Mode) (*Config, error) {
 	var problems []error
 	for _, text := range connectors.Errors(values) {
 		problems = append(problems, errors.New(text))
+	}
+	const signs, accepts = "inter.worker.signature.algorithm", "inter.worker.verification.algorithms"
+	is := func(name string) bool { return strings.EqualFold(name, c.String(signs)) }
+	if mode == Distributed && len(problems) == 0 && !slices.ContainsFunc(c.List(accepts), is) {
+		problems = append(problems, fmt.Errorf("%s is %s, which is not among %s: workers would refuse each other's requests", signs, c.String(signs), accepts))
 	}
 	return c, errors.Join(problems...)
 }
