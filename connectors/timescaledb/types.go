@@ -90,8 +90,10 @@ func declaration(c *schemas.Column, exists func(name string) bool) string {
 		return c.TypeName
 	case ok && dimensions > 0 && c.Type == schemas.TypeOther: // arrays that the source gives as text
 		return c.TypeName
-	case ok && dimensions == 0 && c.Type == typ:
+	case ok && dimensions == 0 && c.Type == typ && modifiable(name):
 		return c.TypeName
+	case ok && dimensions == 0 && c.Type == typ:
+		return name // MySQL's bigint(20) is a bigint
 	}
 	switch c.Type {
 	case schemas.TypeList:
@@ -104,6 +106,15 @@ func declaration(c *schemas.Column, exists func(name string) bool) string {
 		}
 	}
 	return portable(c)
+}
+
+// modifiable tells whether a built-in type can have a length, a precision or a scale.
+func modifiable(name string) bool {
+	switch name {
+	case "numeric", "character varying", "character", "bpchar", "bit", "bit varying", "interval":
+		return true
+	}
+	return strings.HasPrefix(name, "time")
 }
 
 // quoteType quotes the name of a type that is not built in: name, schema.name, or an array of it.
