@@ -69,7 +69,7 @@ func (b *broker) stop() {
 
 // Broker runs the embedded broker on a port of 127.0.0.1 until in ends, announcing its address on out. When in ends
 // and the work directory is still there, the demo was killed: the Postgres servers it left behind are ended and its
-// files removed.
+// files removed. (A MariaDB ends with its parent, the demo.)
 func Broker(in io.Reader, out io.Writer, port int, work string) error {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port), kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(3),
 		kfake.BrokerConfigs(map[string]string{"message.max.bytes": "10485760"}))

@@ -6,8 +6,6 @@ import (
 	"io"
 	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // report is the outcome of the comparison.
@@ -16,8 +14,9 @@ type report struct {
 	load                  time.Duration
 	lost, duplicated      int
 	reordered, different  int
-	problems              []string // the first few, in words
-	tables, topics        []time.Duration
+	problems              []string        // the first few, in words
+	tables, topics        []time.Duration // how old changes were when they arrived
+	byWriter              bool            // their commits are dated by the workload, not by the server
 }
 
 const maxProblems = 10
@@ -37,18 +36,19 @@ func (r *report) verdict() string {
 // stored is a row as it lies in a database.
 type stored struct {
 	row       []*string
-	committed time.Time // of the transaction that wrote this version
+	committed time.Time // of the transaction that wrote this version; zero where the server does not tell
 }
 
 // compare compares the tables row by row, and the topics' history with that of the workload.
 func (d *demo) compare(ctx context.Context) (*report, error) {
 	d.progress.phase("comparing")
 	r := &report{changes: d.load.changes() - d.filled, load: d.Duration}
-	expected := d.load.histories()
+	expected, commit := d.load.histories(), d.load.commitTimes()
+	r.byWriter = commit != nil
 	d.events.mu.Lock()
 	defer d.events.mu.Unlock()
 	cuts := snapshotCuts(expected, d.events.keys)
-	for i, t := range tables() {
+	for i, t := range d.tables {
 		source, err := d.source.rows(ctx, &t, r)
 		if err != nil {
 			return nil, err
@@ -62,15 +62,20 @@ func (d *demo) compare(ctx context.Context) (*report, error) {
 		r.compareHistory(&t, expected[i], d.events.keys[i], cuts)
 		r.compareReplay(&t, source, d.events.keys[i])
 		for key, s := range source {
-			if k, ok := sink[key]; ok && d.undisturbed(s.committed, k.committed) {
-				r.tables = append(r.tables, k.committed.Sub(s.committed))
+			version, err := t.versionOf(s.row)
+			if err != nil {
+				return nil, err
+			}
+			committed := commit.of(version, s.committed)
+			if k, ok := sink[key]; ok && d.undisturbed(committed, k.committed) {
+				r.tables = append(r.tables, k.committed.Sub(committed))
 			}
 		}
 	}
 	r.events = d.events.events
 	for _, a := range d.events.arrivals {
-		if d.undisturbed(a.committed, a.seen) {
-			r.topics = append(r.topics, a.seen.Sub(a.committed))
+		if committed := commit.of(a.version, a.committed); d.undisturbed(committed, a.seen) {
+			r.topics = append(r.topics, a.seen.Sub(committed))
 		}
 	}
 	return r, nil
@@ -87,48 +92,21 @@ func (d *demo) undisturbed(committed, arrived time.Time) bool {
 	return false
 }
 
-// rows reads a table by key. A key that is there twice is a duplicate.
-func (d *database) rows(ctx context.Context, t *table, r *report) (map[string]stored, error) {
-	conn, err := pgx.Connect(ctx, d.dsn)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the %s: %w", d.name, err)
+// enter enters a row that was selected from a server. A key that is there twice is a duplicate.
+func (r *report) enter(rows map[string]stored, t *table, server string, s stored) error {
+	for i := range s.row {
+		var err error
+		if s.row[i], err = t.columns[i].fromSQL(s.row[i]); err != nil {
+			return err
+		}
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // only reads
-	rows, err := conn.Query(ctx, t.selection())
-	if err != nil {
-		return nil, fmt.Errorf("read table %s of the %s: %w", t.name, d.name, err)
+	key := t.keyOf(s.row)
+	if _, twice := rows[key]; twice {
+		r.duplicated++
+		r.note("table %s of the %s: key %s is there twice", t.name, server, key)
 	}
-	defer rows.Close()
-	out := map[string]stored{}
-	for rows.Next() {
-		s := stored{row: make([]*string, len(t.columns))}
-		var committed *time.Time
-		into := []any{&committed}
-		for i := range s.row {
-			into = append(into, &s.row[i])
-		}
-		if err := rows.Scan(into...); err != nil {
-			return nil, fmt.Errorf("read table %s of the %s: %w", t.name, d.name, err)
-		}
-		if committed != nil {
-			s.committed = *committed
-		}
-		for i := range s.row {
-			if s.row[i], err = t.columns[i].fromSQL(s.row[i]); err != nil {
-				return nil, err
-			}
-		}
-		key := t.keyOf(s.row)
-		if _, twice := out[key]; twice {
-			r.duplicated++
-			r.note("table %s of the %s: key %s is there twice", t.name, d.name, key)
-		}
-		out[key] = s
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read table %s of the %s: %w", t.name, d.name, err)
-	}
-	return out, nil
+	rows[key] = s
+	return nil
 }
 
 func (r *report) compareRows(t *table, source, sink map[string]stored) {
@@ -191,12 +169,16 @@ func (r *report) compareReplay(t *table, source map[string]stored, keys map[stri
 	}
 }
 
-func (r *report) print(out io.Writer, took time.Duration) {
-	fmt.Fprintf(out, "\nrows      %d in %d tables, compared row by row\n", r.rows, len(tables()))
-	fmt.Fprintf(out, "events    %d in %d topics, read_committed, compared with the history of every key\n", r.events, len(tables()))
+func (r *report) print(out io.Writer, tables int, took time.Duration) {
+	inTables, inTopics := "commit in the source to commit in the sink, by both servers' commit timestamps", "commit in the source to the consumer, by source.ts_us"
+	if r.byWriter {
+		inTables, inTopics = "COMMIT sent by the writer to commit in the sink, by its commit timestamps", "COMMIT sent by the writer to the consumer"
+	}
+	fmt.Fprintf(out, "\nrows      %d in %d tables, compared row by row\n", r.rows, tables)
+	fmt.Fprintf(out, "events    %d in %d topics, read_committed, compared with the history of every key\n", r.events, tables)
 	fmt.Fprintf(out, "changes   %d while the worker ran, %.0f/s\n", r.changes, float64(r.changes)/r.load.Seconds())
-	fmt.Fprintf(out, "freshness tables p50 %s p99 %s (commit in the source to commit in the sink, by both servers' commit timestamps)\n", quantile(r.tables, 50), quantile(r.tables, 99))
-	fmt.Fprintf(out, "          topics p50 %s p99 %s (commit in the source to the consumer, by source.ts_us)\n", quantile(r.topics, 50), quantile(r.topics, 99))
+	fmt.Fprintf(out, "freshness tables p50 %s p99 %s (%s)\n", quantile(r.tables, 50), quantile(r.tables, 99), inTables)
+	fmt.Fprintf(out, "          topics p50 %s p99 %s (%s)\n", quantile(r.topics, 50), quantile(r.topics, 99), inTopics)
 	fmt.Fprintf(out, "          over %d rows and %d events, without those that the kill and the catching up delayed\n", len(r.tables), len(r.topics))
 	fmt.Fprintf(out, "took      %.1f s\n", took.Seconds())
 	for _, p := range r.problems {

@@ -3,6 +3,7 @@ package demo
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,12 @@ import (
 
 // topicPrefix is the logical name of the source.
 const topicPrefix = "racing"
+
+// The worker's connectors.
+const (
+	tablesConnector = "tables"
+	topicsConnector = "topics"
+)
 
 func (d *demo) path(name string) string { return filepath.Join(d.work, name) }
 
@@ -19,32 +26,13 @@ func (d *demo) connectorFiles() []string {
 
 // writeConfigs writes what the worker is started with: one connector into tables, one into topics, exactly once.
 func (d *demo) writeConfigs() error {
-	var list []string
-	for _, t := range tables() {
-		list = append(list, "public."+t.name)
-	}
 	source := func(name string, more map[string]string) map[string]string {
-		c := map[string]string{
-			"name":               name,
-			"connector.class":    "io.debezium.connector.postgresql.PostgresConnector",
-			"tasks.max":          "1",
-			"plugin.name":        "pgoutput",
-			"database.hostname":  "127.0.0.1",
-			"database.port":      fmt.Sprint(d.source.port),
-			"database.user":      databaseUser,
-			"database.password":  databasePassword,
-			"database.dbname":    databaseName,
-			"topic.prefix":       topicPrefix,
-			"slot.name":          name,
-			"publication.name":   name,
-			"table.include.list": strings.Join(list, ","),
-		}
-		for k, v := range more {
-			c[k] = v
-		}
+		c := d.source.connector(name, d.tables)
+		c["name"], c["tasks.max"], c["topic.prefix"] = name, "1", topicPrefix
+		maps.Copy(c, more)
 		return c
 	}
-	tables := source("tables", map[string]string{
+	tables := source(tablesConnector, map[string]string{
 		"sinks":                           "db",
 		"sinks.db.connector.class":        "TimescaleDbSinkConnector",
 		"sinks.db.connection.url":         fmt.Sprintf("jdbc:postgresql://127.0.0.1:%d/%s", d.sink.port, databaseName),
@@ -56,7 +44,7 @@ func (d *demo) writeConfigs() error {
 		"sinks.db.schema.evolution":       "basic",
 		"sinks.db.collection.name.format": "${source.table}",
 	})
-	topics := source("topics", map[string]string{
+	topics := source(topicsConnector, map[string]string{
 		"decimal.handling.mode":                     "string",
 		"key.converter":                             "org.apache.kafka.connect.json.JsonConverter",
 		"key.converter.schemas.enable":              "false",

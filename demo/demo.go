@@ -1,6 +1,6 @@
 // Package demo proves on the user's own machine that nothing is lost and nothing comes twice: it runs a horse-betting
-// workload against an embedded Postgres, lets a worker copy it into a second Postgres and, exactly once, to an embedded
-// broker, kills the worker half-way, and compares everything at the end.
+// workload against an embedded Postgres or MariaDB, lets a worker copy it into the tables of another Postgres and, exactly once,
+// to an embedded broker, kills the worker half-way, and compares everything at the end.
 //
 // The demo looks at Freshet from outside only: it starts the worker as a process and reads what arrives with clients of
 // its own. Goroutines: one per writer of the workload, one consumer, one progress display, one watcher per child process;
@@ -18,6 +18,7 @@ import (
 
 // Options says how to run the demo.
 type Options struct {
+	Source     string        // Postgres or MySQL
 	Rate       int           // row changes per second
 	Duration   time.Duration // of the load
 	Seed       uint64        // of the workload
@@ -35,8 +36,9 @@ var errInterrupted = errors.New("the demo was interrupted before its comparison"
 type demo struct {
 	Options
 	work     string // holds everything that the run writes
-	source   *database
+	source   source
 	sink     *database
+	tables   []table
 	broker   *broker
 	worker   *process
 	load     *load
@@ -73,14 +75,14 @@ func Run(ctx context.Context, o Options) (err error) {
 		if ctx.Err() != nil {
 			return errInterrupted
 		}
-		return fmt.Errorf("%w%s", err, d.worker.lastWords())
+		return fmt.Errorf("%w%s", err, d.worker.lastWords("the worker"))
 	}
 	d.progress.stop()
 	r, err := d.compare(ctx)
 	if err != nil {
 		return err
 	}
-	r.print(o.Out, time.Since(began))
+	r.print(o.Out, len(d.tables), time.Since(began))
 	if o.Keep {
 		d.explain()
 		fmt.Fprintln(o.Out, r.verdict())
@@ -110,30 +112,35 @@ func directories() (cache, work string, err error) {
 	return cache, work, nil
 }
 
-// CacheDir is where the Postgres archive is kept between runs.
+// CacheDir is where the servers' archives are kept between runs.
 func CacheDir() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("find the user's cache directory: %w", err)
 	}
-	return filepath.Join(dir, "freshet", "postgres"), nil
+	return filepath.Join(dir, "freshet", "demo"), nil
 }
 
 // prepare starts the servers and fills the source.
 func (d *demo) prepare(ctx context.Context, cache string) error {
-	d.progress.phase("starting two Postgres 17 servers and a broker (the first run downloads 15 MB)")
+	starting := "starting two Postgres 17 servers and a broker (the first run downloads 15 MB)"
+	if d.Source == MySQL {
+		starting = "starting MariaDB " + mariadbVersion + ", Postgres 17 and a broker (the first run downloads 164 MB)"
+	}
+	d.progress.phase(starting)
 	var err error
 	if d.broker, err = startBroker(ctx, d.Executable, d.work); err != nil {
 		return err
 	}
-	if d.source, d.sink, err = startDatabases(ctx, cache, d.work); err != nil {
+	if err := d.startDatabases(ctx, cache); err != nil {
 		return err
 	}
 	d.progress.phase("filling the source")
-	if err := d.source.exec(ctx, schemaSQL()); err != nil {
+	d.tables = tables(d.source.space())
+	if err := d.source.create(ctx, d.tables); err != nil {
 		return err
 	}
-	if d.load, err = newLoad(ctx, d.source.dsn, d.Seed); err != nil {
+	if d.load, err = newLoad(ctx, d.source, d.tables, d.Seed); err != nil {
 		return err
 	}
 	if err := d.load.fill(ctx); err != nil {
@@ -143,12 +150,25 @@ func (d *demo) prepare(ctx context.Context, cache string) error {
 	return d.writeConfigs()
 }
 
+// startDatabases starts the source and the sink side by side.
+func (d *demo) startDatabases(ctx context.Context, cache string) (err error) {
+	if d.source, err = newSource(d.Source, cache, d.work); err != nil {
+		return err
+	}
+	if d.sink, err = newDatabase("sink", cache, d.work); err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- d.sink.start(ctx) }()
+	return errors.Join(d.source.start(ctx), <-failed)
+}
+
 // play runs the load, the worker, the kill, and waits until everything has arrived.
 func (d *demo) play(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var err error
-	if d.events, err = startConsumer(ctx, d.broker.address, cancel); err != nil {
+	if d.events, err = startConsumer(ctx, d.broker.address, d.tables, cancel); err != nil {
 		return err
 	}
 	d.progress.watch(d.status)
@@ -223,7 +243,12 @@ func (d *demo) close() error {
 	if d.events != nil {
 		d.events.close()
 	}
-	errs = append(errs, d.source.stop(), d.sink.stop())
+	if d.source != nil {
+		errs = append(errs, d.source.stop())
+	}
+	if d.sink != nil {
+		errs = append(errs, d.sink.stop())
+	}
 	if err := os.RemoveAll(d.work); err != nil {
 		errs = append(errs, fmt.Errorf("remove the demo's directory: %w", err))
 	}
@@ -237,10 +262,10 @@ func (d *demo) close() error {
 func (d *demo) explain() {
 	fmt.Fprintf(d.Out, `
 kept running until Ctrl-C; the worker goes on copying. To look inside:
-  source  psql %s
-  sink    psql %s
-  broker  %s   (topics %s.public.*, for example: kcat -b %s -t %s.public.bets -C -X isolation.level=read_committed)
+  source  %s
+  sink    %s
+  broker  %s   (for example: kcat -b %s -t %s -C -X isolation.level=read_committed)
   worker  configuration and log in %s
 
-`, d.source.dsn, d.sink.dsn, d.broker.address, topicPrefix, d.broker.address, topicPrefix, d.work)
+`, d.source.hint(), d.sink.hint(), d.broker.address, d.broker.address, d.tables[bets].topic(), d.work)
 }

@@ -31,8 +31,11 @@ type keyLog struct {
 	row   []*string
 }
 
-// arrival is when one event was committed in the source and when it could be read from the broker.
-type arrival struct{ committed, seen time.Time }
+// arrival is when one event was committed, as it says itself, and when it could be read from the broker.
+type arrival struct {
+	version         int64 // as in item
+	committed, seen time.Time
+}
 
 // consumer reads the topics from the beginning with read_committed, in a goroutine of its own.
 type consumer struct {
@@ -53,8 +56,8 @@ type partition struct {
 }
 
 // startConsumer reads until close; an event that it cannot read cancels the run.
-func startConsumer(ctx context.Context, address string, cancel context.CancelCauseFunc) (*consumer, error) {
-	c := &consumer{tables: tables(), done: make(chan struct{}), next: map[partition]int64{}}
+func startConsumer(ctx context.Context, address string, tables []table, cancel context.CancelCauseFunc) (*consumer, error) {
+	c := &consumer{tables: tables, done: make(chan struct{}), next: map[partition]int64{}}
 	var topics []string
 	for i := range c.tables {
 		topics = append(topics, c.tables[i].topic())
@@ -145,31 +148,27 @@ func (c *consumer) take(r *kgo.Record, now time.Time) error {
 	if len(e.Op) != 1 {
 		return fmt.Errorf("operation %q is not one letter", e.Op)
 	}
+	version, err := log.apply(t, e)
 	if e.Op != "r" {
-		c.arrivals = append(c.arrivals, arrival{time.UnixMicro(e.Source.TsUs), now})
+		c.arrivals = append(c.arrivals, arrival{version, time.UnixMicro(e.Source.TsUs), now})
 	}
-	return log.apply(t, e)
+	return err
 }
 
-// apply enters an event and replays it.
-func (l *keyLog) apply(t *table, e envelope) error {
-	i := item{op: e.Op[0]}
-	if i.op == 'd' {
-		l.row = nil
-	} else {
-		row, err := t.row(e.After, l.row)
-		if err != nil {
-			return err
+// apply enters an event, replays it and returns the version as in item.
+func (l *keyLog) apply(t *table, e envelope) (version int64, err error) {
+	row := l.row
+	l.row = nil
+	if e.Op != "d" {
+		if l.row, err = t.row(e.After, row); err != nil {
+			return 0, err
 		}
-		l.row = row
-		if v := row[t.version()]; v != nil {
-			if _, err := fmt.Sscan(*v, &i.version); err != nil {
-				return fmt.Errorf("read version %q: %w", *v, err)
-			}
+		if version, err = t.versionOf(l.row); err != nil {
+			return 0, err
 		}
 	}
-	l.items = append(l.items, i)
-	return nil
+	l.items = append(l.items, item{e.Op[0], version})
+	return version, nil
 }
 
 // row turns the fields of an event into canonical texts; a value that was not sent is taken from the row before.

@@ -7,7 +7,7 @@ import (
 
 // histories gives the changes of every key in the order in which they were committed, per table.
 func (l *load) histories() []map[string][]change {
-	out := make([]map[string][]change, len(tables()))
+	out := make([]map[string][]change, len(l.tables))
 	for i := range out {
 		out[i] = map[string][]change{}
 	}

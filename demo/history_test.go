@@ -63,7 +63,7 @@ func TestHistoryComparison(t *testing.T) {
 		{"wrong order", "c4 u8 c16 d 0", 0, 0, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tables := tables()
+			tables := tables("public")
 			expected := []map[string][]change{{}, {}, {}, {"k": sample()}, {}}
 			keys := []map[string]*keyLog{{}, {}, {}, {"k": {items: read(t, c.arrived)}}, {}}
 			r := &report{}
@@ -77,7 +77,7 @@ func TestHistoryComparison(t *testing.T) {
 
 // A gap right behind the snapshot: the other key of the writer shows that the snapshot had not seen version 8.
 func TestGapBehindTheSnapshot(t *testing.T) {
-	tables := tables()
+	tables := tables("public")
 	expected := []map[string][]change{{}, {}, {}, {
 		"a": {{bets, "a", 'c', 4}, {bets, "a", 'u', 12}},
 		"b": {{bets, "b", 'c', 8}},
@@ -91,7 +91,7 @@ func TestGapBehindTheSnapshot(t *testing.T) {
 }
 
 func TestReplayKeepsUnavailableValues(t *testing.T) {
-	table := tables()[customers]
+	table := tables("public")[customers]
 	log := &keyLog{}
 	for _, text := range []string{
 		`{"op":"c","after":{"id":7,"name":"a","balance":"1.00","vip":true,"notes":"long","joined":3,"version":4}}`,
@@ -101,7 +101,7 @@ func TestReplayKeepsUnavailableValues(t *testing.T) {
 		if err := decode([]byte(text), &e); err != nil {
 			t.Fatal(err)
 		}
-		if err := log.apply(&table, e); err != nil {
+		if _, err := log.apply(&table, e); err != nil {
 			t.Fatal(err)
 		}
 	}

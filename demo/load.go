@@ -2,14 +2,11 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // writers is how many sessions write at the same time. Each owns its rows, so that the order of changes per key is known.
@@ -25,21 +22,22 @@ type change struct {
 
 // load is the workload with its writers.
 type load struct {
+	tables  []table
 	writers []*writer
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	done    atomic.Int64 // changes committed
 }
 
-func newLoad(ctx context.Context, dsn string, seed uint64) (*load, error) {
-	l := &load{}
+func newLoad(ctx context.Context, s source, tables []table, seed uint64) (*load, error) {
+	l := &load{tables: tables}
 	for i := range int64(writers) {
-		conn, err := pgx.Connect(ctx, dsn)
+		session, err := s.open(ctx)
 		if err != nil {
 			l.close()
-			return nil, fmt.Errorf("connect writer %d to the source: %w", i, err)
+			return nil, fmt.Errorf("start writer %d: %w", i, err)
 		}
-		l.writers = append(l.writers, newWriter(i, seed, conn))
+		l.writers = append(l.writers, newWriter(i, seed, session, tables))
 	}
 	return l, nil
 }
@@ -98,7 +96,7 @@ func (l *load) stop() {
 func (l *load) close() {
 	l.stop()
 	for _, w := range l.writers {
-		_ = w.conn.Close(context.Background()) // nothing is lost with it
+		w.session.close()
 	}
 }
 
@@ -114,17 +112,35 @@ func (l *load) newest() []int64 {
 	return out
 }
 
+// commitTimes says when a change was committed, by its version. Nil: the server tells.
+type commitTimes map[int64]time.Time
+
+// of returns the time that the workload knows, or the one that the server told.
+func (c commitTimes) of(version int64, told time.Time) time.Time {
+	if c == nil {
+		return told
+	}
+	return c[version]
+}
+
+func (l *load) commitTimes() commitTimes {
+	var out commitTimes
+	for _, w := range l.writers {
+		if out == nil {
+			out = w.sent
+			continue
+		}
+		maps.Copy(out, w.sent)
+	}
+	return out
+}
+
 // transact runs f's statements as one transaction and enters its changes into the history once they are committed.
 func (w *writer) transact(ctx context.Context, f func(*tx)) (int, error) {
-	t := &tx{w: w, version: w.version}
-	t.batch.Queue("BEGIN")
+	t := &tx{tables: w.tables, version: w.version}
 	f(t)
-	end := "COMMIT"
-	if t.abandoned {
-		end = "ROLLBACK"
-	}
-	t.batch.Queue(end)
-	if err := w.conn.SendBatch(ctx, &t.batch).Close(); err != nil {
+	sent, err := w.session.run(ctx, t.statements, !t.abandoned)
+	if err != nil {
 		return 0, fmt.Errorf("run a transaction: %w", err)
 	}
 	w.version = t.version
@@ -135,21 +151,33 @@ func (w *writer) transact(ctx context.Context, f func(*tx)) (int, error) {
 		f()
 	}
 	w.history = append(w.history, t.changes...)
+	if !sent.IsZero() {
+		w.date(t.changes, sent)
+	}
 	if t.ledger != 0 {
 		w.newest.Store(t.ledger)
 	}
 	return len(t.changes), nil
 }
 
+func (w *writer) date(changes []change, sent time.Time) {
+	if w.sent == nil {
+		w.sent = commitTimes{}
+	}
+	for _, c := range changes {
+		w.sent[c.version] = sent
+	}
+}
+
 // tx collects the statements of a transaction.
 type tx struct {
-	w         *writer
-	batch     pgx.Batch
-	changes   []change
-	version   int64
-	ledger    int64
-	abandoned bool
-	committed []func() // what changes in the writer's picture of its rows
+	tables     []table
+	statements []statement
+	changes    []change
+	version    int64
+	ledger     int64
+	abandoned  bool
+	committed  []func() // what changes in the writer's picture of its rows
 }
 
 // next numbers a change.
@@ -158,21 +186,56 @@ func (t *tx) next() int64 {
 	return t.version
 }
 
-func (t *tx) note(table int, key string, op byte, version int64) {
-	t.changes = append(t.changes, change{table, key, op, version})
-}
-
 // onCommit runs f when the transaction has been committed.
 func (t *tx) onCommit(f func()) { t.committed = append(t.committed, f) }
 
-var errNoRows = errors.New("a statement of the workload changed no row")
+// do enters a statement and the change that it makes to a key.
+func (t *tx) do(number int, s statement, op byte, key []*string, version int64) {
+	s.table = &t.tables[number]
+	t.statements = append(t.statements, s)
+	t.changes = append(t.changes, change{number, s.table.joined(key), op, version})
+}
 
-// queue adds a statement that must change exactly one row.
-func (t *tx) queue(sql string, args ...any) {
-	t.batch.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() != 1 {
-			return fmt.Errorf("%w: %s", errNoRows, sql)
-		}
-		return nil
-	})
+// insert inserts a row; values are those of all columns but the version.
+func (t *tx) insert(number int, values ...any) { t.insertAs(number, t.next(), values...) }
+
+func (t *tx) insertAs(number int, version int64, values ...any) {
+	row := texts(append(values, version)...)
+	var set []assignment
+	for i, c := range t.tables[number].columns {
+		set = append(set, assignment{column: c.name, value: row[i]})
+	}
+	var key []*string
+	for _, k := range t.tables[number].key {
+		key = append(key, row[k])
+	}
+	t.do(number, statement{set: set}, 'c', key, version)
+}
+
+// update changes the row with this key.
+func (t *tx) update(number int, key []*string, set ...assignment) {
+	v := t.next()
+	t.do(number, statement{set: append(set, to("version", v)), key: key}, 'u', key, v)
+}
+
+// move gives a row another key, of one column: an event stream shows that as a delete of the old key and a create of the new one.
+func (t *tx) move(number int, key, other []*string) {
+	table := &t.tables[number]
+	t.changes = append(t.changes, change{number, table.joined(key), 'd', t.next()})
+	v := t.next()
+	name := table.columns[table.key[0]].name
+	t.do(number, statement{set: []assignment{{column: name, value: other[0]}, to("version", v)}, key: key}, 'c', other, v)
+}
+
+// remove deletes the row with this key.
+func (t *tx) remove(number int, key []*string) {
+	t.do(number, statement{key: key}, 'd', key, t.next())
+}
+
+func to(column string, value any) assignment {
+	return assignment{column: column, value: texts(value)[0]}
+}
+
+func plus(column string, value any) assignment {
+	return assignment{column: column, value: texts(value)[0], add: true}
 }

@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"context"
 	"os"
 	"strconv"
 	"testing"
@@ -16,10 +15,23 @@ func TestMain(m *testing.M) { os.Exit(bed.Main(m)) }
 // What the workload remembers of itself must be what a real server holds, or the demo's comparison means nothing.
 func TestHistoryIsWhatTheDatabaseHolds(t *testing.T) {
 	server := bed.Postgres(t, "track_commit_timestamp=on")
-	name := server.NewDatabase(t)
-	server.Exec(t, name, schemaSQL())
+	testHistory(t, &database{name: "source", dsn: server.DSN(server.NewDatabase(t))})
+}
+
+func TestHistoryIsWhatMariaDBHolds(t *testing.T) {
+	server := bed.MariaDB(t)
+	server.Exec(t, "", "CREATE DATABASE "+databaseName, "CREATE USER "+databaseUser+" IDENTIFIED BY 'secret'",
+		"GRANT ALL ON "+databaseName+".* TO "+databaseUser)
+	testHistory(t, &mariadb{address: server.Address(), password: "secret"})
+}
+
+func testHistory(t *testing.T, s source) {
 	ctx := t.Context()
-	l, err := newLoad(ctx, server.DSN(name), 7)
+	tables := tables(s.space())
+	if err := s.create(ctx, tables); err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLoad(ctx, s, tables, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,9 +50,8 @@ func TestHistoryIsWhatTheDatabaseHolds(t *testing.T) {
 		}
 	}
 	seen := map[byte]int{}
-	d := &database{name: "source", dsn: server.DSN(name)}
-	for i, table := range tables() {
-		rows, err := d.rows(context.Background(), &table, &report{})
+	for i, table := range tables {
+		rows, err := s.rows(ctx, &table, &report{})
 		if err != nil {
 			t.Fatal(err)
 		}

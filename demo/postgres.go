@@ -7,13 +7,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// database is one embedded Postgres server.
+// database is one embedded Postgres server, the sink or the source.
 type database struct {
 	name   string
 	dsn    string
@@ -27,25 +29,6 @@ const (
 	databasePassword = "paddock"
 	databaseName     = "bets"
 )
-
-// startDatabases starts the source and the sink side by side from one copy of the binaries.
-func startDatabases(ctx context.Context, cache, work string) (source, sink *database, err error) {
-	source, err = newDatabase("source", cache, work)
-	if err != nil {
-		return nil, nil, err
-	}
-	sink, err = newDatabase("sink", cache, work)
-	if err != nil {
-		return source, nil, err
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- sink.start() }()
-	err = errors.Join(source.start(), <-failed)
-	if err == nil {
-		err = ctx.Err()
-	}
-	return source, sink, err
-}
 
 func newDatabase(name, cache, work string) (*database, error) {
 	port, err := freePort()
@@ -86,17 +69,14 @@ func newDatabase(name, cache, work string) (*database, error) {
 
 func dataPath(work, name string) string { return filepath.Join(work, name+".data") }
 
-func (d *database) start() error {
+func (d *database) start(ctx context.Context) error {
 	if err := d.server.Start(); err != nil {
 		return fmt.Errorf("start the %s Postgres: %w", d.name, err)
 	}
-	return nil
+	return ctx.Err()
 }
 
 func (d *database) stop() error {
-	if d == nil {
-		return nil
-	}
 	defer func() { _ = d.log.Close() }() // only the server's own words are in it
 	if err := d.server.Stop(); err != nil && !errors.Is(err, embeddedpostgres.ErrServerNotStarted) {
 		return fmt.Errorf("stop the %s Postgres: %w", d.name, err)
@@ -104,16 +84,152 @@ func (d *database) stop() error {
 	return nil
 }
 
-func (d *database) exec(ctx context.Context, sql string) error {
+// create implements source. Some values lie outside of their rows, and one table tells whole rows before a change.
+func (d *database) create(ctx context.Context, tables []table) error {
 	conn, err := pgx.Connect(ctx, d.dsn)
 	if err != nil {
 		return fmt.Errorf("connect to the %s Postgres: %w", d.name, err)
 	}
 	defer func() { _ = conn.Close(ctx) }() // the statement has been answered
+	sql := schemaSQL(tables, postgresType) +
+		"ALTER TABLE customers ALTER notes SET STORAGE EXTERNAL; ALTER TABLE bets REPLICA IDENTITY FULL;"
 	if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-		return fmt.Errorf("run statements in the %s Postgres: %w", d.name, err)
+		return fmt.Errorf("create tables in the %s Postgres: %w", d.name, err)
 	}
 	return nil
+}
+
+func (d *database) connector(name string, tables []table) map[string]string {
+	return map[string]string{
+		"connector.class":    "io.debezium.connector.postgresql.PostgresConnector",
+		"plugin.name":        "pgoutput",
+		"database.hostname":  "127.0.0.1",
+		"database.port":      fmt.Sprint(d.port),
+		"database.user":      databaseUser,
+		"database.password":  databasePassword,
+		"database.dbname":    databaseName,
+		"slot.name":          name,
+		"publication.name":   name,
+		"table.include.list": included(tables),
+	}
+}
+
+func (d *database) space() string { return "public" }
+
+func (d *database) hint() string { return "psql " + d.dsn }
+
+func postgresType(k kind) string {
+	switch k {
+	case bigint:
+		return "bigint"
+	case integer:
+		return "integer"
+	case boolean:
+		return "boolean"
+	case money:
+		return "numeric(14,2)"
+	case single:
+		return "real"
+	case double:
+		return "double precision"
+	case document:
+		return "jsonb"
+	case uuid:
+		return "uuid"
+	case day:
+		return "date"
+	case moment:
+		return "timestamptz"
+	}
+	return "text"
+}
+
+// postgresSession is a writer's connection to a Postgres.
+type postgresSession struct{ conn *pgx.Conn }
+
+func (d *database) open(ctx context.Context) (session, error) {
+	conn, err := pgx.Connect(ctx, d.dsn)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the %s Postgres: %w", d.name, err)
+	}
+	return postgresSession{conn}, nil
+}
+
+// run implements session. The server tells the time of the commit.
+func (s postgresSession) run(ctx context.Context, statements []statement, commit bool) (time.Time, error) {
+	var batch pgx.Batch
+	batch.Queue("BEGIN")
+	for _, st := range statements {
+		var args []any
+		sql := st.sql(func(c *column, value *string) string {
+			args = append(args, value)
+			return fmt.Sprintf("$%d::text::%s", len(args), postgresType(c.kind))
+		})
+		batch.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error { return st.changed(tag.RowsAffected()) })
+	}
+	end := "COMMIT"
+	if !commit {
+		end = "ROLLBACK"
+	}
+	batch.Queue(end)
+	return time.Time{}, s.conn.SendBatch(ctx, &batch).Close()
+}
+
+func (s postgresSession) close() { _ = s.conn.Close(context.Background()) } // nothing is lost with it
+
+// postgresSelection reads all rows: when the row's newest version was committed (track_commit_timestamp), and the canonical
+// texts of the columns. It serves source and sink: casts bring a column to the type that it has in a Postgres source.
+func postgresSelection(t *table) string {
+	out := []string{"pg_xact_commit_timestamp(xmin)"}
+	for _, c := range t.columns {
+		v := c.name + "::" + postgresType(c.kind)
+		switch c.kind {
+		case boolean:
+			v = c.name + "::integer"
+		case day:
+			v = "(" + v + " - date '1970-01-01')"
+		case moment:
+			v = "(extract(epoch FROM " + v + ") * 1000000)::bigint"
+		}
+		out = append(out, "("+v+")::text")
+	}
+	return "SELECT " + strings.Join(out, ", ") + " FROM public." + t.name
+}
+
+// rows implements source; it reads the sink, too.
+func (d *database) rows(ctx context.Context, t *table, r *report) (map[string]stored, error) {
+	conn, err := pgx.Connect(ctx, d.dsn)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the %s Postgres: %w", d.name, err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // only reads
+	rows, err := conn.Query(ctx, postgresSelection(t))
+	if err != nil {
+		return nil, fmt.Errorf("read table %s of the %s Postgres: %w", t.name, d.name, err)
+	}
+	defer rows.Close()
+	out := map[string]stored{}
+	for rows.Next() {
+		s := stored{row: make([]*string, len(t.columns))}
+		var committed *time.Time
+		into := []any{&committed}
+		for i := range s.row {
+			into = append(into, &s.row[i])
+		}
+		if err := rows.Scan(into...); err != nil {
+			return nil, fmt.Errorf("read table %s of the %s Postgres: %w", t.name, d.name, err)
+		}
+		if committed != nil {
+			s.committed = *committed
+		}
+		if err := r.enter(out, t, d.name, s); err != nil {
+			return nil, err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read table %s of the %s Postgres: %w", t.name, d.name, err)
+	}
+	return out, nil
 }
 
 // freePort returns a port of 127.0.0.1 that nobody listens on at the moment.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -15,28 +16,27 @@ type process struct {
 	cmd  *exec.Cmd
 	log  string
 	done chan struct{} // closed when it has ended
-	err  error         // of Wait; valid after done
 }
 
 // startProcess starts a child that writes what it prints to the end of the file log.
 func startProcess(log, executable string, args ...string) (*process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open the log of %s: %w", args[0], err)
+		return nil, fmt.Errorf("open the log of %s: %w", filepath.Base(executable), err)
 	}
 	defer func() { _ = out.Close() }() // the child has its own descriptor
 	p := &process{cmd: exec.Command(executable, args...), log: log, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = childAttributes(syscall.SIGKILL)
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start freshet %s: %w", args[0], err)
+		return nil, fmt.Errorf("start %s: %w", executable, err)
 	}
 	go p.wait()
 	return p, nil
 }
 
 func (p *process) wait() {
-	p.err = p.cmd.Wait()
+	_ = p.cmd.Wait() // how it ended is in ProcessState
 	close(p.done)
 }
 
@@ -59,7 +59,7 @@ func (p *process) stop() {
 }
 
 // lastWords returns the end of the child's log for an error message.
-func (p *process) lastWords() string {
+func (p *process) lastWords(who string) string {
 	if p == nil {
 		return ""
 	}
@@ -67,11 +67,16 @@ func (p *process) lastWords() string {
 	if err != nil || len(text) == 0 {
 		return ""
 	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return "\n" + who + "'s last words:\n" + lastLines(string(text))
+}
+
+// lastLines indents the end of a text.
+func lastLines(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if len(lines) > 15 {
 		lines = lines[len(lines)-15:]
 	}
-	return "\nthe worker's last words:\n  " + strings.Join(lines, "\n  ")
+	return "  " + strings.Join(lines, "\n  ")
 }
 
 // startWorker starts the worker and cancels the run when it ends by itself.

@@ -11,29 +11,36 @@ import (
 // table is one table of the workload.
 type table struct {
 	name    string
+	space   string // the source's schema or database that holds it
 	columns []column
 	key     []int // indexes of the key columns
-	extra   string
 }
 
-// column is a column and how its values are compared: as a canonical text, both from SQL and from an event.
+// column is a column. Its values are compared as canonical texts, both from SQL and from an event.
 type column struct {
-	name    string
-	sqlType string
-	form    form
+	name string
+	kind kind
 }
 
-type form int
+// kind is what a column holds; each source has an SQL type for it.
+type kind int
 
 const (
-	asText    form = iota // text, uuid, jsonb, numeric with decimal.handling.mode=string
-	asInteger             // also booleans
-	asFloat
-	asDays   // date: days since 1970
-	asMicros // timestamptz: µs since 1970
+	bigint kind = iota
+	integer
+	boolean // canonical text: 0 or 1
+	money   // 14 digits, 2 of them behind the point; decimal.handling.mode=string
+	single  // floating point
+	double
+	shortText // a short text, also in keys
+	longText  // of any length
+	document  // JSON, as Postgres prints it
+	uuid
+	day    // canonical text: days since 1970
+	moment // with time zone; canonical text: µs since 1970
 )
 
-// Places of the tables in tables().
+// Places of the tables in tables.
 const (
 	customers = iota
 	horses
@@ -44,68 +51,71 @@ const (
 
 // tables is the data model. Every row carries version, the number of the change that wrote it: writer w of the workload
 // counts its own changes, version = count*writers + w, so that each change can be recognised wherever it arrives.
-func tables() []table {
-	return []table{
-		customers: {name: "customers", key: []int{0}, extra: "ALTER TABLE customers ALTER notes SET STORAGE EXTERNAL;", columns: []column{
-			{"id", "bigint", asInteger},
-			{"name", "text", asText},
-			{"email", "text", asText},
-			{"balance", "numeric(14,2)", asText},
-			{"vip", "boolean", asInteger},
-			{"notes", "text", asText},
-			{"joined", "date", asDays},
-			{"version", "bigint", asInteger},
+func tables(space string) []table {
+	out := []table{
+		customers: {name: "customers", key: []int{0}, columns: []column{
+			{"id", bigint},
+			{"name", longText},
+			{"email", longText},
+			{"balance", money},
+			{"vip", boolean},
+			{"notes", longText},
+			{"joined", day},
+			{"version", bigint},
 		}},
 		horses: {name: "horses", key: []int{0}, columns: []column{
-			{"passport", "text", asText},
-			{"name", "text", asText},
-			{"born", "date", asDays},
-			{"weight_kg", "real", asFloat},
-			{"form", "jsonb", asText},
-			{"version", "bigint", asInteger},
+			{"passport", shortText}, {"name", longText}, {"born", day}, {"weight_kg", single}, {"form", document}, {"version", bigint},
 		}},
 		races: {name: "races", key: []int{0, 1}, columns: []column{
-			{"track", "text", asText},
-			{"number", "integer", asInteger},
-			{"starts_at", "timestamptz", asMicros},
-			{"status", "text", asText},
-			{"winner", "text", asText},
-			{"purse", "numeric(12,2)", asText},
-			{"version", "bigint", asInteger},
+			{"track", shortText},
+			{"number", integer},
+			{"starts_at", moment},
+			{"status", longText},
+			{"winner", longText},
+			{"purse", money},
+			{"version", bigint},
 		}},
-		bets: {name: "bets", key: []int{0}, extra: "ALTER TABLE bets REPLICA IDENTITY FULL;", columns: []column{
-			{"id", "uuid", asText},
-			{"customer_id", "bigint", asInteger},
-			{"race", "text", asText},
-			{"horse", "text", asText},
-			{"stake", "numeric(10,2)", asText},
-			{"odds", "double precision", asFloat},
-			{"status", "text", asText},
-			{"placed_at", "timestamptz", asMicros},
-			{"version", "bigint", asInteger},
+		bets: {name: "bets", key: []int{0}, columns: []column{
+			{"id", uuid},
+			{"customer_id", bigint},
+			{"race", longText},
+			{"horse", longText},
+			{"stake", money},
+			{"odds", double},
+			{"status", longText},
+			{"placed_at", moment},
+			{"version", bigint},
 		}},
 		ledger: {name: "transactions", key: []int{0}, columns: []column{
-			{"id", "bigint", asInteger},
-			{"customer_id", "bigint", asInteger},
-			{"kind", "text", asText},
-			{"amount", "numeric(14,2)", asText},
-			{"created_at", "timestamptz", asMicros},
-			{"version", "bigint", asInteger},
+			{"id", bigint}, {"customer_id", bigint}, {"kind", longText}, {"amount", money}, {"created_at", moment}, {"version", bigint},
 		}},
 	}
+	for i := range out {
+		out[i].space = space
+	}
+	return out
 }
 
-// schemaSQL creates the tables.
-func schemaSQL() string {
+// schemaSQL creates the tables with these types.
+func schemaSQL(tables []table, typeOf func(kind) string) string {
 	var b strings.Builder
-	for _, t := range tables() {
+	for _, t := range tables {
 		fmt.Fprintf(&b, "CREATE TABLE %s (", t.name)
 		for _, c := range t.columns {
-			fmt.Fprintf(&b, "%s %s, ", c.name, c.sqlType)
+			fmt.Fprintf(&b, "%s %s, ", c.name, typeOf(c.kind))
 		}
-		fmt.Fprintf(&b, "PRIMARY KEY (%s)); %s\n", strings.Join(t.keyNames(), ", "), t.extra)
+		fmt.Fprintf(&b, "PRIMARY KEY (%s));\n", strings.Join(t.keyNames(), ", "))
 	}
 	return b.String()
+}
+
+// included is what table.include.list names.
+func included(tables []table) string {
+	var list []string
+	for _, t := range tables {
+		list = append(list, t.space+"."+t.name)
+	}
+	return strings.Join(list, ",")
 }
 
 func (t *table) keyNames() []string {
@@ -116,40 +126,36 @@ func (t *table) keyNames() []string {
 	return out
 }
 
-// topic is where the changes of the table go.
-func (t *table) topic() string { return topicPrefix + ".public." + t.name }
-
-// selection reads all rows in key order: the canonical texts of the columns, and when the row's newest version was
-// committed (track_commit_timestamp). It serves source and sink: casts bring a column back to the source's type.
-func (t *table) selection() string {
-	var out []string
-	for _, c := range t.columns {
-		v := c.name + "::" + c.sqlType
-		switch c.form {
-		case asDays:
-			v = "(" + v + " - date '1970-01-01')"
-		case asMicros:
-			v = "(extract(epoch FROM " + v + ") * 1000000)::bigint"
+func (t *table) column(name string) *column {
+	for i := range t.columns {
+		if t.columns[i].name == name {
+			return &t.columns[i]
 		}
-		out = append(out, "("+v+")::text")
 	}
-	var order []string
-	for _, k := range t.keyNames() {
-		order = append(order, k+`::text COLLATE "C"`)
-	}
-	return fmt.Sprintf("SELECT pg_xact_commit_timestamp(xmin), %s FROM public.%s ORDER BY %s",
-		strings.Join(out, ", "), t.name, strings.Join(order, ", "))
+	panic("table " + t.name + " has no column " + name)
 }
+
+// topic is where the changes of the table go.
+func (t *table) topic() string { return topicPrefix + "." + t.space + "." + t.name }
 
 // keyOf joins the canonical texts of the key columns of a row.
 func (t *table) keyOf(row []*string) string {
-	var parts []string
+	var key []*string
 	for _, k := range t.key {
-		if row[k] == nil {
+		key = append(key, row[k])
+	}
+	return t.joined(key)
+}
+
+// joined is a key as the comparison knows it.
+func (t *table) joined(key []*string) string {
+	var parts []string
+	for _, k := range key {
+		if k == nil {
 			parts = append(parts, "NULL")
 			continue
 		}
-		parts = append(parts, *row[k])
+		parts = append(parts, *k)
 	}
 	return strings.Join(parts, "/")
 }
@@ -157,9 +163,24 @@ func (t *table) keyOf(row []*string) string {
 // version is the index of the column of that name, the last one of every table.
 func (t *table) version() int { return len(t.columns) - 1 }
 
-// fromSQL brings a text of selection into canonical form.
+// versionOf is the number of the change that wrote the row.
+func (t *table) versionOf(row []*string) (int64, error) {
+	v := row[t.version()]
+	if v == nil {
+		return 0, fmt.Errorf("table %s, row %s has no version", t.name, t.keyOf(row))
+	}
+	n, err := strconv.ParseInt(*v, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read version %q of table %s: %w", *v, t.name, err)
+	}
+	return n, nil
+}
+
+func (c *column) floating() bool { return c.kind == single || c.kind == double }
+
+// fromSQL brings a text that a source selected into canonical form.
 func (c *column) fromSQL(v *string) (*string, error) {
-	if v == nil || c.form != asFloat {
+	if v == nil || !c.floating() {
 		return v, nil
 	}
 	return floatText(*v)
@@ -180,16 +201,15 @@ func (c *column) fromEvent(v any) (*string, error) {
 	case nil:
 		return nil, nil
 	case bool:
-		s := strconv.FormatBool(x)
-		return &s, nil
+		return texts(x)[0], nil
 	case json.Number:
-		if c.form == asFloat {
+		if c.floating() {
 			return floatText(x.String())
 		}
 		s := x.String()
 		return &s, nil
 	case string:
-		if c.form == asMicros {
+		if c.kind == moment {
 			t, err := time.Parse(time.RFC3339Nano, x)
 			if err != nil {
 				return nil, fmt.Errorf("read timestamp of column %s: %w", c.name, err)

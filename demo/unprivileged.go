@@ -20,7 +20,7 @@ const privateDir = "FRESHET_DEMO_DIR"
 // nobody is the user and group that the demo runs as when root starts it.
 const nobody = 65534
 
-// NeedsUnprivileged tells whether the demo must be run through RunUnprivileged: Postgres refuses to run as root.
+// NeedsUnprivileged tells whether the demo must be run through RunUnprivileged: Postgres and MariaDB refuse to run as root.
 func NeedsUnprivileged() bool { return os.Geteuid() == 0 }
 
 // RunUnprivileged runs a copy of the executable with the arguments as the user nobody, in a directory that only that
@@ -90,8 +90,7 @@ func giveAway(dir string) error {
 	})
 }
 
-// copyArchives copies the downloaded archives that the other directory lacks. It follows no symbolic link, as one side
-// belongs to another user.
+// copyArchives copies the archives that the other directory lacks. It follows no symbolic link, as one side belongs to another user.
 func copyArchives(from, to string) error {
 	entries, err := os.ReadDir(from)
 	if errors.Is(err, os.ErrNotExist) {
@@ -102,7 +101,7 @@ func copyArchives(from, to string) error {
 	}
 	for _, e := range entries {
 		target := filepath.Join(to, e.Name())
-		if _, err := os.Lstat(target); !e.Type().IsRegular() || filepath.Ext(e.Name()) != ".txz" || err == nil {
+		if _, err := os.Lstat(target); !e.Type().IsRegular() || !isArchive(e.Name()) || err == nil {
 			continue
 		}
 		if err := os.MkdirAll(to, 0o755); err != nil {
@@ -113,6 +112,10 @@ func copyArchives(from, to string) error {
 		}
 	}
 	return nil
+}
+
+func isArchive(name string) bool {
+	return strings.HasSuffix(name, ".txz") || strings.HasSuffix(name, ".zip")
 }
 
 // copyFile copies a regular file; the target appears whole or not at all.

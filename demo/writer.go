@@ -9,18 +9,18 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // writer is one session of the workload: its own random numbers, its own rows.
 type writer struct {
 	id      int64
-	conn    *pgx.Conn
+	session session
+	tables  []table
 	rng     *rand.Rand
 	version int64
 	newest  atomic.Int64 // id of the newest committed ledger row
 	history []change
+	sent    commitTimes
 
 	customers []int64
 	horses    []string // passports
@@ -41,8 +41,8 @@ type bet struct {
 	customer int64
 }
 
-func newWriter(id int64, seed uint64, conn *pgx.Conn) *writer {
-	return &writer{id: id, conn: conn, rng: rand.New(rand.NewPCG(seed, uint64(id))), version: id}
+func newWriter(id int64, seed uint64, s session, tables []table) *writer {
+	return &writer{id: id, session: s, tables: tables, rng: rand.New(rand.NewPCG(seed, uint64(id))), version: id}
 }
 
 // fill writes the first rows, a few hundred per transaction.
@@ -141,61 +141,56 @@ func (w *writer) notes() string {
 	return b.String()
 }
 
+// since is a day, so many after another one.
+func since(year, month, days int) string {
+	return time.Date(year, time.Month(month), 1+days, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
+}
+
 func (w *writer) newCustomer(t *tx) {
-	n, v := w.number(), t.next()
-	var email *string
+	n := w.number()
+	var email any
 	if n%5 != 0 {
-		s := fmt.Sprintf("punter%d@example.com", n)
-		email = &s
+		email = fmt.Sprintf("punter%d@example.com", n)
 	}
 	notes := "regular"
 	if w.rng.IntN(20) == 0 {
 		notes = w.notes()
 	}
-	t.queue("INSERT INTO customers VALUES ($1, $2, $3, $4::text::numeric, $5, $6, date '2020-01-01' + $7::integer, $8)",
-		n, fmt.Sprintf("Zoë O'Punter №%d", n), email, w.money(1000), n%7 == 0, notes, w.rng.IntN(2000), v)
-	t.note(customers, strconv.FormatInt(n, 10), 'c', v)
+	t.insert(customers, n, fmt.Sprintf("Zoë O'Punter №%d", n), email, w.money(1000), n%7 == 0, notes, since(2020, 1, w.rng.IntN(2000)))
 	t.onCommit(func() { w.customers = append(w.customers, n) })
 }
 
+func (w *writer) weight() float64 { return 440 + float64(w.rng.IntN(240))/2 }
+
 func (w *writer) newHorse(t *tx) {
-	passport, v := fmt.Sprintf("IRL-%07d", w.number()), t.next()
-	t.queue("INSERT INTO horses VALUES ($1, $2, date '2012-03-01' + $3::integer, $4, $5::text::jsonb, $6)",
-		passport, "Quick \"Comet\" "+passport[5:], w.rng.IntN(3000), 440+float32(w.rng.IntN(240))/2, `{"wins": [1, 4], "trainer": "A. O'Brien"}`, v)
-	t.note(horses, passport, 'c', v)
+	passport := fmt.Sprintf("IRL-%07d", w.number())
+	t.insert(horses, passport, "Quick \"Comet\" "+passport[5:], since(2012, 3, w.rng.IntN(3000)), w.weight(), `{"wins": [1, 4], "trainer": "A. O'Brien"}`)
 	t.onCommit(func() { w.horses = append(w.horses, passport) })
 }
 
 func (w *writer) newRace(t *tx) {
 	tracks := [...]string{"Ascot", "Saint-Cloud", "Curragh", "Baden-Baden"}
-	r, v := race{tracks[w.rng.IntN(len(tracks))], w.number()}, t.next()
-	t.queue("INSERT INTO races VALUES ($1, $2, clock_timestamp() + interval '2 hours', 'open', NULL, $3::text::numeric, $4)", r.track, r.number, w.money(100000), v)
-	t.note(races, r.key(), 'c', v)
+	r := race{tracks[w.rng.IntN(len(tracks))], w.number()}
+	t.insert(races, r.track, r.number, time.Now().Add(2*time.Hour), "open", nil, w.money(100000))
 	t.onCommit(func() { w.races = append(w.races, r) })
 }
 
 // enter adds a row to the ledger; its id is its version.
 func (w *writer) enter(t *tx, customer int64, kind, amount string) {
 	v := t.next()
-	t.queue("INSERT INTO transactions VALUES ($1, $2, $3, $4::text::numeric, clock_timestamp(), $1)", v, customer, kind, amount)
-	t.note(ledger, strconv.FormatInt(v, 10), 'c', v)
+	t.insertAs(ledger, v, v, customer, kind, amount, time.Now())
 	t.ledger = v
 }
 
 func (w *writer) pay(t *tx, customer int64, kind, amount string) {
-	v := t.next()
-	t.queue("UPDATE customers SET balance = balance + $1::text::numeric, version = $2 WHERE id = $3", amount, v, customer)
-	t.note(customers, strconv.FormatInt(customer, 10), 'u', v)
+	t.update(customers, texts(customer), plus("balance", amount))
 	w.enter(t, customer, kind, amount)
 }
 
 func (w *writer) deposit(t *tx) { w.pay(t, w.customer(), "deposit", w.money(500)) }
 
 func (w *writer) insertBet(t *tx, b bet) {
-	v := t.next()
-	t.queue("INSERT INTO bets VALUES ($1::text::uuid, $2, $3, $4, $5::text::numeric, $6, 'open', clock_timestamp(), $7)",
-		b.id, b.customer, w.race().key(), w.horse(), w.money(100), 1+float64(w.rng.IntN(3000))/100, v)
-	t.note(bets, b.id, 'c', v)
+	t.insert(bets, b.id, b.customer, w.race().key(), w.horse(), w.money(100), 1+float64(w.rng.IntN(3000))/100, "open", time.Now())
 }
 
 func (w *writer) placeBet(t *tx) {
@@ -217,14 +212,9 @@ func (w *writer) takeBet() (b bet, ok bool) {
 	return b, true
 }
 
-func (w *writer) deleteBet(t *tx, b bet) {
-	t.queue("DELETE FROM bets WHERE id = $1::text::uuid", b.id)
-	t.note(bets, b.id, 'd', t.next())
-}
-
 func (w *writer) cancelBet(t *tx) {
 	if b, ok := w.takeBet(); ok {
-		w.deleteBet(t, b)
+		t.remove(bets, texts(b.id))
 		w.pay(t, b.customer, "refund", w.money(100))
 	}
 }
@@ -232,7 +222,7 @@ func (w *writer) cancelBet(t *tx) {
 // replaceBet deletes a row and inserts one with the same key, in one transaction.
 func (w *writer) replaceBet(t *tx) {
 	if b, ok := w.takeBet(); ok {
-		w.deleteBet(t, b)
+		t.remove(bets, texts(b.id))
 		w.insertBet(t, b)
 		t.onCommit(func() { w.bets = append(w.bets, b) })
 	}
@@ -241,10 +231,8 @@ func (w *writer) replaceBet(t *tx) {
 // settle ends a race: it is updated twice, some bets on it are decided, winners are paid.
 func (w *writer) settle(t *tx) {
 	r := w.race()
-	for _, set := range []string{"status = 'running', winner = $1", "status = 'over', winner = $1"} {
-		v := t.next()
-		t.queue("UPDATE races SET "+set+", version = $2 WHERE track = $3 AND number = $4", w.horse(), v, r.track, r.number)
-		t.note(races, r.key(), 'u', v)
+	for _, status := range []string{"running", "over"} {
+		t.update(races, texts(r.track, r.number), to("status", status), to("winner", w.horse()))
 	}
 	for range 3 + w.rng.IntN(6) {
 		b, ok := w.takeBet()
@@ -255,9 +243,7 @@ func (w *writer) settle(t *tx) {
 		if w.rng.IntN(4) == 0 {
 			status = "won"
 		}
-		v := t.next()
-		t.queue("UPDATE bets SET status = $1, version = $2 WHERE id = $3::text::uuid", status, v, b.id)
-		t.note(bets, b.id, 'u', v)
+		t.update(bets, texts(b.id), to("status", status))
 		if status == "won" {
 			w.pay(t, b.customer, "payout", w.money(900))
 		}
@@ -265,19 +251,14 @@ func (w *writer) settle(t *tx) {
 }
 
 func (w *writer) weighHorse(t *tx) {
-	h, v := w.horse(), t.next()
-	t.queue(`UPDATE horses SET weight_kg = $1, form = form || '{"weighed": true}', version = $2 WHERE passport = $3`, 440+float32(w.rng.IntN(240))/2, v, h)
-	t.note(horses, h, 'u', v)
+	form := `{"wins": [1, 4], "trainer": "A. O'Brien", "weighed": true}`
+	t.update(horses, texts(w.horse()), to("weight_kg", w.weight()), to("form", form))
 }
 
-// registerAnew changes a primary key: an event stream shows that as a delete of the old key and a create of the new one.
 func (w *writer) registerAnew(t *tx) {
 	i := w.rng.IntN(len(w.horses))
-	old, passport := w.horses[i], fmt.Sprintf("FRA-%07d", w.number())
-	gone, v := t.next(), t.next()
-	t.queue("UPDATE horses SET passport = $1, version = $2 WHERE passport = $3", passport, v, old)
-	t.note(horses, old, 'd', gone)
-	t.note(horses, passport, 'c', v)
+	passport := fmt.Sprintf("FRA-%07d", w.number())
+	t.move(horses, texts(w.horses[i]), texts(passport))
 	t.onCommit(func() { w.horses[i] = passport })
 }
 
@@ -296,8 +277,7 @@ func (w *writer) leave(t *tx) {
 	}
 	w.customers[i] = w.customers[last]
 	w.customers = w.customers[:last]
-	t.queue("DELETE FROM customers WHERE id = $1", n)
-	t.note(customers, strconv.FormatInt(n, 10), 'd', t.next())
+	t.remove(customers, texts(n))
 }
 
 // finish commits one last row, behind which nothing of this writer comes any more, and returns its id.
