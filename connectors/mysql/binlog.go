@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -91,7 +90,7 @@ func openBinlog(ctx context.Context, o binlogOptions) (*binlog, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("ask for the binlog: %w", plain(err))
+		return nil, fmt.Errorf("ask for the binlog: %w", err)
 	}
 	go func() {
 		defer close(l.ended)
@@ -115,15 +114,6 @@ func start(s *replication.BinlogSyncer, flavor string, o binlogOptions) (*replic
 	return s.StartSyncGTID(set)
 }
 
-// plain is an error of the library without the stack that it prints.
-func plain(err error) error {
-	var answer *library.MyError
-	if errors.As(err, &answer) {
-		return answer
-	}
-	return errors.New(err.Error())
-}
-
 // errClosed ends the receiving goroutine.
 var errClosed = errors.New("the binlog connection is closed")
 
@@ -134,8 +124,8 @@ func (l *binlog) HandleEvent(e *replication.BinlogEvent) error {
 	switch g := e.Event.(type) {
 	case *replication.GenericEvent:
 		out.body = g.Data
-	case *replication.RotateEvent: // as it is in the packet, it may have a checksum
-		out.body = append(binary.LittleEndian.AppendUint64(nil, g.Position), g.NextLogName...)
+	case *replication.RotateEvent:
+		out.body = e.RawData[replication.EventHeaderSize:][:8+len(g.NextLogName)] // a checksum follows the name
 	default:
 		out.body = e.RawData[replication.EventHeaderSize:]
 	}
@@ -166,7 +156,7 @@ func (l *binlog) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err == nil {
-		l.err = fmt.Errorf("read the binlog: %w", plain(err))
+		l.err = err
 	}
 	l.wake()
 }

@@ -34,6 +34,7 @@ func (s *stream) rotate(e *logEvent) error {
 		s.created = 0
 	}
 	s.file, s.at, s.size, s.high = file, pos, 0, 0
+	s.fileCell.build = 0
 	s.tables, s.recent = map[uint64]*tracked{}, nil // numbers of tables may come again
 	if file == s.pos.file && e.artificial() {
 		return nil

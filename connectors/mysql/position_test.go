@@ -110,7 +110,8 @@ func TestParsePosition(t *testing.T) {
 		`{"file":"b.1","pos":1,"snapshot":"INITIAL","snapshot_completed":true}`: {file: "b.1", pos: 1},
 		`{"file":"b.1","pos":1,"gtids":"a:1-2,\nb:1"}`:                          {file: "b.1", pos: 1, gtids: "a:1-2,b:1"},
 		`{"file":"b.1","pos":1,"event":2,"row":3,"server_id":4,"ts_sec":5,"query":"x","thread":9}`: {
-			file: "b.1", pos: 1, event: 2, row: 3, serverID: 4, seconds: 5},
+			file: "b.1", pos: 1, event: 2, row: 3, serverID: 4, seconds: 5,
+		},
 	} {
 		got, err := parsePosition(offsets.Offset(text))
 		if err != nil || got != want {

@@ -189,7 +189,7 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 		return t.problem(p.offset(nil), err.Error())
 	}
 	at.id.Server, at.id.own, at.id.Restart = at.found.id, true, string(at.exact.offset(nil))
-	return t.beginStream(at.p, at.id)
+	return t.beginStream(ctx, at.p, at.id)
 }
 
 // compare looks whether the server is the one on which p was reached, and holds every change behind it. When it does not, it
@@ -298,7 +298,7 @@ func (t *source) connectStream(ctx context.Context) error {
 		if errors.As(err, new(*sessionError)) || t.class(err) != connectors.Retriable {
 			return err
 		}
-		t.log.Warn("cannot stream yet, trying again", "error", err.Error(), "pause", pause)
+		t.log.Warn("cannot stream yet, trying again", "error", err, "pause", pause)
 		if err := wait(ctx, pause+rand.N(pause/4+1)); err != nil {
 			return err
 		}

@@ -111,11 +111,20 @@ func TestSettings(t *testing.T) {
 		want     string
 	}{
 		"no binlog": {false, []string{"skip-log-bin"}, nil, nil, "writes no binlog (log_bin=OFF)"},
-		"statements": {true, []string{"binlog-format=MIXED", "binlog-row-image=MINIMAL", "expire-logs-days=0.5", "skip-ssl"}, []string{"include.query", "true", "database.include.list", "nothing"},
-			[]string{"binlog_row_image=MINIMAL", "drops binlog files after 720 minutes", "captures no table of the server at"}, "binlog_format=MIXED, but capturing changes needs ROW; run: SET GLOBAL binlog_format = 'ROW', and binlog_format=ROW in my.cnf"},
-		"poor": {false, []string{"binlog-row-image=NOBLOB", "gtid-mode=OFF", "enforce-gtid-consistency=OFF", "binlog-expire-logs-seconds=3600"},
+		"statements": {
+			true,
+			[]string{"binlog-format=MIXED", "binlog-row-image=MINIMAL", "expire-logs-days=0.5", "skip-ssl"},
+			[]string{"include.query", "true", "database.include.list", "nothing"},
+			[]string{"binlog_row_image=MINIMAL", "drops binlog files after 720 minutes", "captures no table of the server at"},
+			"binlog_format=MIXED, but capturing changes needs ROW; run: SET GLOBAL binlog_format = 'ROW', and binlog_format=ROW in my.cnf",
+		},
+		"poor": {
+			false,
+			[]string{"binlog-row-image=NOBLOB", "gtid-mode=OFF", "enforce-gtid-consistency=OFF", "binlog-expire-logs-seconds=3600"},
 			[]string{"gtid.source.includes", "a.*", "include.query", "true", "guardrail.collections.max", "1", "table.include.list", ".*\\.[tu],shop\\.order"},
-			[]string{`table.include.list: shop\.order matches no table of the server at`, "binlog_row_image=NOBLOB", "binlog_rows_query_log_events=OFF, so that include.query finds no statements; run: SET PERSIST binlog_rows_query_log_events = ON", "gtid_mode=OFF", "after 60 minutes", "2 tables are captured, more than guardrail.collections.max=1"}, ""},
+			[]string{`table.include.list: shop\.order matches no table of the server at`, "binlog_row_image=NOBLOB", "binlog_rows_query_log_events=OFF, so that include.query finds no statements; run: SET PERSIST binlog_rows_query_log_events = ON", "gtid_mode=OFF", "after 60 minutes", "2 tables are captured, more than guardrail.collections.max=1"},
+			"",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := testbed.StartMySQL

@@ -49,8 +49,13 @@ func recordedBlock(cfg *config) *connectors.SourceBlock {
 	return changes.NewSourceBlock(changes.SourceSpec{
 		Schema: "io.debezium.connector.mysql.Source", Version: "3.6.1.Final", Connector: "mysql", Server: cfg.naming.Prefix,
 		Extra: []changes.SourceColumn{
-			{Name: "table", Schema: text}, {Name: "server_id", Schema: number}, {Name: "gtid", Schema: text}, {Name: "file", Schema: changes.Plain(schemas.String, false)},
-			{Name: "pos", Schema: number}, {Name: "row", Schema: changes.Plain(schemas.Int32, false)}, {Name: "thread", Schema: changes.Plain(schemas.Int64, true)},
+			{Name: "table", Schema: text},
+			{Name: "server_id", Schema: number},
+			{Name: "gtid", Schema: text},
+			{Name: "file", Schema: changes.Plain(schemas.String, false)},
+			{Name: "pos", Schema: number},
+			{Name: "row", Schema: changes.Plain(schemas.Int32, false)},
+			{Name: "thread", Schema: changes.Plain(schemas.Int64, true)},
 			{Name: "query", Schema: text},
 		},
 	})

@@ -187,8 +187,14 @@ func TestStatementsThatArePassedOver(t *testing.T) {
 func TestStatementsOfTablesThatAreNotCaptured(t *testing.T) {
 	t.Parallel()
 	statements := []statement{
-		{"", "SET character_set_server=utf8mb4"}, {"db", "CREATE DATABASE db"}, {"db", "CREATE TABLE db.a (x int)"}, {"db", "CREATE TABLE db.b (x int)"},
-		{"other", "CREATE DATABASE other"}, {"other", "CREATE TABLE other.a (x int)"}, {"db", "RENAME TABLE b TO a2"}, {"db", "DROP TABLE a, a2"},
+		{"", "SET character_set_server=utf8mb4"},
+		{"db", "CREATE DATABASE db"},
+		{"db", "CREATE TABLE db.a (x int)"},
+		{"db", "CREATE TABLE db.b (x int)"},
+		{"other", "CREATE DATABASE other"},
+		{"other", "CREATE TABLE other.a (x int)"},
+		{"db", "RENAME TABLE b TO a2"},
+		{"db", "DROP TABLE a, a2"},
 	}
 	const h = "schema.history.internal.store.only.captured."
 	for _, c := range []struct {

@@ -24,9 +24,7 @@ func (s *stream) ddl(ctx context.Context, e *logEvent, q *queryEvent) error {
 	}
 	s.pos.seconds = s.seconds()
 	at := s.pos
-	if s.done != nil {
-		at.gtids = s.done.String()
-	}
+	at.gtids = s.completed()
 	mode, text := q.decode()
 	events, err := s.schema.apply(ctx, at, q.database, text, mode)
 	if err != nil {

@@ -186,7 +186,7 @@ func (s *snapshot) end(ctx context.Context) (*connectors.Batch, error) {
 	t.snapshot = nil
 	if s.streaming {
 		t.pauseBeforeStream = t.cfg.snapshot.streamingDelay
-		return b, t.beginStream(s.pos, s.id)
+		return b, t.beginStream(ctx, s.pos, s.id)
 	}
 	return b, nil
 }

@@ -58,6 +58,9 @@ func (s *snapshot) choose(all []changes.TableID) (described []changes.TableID) {
 		}
 	}
 	cfg.selection.Sort(s.captured)
+	if cfg.history.capturedTables {
+		cfg.selection.Sort(described)
+	}
 	return described
 }
 

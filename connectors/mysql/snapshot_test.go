@@ -415,7 +415,7 @@ func TestSnapshotRights(t *testing.T) {
 			{"no position", "SELECT, RELOAD, LOCK TABLES", "minimal", "REPLICATION CLIENT"},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				if m.IsMariaDB() && (strings.HasPrefix(c.mode, "minimal_percona")) {
+				if m.IsMariaDB() && strings.HasPrefix(c.mode, "minimal_percona") {
 					return // the connector of MariaDB has no such mode
 				}
 				user := fmt.Sprintf("u%08x%d", rand.Uint32(), i)

@@ -130,10 +130,6 @@ func (t *source) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if mode == "initial_only" {
-		return nil
-	}
-	t.startHeartbeat(ctx)
 	return nil
 }
 
@@ -205,7 +201,7 @@ func (t *source) closeMeta() {
 
 // beginStream makes the stream, which connects at the next Poll. p is where the reference would go on, and id what is known of
 // the server.
-func (t *source) beginStream(p position, id identity) error {
+func (t *source) beginStream(ctx context.Context, p position, id identity) error {
 	if t.stream != nil {
 		t.stream.abandon()
 	}
@@ -223,6 +219,7 @@ func (t *source) beginStream(p position, id identity) error {
 	s.txns = changes.NewTransactions(t.cfg.raw, t.cfg.naming)
 	s.txns.Restore(t.plain, true)
 	t.stream = s
+	t.startHeartbeat(ctx)
 	return nil
 }
 
@@ -274,7 +271,7 @@ func (t *source) poll(ctx context.Context) (*connectors.Batch, error) {
 		if ctx.Err() != nil || errors.As(err, new(*sessionError)) || t.class(err) != connectors.Retriable {
 			return nil, err
 		}
-		t.log.Warn("lost the connection to the server, connecting again", "error", err.Error())
+		t.log.Warn("lost the connection to the server, connecting again", "error", err)
 		t.disconnect(0)
 		if err := wait(ctx, pause); err != nil {
 			return nil, err

@@ -151,8 +151,7 @@ func (s *stream) begin(p position, id identity) error {
 		}
 	}
 	s.pos.file, s.pos.pos, s.pos.event, s.pos.row, s.pos.gtids = exact.file, exact.pos, 0, 0, ""
-	// Rows without events are the reference's in XA: which event they belong to is not known, and the transaction comes whole.
-	s.resume = resume{events: exact.event, rows: exact.row, armed: exact.event > 0, plain: !id.own}
+	s.resume = resume{events: exact.event, rows: exact.row, armed: exact.inTransaction(), plain: !id.own}
 	if id.own && s.done != nil {
 		s.resume.gtid = id.GTID
 	}
@@ -347,6 +346,21 @@ func (s *stream) flush() {
 		s.done.add(&s.later[i])
 	}
 	s.later = s.later[:0]
+}
+
+// completed are the transactions that need not come again at the place where the stream is; "" without GTIDs.
+func (s *stream) completed() string {
+	if s.done == nil {
+		return ""
+	}
+	if len(s.later) == 0 {
+		return s.done.String()
+	}
+	with := s.done.merge(&gtidSet{mariadb: s.mariadb})
+	for i := range s.later {
+		with.add(&s.later[i])
+	}
+	return with.String()
 }
 
 // complete notes that the transaction of current needs not come again.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/kafka"
+	"github.com/freshet-io/freshet/connectors/mysql"
 	"github.com/freshet-io/freshet/connectors/postgres"
 	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/converters/bytes"
@@ -58,7 +59,11 @@ func newWorker(t *testing.T, bootstrap string) inProcess {
 	}
 	w := runtime.NewWorker(runtime.Options{
 		Catalog: runtime.NewCatalog(
-			[]connectors.SourceFactory{postgres.Factory{Version: "3.6.1.Final"}},
+			[]connectors.SourceFactory{
+				postgres.Factory{Version: "3.6.1.Final"},
+				mysql.Factory{Version: "3.6.1.Final"},
+				mysql.Factory{Version: "3.6.1.Final", MariaDB: true},
+			},
 			[]connectors.SinkFactory{&kafka.Factory{Converters: converters.Set{jsonconverter.Kind(), text.Kind(), bytes.Kind()}, Pool: pool}},
 		),
 		Store: store, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Config: properties, CommitInterval: time.Second,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -90,7 +91,8 @@ func (r *play) records(ctx context.Context, names []string) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// offsets are the connector's records in the offset topic since the scenario began.
+// offsets are the connector's records in the offset topic since the scenario began, but for those of a snapshot that goes on: the reference
+// writes them only when its flush interval passes meanwhile, Freshet also before the first rows.
 func (r *play) offsets(ctx context.Context) ([]byte, error) {
 	records, err := testbed.ReadTopics(ctx, r.Bootstrap, []string{r.OffsetTopic})
 	if err != nil {
@@ -103,7 +105,7 @@ func (r *play) offsets(ctx context.Context) ([]byte, error) {
 		}
 		key, err := parse(string(m.Key))
 		list, ok := key.(*array)
-		if err == nil && ok && len(list.items) > 0 && list.items[0] == r.connector {
+		if err == nil && ok && len(list.items) > 0 && list.items[0] == r.connector && !unfinished.Match(m.Value) {
 			fmt.Fprintf(&b, `{"key":%s,"value":%s}`+"\n", raw(m.Key), raw(m.Value))
 		}
 	}
@@ -126,6 +128,8 @@ func (r *play) schemaHistory(ctx context.Context) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
+
+var unfinished = regexp.MustCompile(`"snapshot":"[^"]*"(,"snapshot_completed":false)?}$`)
 
 func (r *play) topicList(ctx context.Context, names []string) ([]byte, error) {
 	partitions, err := testbed.Partitions(ctx, r.kafka)
