@@ -15,7 +15,8 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/kafka"
-	"github.com/freshet-io/freshet/connectors/postgres"
+	mysqlsource "github.com/freshet-io/freshet/connectors/mysql"
+	postgressource "github.com/freshet-io/freshet/connectors/postgres"
 	"github.com/freshet-io/freshet/converters"
 	jsonconverter "github.com/freshet-io/freshet/converters/json"
 	"github.com/freshet-io/freshet/kafkaclient"
@@ -47,7 +48,9 @@ func childMain(ctx context.Context, args []string) error {
 	err := standalone.Run(ctx, context.Background(), standalone.Options{
 		Connectors: f.Args(), Worker: *properties, Logger: log, Version: "bench",
 		Catalog: freshet.NewCatalog(
-			[]connectors.SourceFactory{countedSource{postgres.Factory{Version: "bench"}, &counted}},
+			[]connectors.SourceFactory{
+				countedSource{postgressource.Factory{Version: "bench"}, &counted}, countedSource{mysqlsource.Factory{Version: "bench"}, &counted},
+			},
 			[]connectors.SinkFactory{
 				&kafka.Factory{Converters: converters.Set{jsonconverter.Kind()}, Pool: &kafkaclient.Pool{}, Version: "bench"},
 				discardFactory{*rows},

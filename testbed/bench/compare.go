@@ -11,6 +11,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/freshet-io/freshet/offsets"
 )
 
 // A Connect-compatible worker beside Freshet: the same settings, counted at the same topics.
@@ -64,9 +66,35 @@ type remote struct {
 	name  string
 }
 
-func (b *bench) createRemote(ctx context.Context, name string, config map[string]string) (*remote, error) {
-	_, err := b.call(ctx, http.MethodPut, "/connectors/"+name+"/config", config)
-	return &remote{b, name}, err
+// createRemote starts a connector, at its offset when it has one.
+func (b *bench) createRemote(ctx context.Context, source reading) (*remote, error) {
+	r := &remote{b, source.name}
+	if source.offset == (offsets.Entry{}) {
+		_, err := b.call(ctx, http.MethodPut, "/connectors/"+source.name+"/config", source.config)
+		return r, err
+	}
+	_, err := b.call(ctx, http.MethodPost, "/connectors", map[string]any{"name": source.name, "config": source.config, "initial_state": "STOPPED"})
+	if err != nil {
+		return r, err
+	}
+	entry := map[string]any{"partition": json.RawMessage(source.offset.Partition), "offset": json.RawMessage(source.offset.Offset)}
+	if err := r.whenStopped(ctx, http.MethodPatch, map[string]any{"offsets": []any{entry}}); err != nil {
+		return r, errors.Join(err, r.remove(ctx))
+	}
+	_, err = b.call(ctx, http.MethodPut, "/connectors/"+source.name+"/resume", nil)
+	return r, err
+}
+
+// whenStopped changes the offsets of a connector that is being stopped; until its tasks have ended the worker refuses.
+func (r *remote) whenStopped(ctx context.Context, method string, body any) error {
+	limit, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		_, err := r.bench.call(limit, method, "/connectors/"+r.name+"/offsets", body)
+		if err == nil || pause(limit, 100*time.Millisecond) != nil {
+			return err
+		}
+	}
 }
 
 // failed is an error when the connector or its task has failed.
@@ -100,22 +128,16 @@ func (r *remote) remove(ctx context.Context) error {
 	path := "/connectors/" + r.name
 	_, stopped := r.bench.call(limit, http.MethodPut, path+"/stop", nil)
 	var reset error
-	for stopped == nil {
-		// Until its tasks have ended the worker refuses.
-		if _, reset = r.bench.call(limit, http.MethodDelete, path+"/offsets", nil); reset == nil {
-			break
-		}
-		if pause(limit, 100*time.Millisecond) != nil {
-			break
-		}
+	if stopped == nil {
+		reset = r.whenStopped(limit, http.MethodDelete, nil)
 	}
 	_, deleted := r.bench.call(limit, http.MethodDelete, path, nil)
 	return errors.Join(stopped, reset, deleted)
 }
 
 // remoteToKafka measures one connector of the Connect worker.
-func (b *bench) remoteToKafka(ctx context.Context, name string, config map[string]string, rows int, begun, finished question) (s sample, err error) {
-	r, err := b.createRemote(ctx, name, config)
+func (b *bench) remoteToKafka(ctx context.Context, source reading, rows int, begun, finished question) (s sample, err error) {
+	r, err := b.createRemote(ctx, source)
 	if err != nil {
 		return s, err
 	}
@@ -127,14 +149,14 @@ func (b *bench) remoteToKafka(ctx context.Context, name string, config map[strin
 	return s, err
 }
 
-func (b *bench) drainRemote(ctx context.Context, r walRange, more map[string]string) (sample, error) {
-	slot, err := b.copySlot(ctx, r)
+func (b *bench) drainRemote(ctx context.Context, r logRange, more map[string]string) (sample, error) {
+	name := b.name("connect")
+	source, err := b.source.stream(ctx, name, &r)
 	if err != nil {
 		return sample{}, err
 	}
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
-	name := b.name("connect")
-	s, err := b.remoteToKafka(ctx, name, b.sourceConfig(name, slot, jsonConverters(false), more), r.rows, b.sends(slot), b.arrived(name, r.rows))
+	defer b.release(ctx, name)
+	s, err := b.remoteToKafka(ctx, source.with(jsonConverters(false), more), r.rows, b.source.sends(name), b.arrived(name, r.rows))
 	if err != nil {
 		return s, err
 	}
@@ -143,9 +165,9 @@ func (b *bench) drainRemote(ctx context.Context, r walRange, more map[string]str
 
 func (b *bench) snapshotRemote(ctx context.Context, more map[string]string) (sample, error) {
 	name := b.name("connect")
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), name) }() // the database goes at the end
+	defer b.release(ctx, name)
 	topic := name + ".bench.rows"
-	s, err := b.remoteToKafka(ctx, name, b.sourceConfig(name, name, jsonConverters(false), snapshotOnly(nil), more), b.rows, b.holds(topic, 1), b.holds(topic, b.rows))
+	s, err := b.remoteToKafka(ctx, b.source.snapshot(name).with(jsonConverters(false), more), b.rows, b.holds(topic, 1), b.holds(topic, b.rows))
 	if err != nil {
 		return s, err
 	}
@@ -153,7 +175,7 @@ func (b *bench) snapshotRemote(ctx context.Context, more map[string]string) (sam
 }
 
 // drainsRemote and snapshotsRemote are variants of the Connect worker; none without -compare.
-func (b *bench) drainsRemote(r walRange) []variant {
+func (b *bench) drainsRemote(r logRange) []variant {
 	if b.compareURL == "" {
 		return nil
 	}
@@ -176,11 +198,15 @@ func (b *bench) snapshotsRemote() []variant {
 // freshRemote is a connector of the Connect worker under a paced load.
 func (b *bench) freshRemote(ctx context.Context, more map[string]string) (*fresh, error) {
 	name := b.name("connect")
+	source, err := b.source.stream(ctx, name, nil)
+	if err != nil {
+		return nil, err
+	}
 	consumer, err := b.freshTopic(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	r, err := b.createRemote(ctx, name, b.sourceConfig(name, name, jsonConverters(false), more))
+	r, err := b.createRemote(ctx, source.with(jsonConverters(false), more))
 	if err != nil {
 		consumer.client.Close()
 		return nil, err
@@ -189,7 +215,7 @@ func (b *bench) freshRemote(ctx context.Context, more map[string]string) (*fresh
 		consumer.client.Close()
 		removed := r.remove(ctx)
 		clean := context.WithoutCancel(ctx)
-		return errors.Join(removed, b.source.dropSlot(clean, name), b.deleteTopics(clean, name))
+		return errors.Join(removed, b.source.release(clean, name), b.deleteTopics(clean, name))
 	}}, nil
 }
 

@@ -13,29 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const (
-	postgresClass = "io.debezium.connector.postgresql.PostgresConnector"
-	jsonConverter = "org.apache.kafka.connect.json.JsonConverter"
-)
-
-// source is the configuration of a Postgres source, which every kind of worker understands.
-func (b *bench) sourceConfig(name, slot string, more ...map[string]string) map[string]string {
-	password, _ := b.source.dsn.User.Password()
-	c := map[string]string{
-		"name": name, "connector.class": postgresClass, "tasks.max": "1", "plugin.name": "pgoutput",
-		"database.hostname": b.source.dsn.Hostname(), "database.port": b.source.port(),
-		"database.user": b.source.dsn.User.Username(), "database.password": password, "database.dbname": database,
-		"topic.prefix": name, "slot.name": slot, "snapshot.mode": "no_data",
-		"publication.name": publication, "publication.autocreate.mode": "disabled",
-		"table.include.list":                        "bench.rows,bench.marker",
-		"topic.creation.default.partitions":         "1",
-		"topic.creation.default.replication.factor": "1",
-	}
-	for _, m := range more {
-		maps.Copy(c, m)
-	}
-	return c
-}
+const jsonConverter = "org.apache.kafka.connect.json.JsonConverter"
 
 func jsonConverters(schemas bool) map[string]string {
 	return map[string]string{
@@ -60,18 +38,18 @@ func (b *bench) kafkaProperties(more ...map[string]string) map[string]string {
 	return p
 }
 
-// measureDrain reads one range of WAL with pg_recvlogical and with Freshet into each target.
+// measureDrain reads one range of the log with the reference tool and with Freshet into each target.
 func measureDrain(ctx context.Context, b *bench) error {
-	if err := b.createTables(ctx); err != nil {
+	if err := b.source.createTables(ctx); err != nil {
 		return err
 	}
 	b.say("drain: loading %s rows in transactions of %d", thousands(float64(b.rows)), b.transaction)
-	r, err := b.load(ctx, b.rows, b.transaction)
+	r, err := b.source.load(ctx, b.name("keep"), b.rows, b.transaction)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), r.slot) }() // the database goes at the end
-	b.say("drain: %d MiB of WAL; counting allocations, which warms the broker up", r.size>>20)
+	defer func() { _ = b.source.forget(context.WithoutCancel(ctx), r) }() // the database goes at the end
+	b.say("drain: %d MiB of log; counting allocations, which warms the broker up", r.size>>20)
 	template, err := b.countAllocations(ctx, r)
 	if err != nil {
 		return err
@@ -84,19 +62,19 @@ func measureDrain(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	limits := streamBudgets()
+	l := b.source.limits()
 	if hand := find(all, tablesByHand); hand != nil {
-		limits[toTables] = func(s series, _ float64) []check {
+		l.stream[toTables] = func(s series, _ float64) []check {
 			return []check{{"≥ 0.9 × by hand", s.ratio(*hand), 0.9, true}, memoryBudget(s)}
 		}
 	}
-	b.report.addRates("Streaming: one range of WAL", "pg_recvlogical", all, limits)
+	b.report.addRates("Streaming: "+l.log, l.streamTool, all, l.stream)
 	b.report.addComparison("Streaming: Freshet beside the Connect worker", all)
 	return nil
 }
 
 // countAllocations runs this program as the worker. It returns the first record, for the broker's own limit.
-func (b *bench) countAllocations(ctx context.Context, r walRange) (*kgo.Record, error) {
+func (b *bench) countAllocations(ctx context.Context, r logRange) (*kgo.Record, error) {
 	t := table{title: "Allocations", header: []string{"what", "allocations a row", "bytes a row", "budget", ""}}
 	add := func(name string, s childStats) {
 		perRow := float64(s.Mallocs) / float64(s.Rows)
@@ -108,13 +86,13 @@ func (b *bench) countAllocations(ctx context.Context, r walRange) (*kgo.Record, 
 		return nil, fmt.Errorf("%s: %w", toNothing, err)
 	}
 	add(toNothing, stats)
-	slot, err := b.copySlot(ctx, r)
+	name := b.name("allocations")
+	source, err := b.source.stream(ctx, name, &r)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
-	name := b.name("allocations")
-	p, err := b.startWorker(worker{child: true, connector: b.sourceConfig(name, slot, jsonConverters(false)), properties: b.kafkaProperties()})
+	defer b.release(ctx, name)
+	p, err := b.startWorker(ctx, worker{child: true, source: source.with(jsonConverters(false)), properties: b.kafkaProperties()})
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +112,7 @@ func (b *bench) countAllocations(ctx context.Context, r walRange) (*kgo.Record, 
 	return template, b.checkTopic(ctx, name, r.rows)
 }
 
-func (b *bench) drains(r walRange, template *kgo.Record, blocks [][]byte) []variant {
+func (b *bench) drains(r logRange, template *kgo.Record, blocks [][]byte) []variant {
 	kafka := func(name string, connector, properties map[string]string) variant {
 		return variant{name: name, run: func(ctx context.Context) (sample, error) {
 			return b.drainToKafka(ctx, r, connector, properties)
@@ -142,8 +120,8 @@ func (b *bench) drains(r walRange, template *kgo.Record, blocks [][]byte) []vari
 	}
 	lz4 := jsonConverters(false)
 	lz4["producer.override.compression.type"] = "lz4"
-	return []variant{
-		{name: "pg_recvlogical", run: func(ctx context.Context) (sample, error) { return b.drainReference(ctx, r) }},
+	list := []variant{
+		{name: b.source.limits().streamTool, run: func(ctx context.Context) (sample, error) { return b.drainReference(ctx, r) }},
 		{name: toNothing, run: func(ctx context.Context) (sample, error) {
 			s, _, err := b.drainToNothing(ctx, r)
 			return s, err
@@ -153,9 +131,13 @@ func (b *bench) drains(r walRange, template *kgo.Record, blocks [][]byte) []vari
 		kafka(toKafkaOnce, jsonConverters(false), b.exactlyOnce()),
 		kafka(toKafkaLZ4, lz4, nil),
 		{name: brokerAlone, run: func(ctx context.Context) (sample, error) { return b.produceEncoded(ctx, template, r.rows) }},
-		{name: toTables, run: func(ctx context.Context) (sample, error) { return b.drainToTables(ctx, r) }},
-		{name: tablesByHand, run: func(ctx context.Context) (sample, error) { return b.tablesByHandRun(ctx, blocks) }},
 	}
+	if b.target.dsn != nil {
+		list = append(list,
+			variant{toTables, func(ctx context.Context) (sample, error) { return b.drainToTables(ctx, r) }},
+			variant{tablesByHand, func(ctx context.Context) (sample, error) { return b.tablesByHandRun(ctx, blocks) }})
+	}
+	return list
 }
 
 // The names of what is measured; budgets are found by them.
@@ -168,38 +150,39 @@ const (
 	toTables       = "Freshet → TimescaleDB tables"
 	brokerAlone    = "encoded before → Kafka"
 	tablesByHand   = "encoded before → tables by hand"
-	floorAlone     = "pg_recvlogical, and made events → Kafka"
+	floorAlone     = "the log's reader, and made events → Kafka"
 )
 
-// drainReference runs pg_recvlogical over TCP to /dev/null, up to the marker.
-func (b *bench) drainReference(ctx context.Context, r walRange) (sample, error) {
-	slot, err := b.copySlot(ctx, r)
-	if err != nil {
-		return sample{}, err
-	}
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
-	cmd, err := b.source.tool(ctx, "pg_recvlogical", "-d", b.source.connection(), "--slot", slot, "--start", "--endpos", r.end,
-		"-o", "proto_version=1", "-o", "publication_names="+publication, "--no-loop", "-f", "/dev/null")
-	if err != nil {
-		return sample{}, err
-	}
-	return b.timedTool(ctx, r.rows, cmd, b.sends(slot))
+// release removes what a connector needed; what stays goes with the database at the end.
+func (b *bench) release(ctx context.Context, name string) {
+	_ = b.source.release(context.WithoutCancel(ctx), name)
 }
 
-// drainToNothing is the runtime with the Postgres source and a sink that forgets.
-func (b *bench) drainToNothing(ctx context.Context, r walRange) (sample, childStats, error) {
-	slot, err := b.copySlot(ctx, r)
+// drainReference runs the tool that reads the log and does nothing with it, up to the marker.
+func (b *bench) drainReference(ctx context.Context, r logRange) (sample, error) {
+	name := b.name("tool")
+	cmd, err := b.source.streamTool(ctx, name, &r)
+	if err != nil {
+		return sample{}, err
+	}
+	defer b.release(ctx, name)
+	return b.timedTool(ctx, r.rows, cmd, b.source.sends(name))
+}
+
+// drainToNothing is the runtime with the source and a sink that forgets.
+func (b *bench) drainToNothing(ctx context.Context, r logRange) (sample, childStats, error) {
+	name := b.name("nothing")
+	source, err := b.source.stream(ctx, name, &r)
 	if err != nil {
 		return sample{}, childStats{}, err
 	}
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
-	name := b.name("nothing")
-	p, err := b.startWorker(worker{child: true, connector: b.sourceConfig(name, slot, discarded())})
+	defer b.release(ctx, name)
+	p, err := b.startWorker(ctx, worker{child: true, source: source.with(discarded())})
 	if err != nil {
 		return sample{}, childStats{}, err
 	}
 	defer p.stop()
-	s, err := b.timed(ctx, r.rows, p.pid(), p.ended, b.sends(slot), p.printed(endLine))
+	s, err := b.timed(ctx, r.rows, p.pid(), p.ended, b.source.sends(name), p.printed(endLine))
 	if err != nil {
 		return s, childStats{}, err
 	}
@@ -216,19 +199,19 @@ func discarded() map[string]string {
 
 // drainToKafka is the freshet program until the broker has every row and the marker, which
 // a reader of committed records can see.
-func (b *bench) drainToKafka(ctx context.Context, r walRange, connector, properties map[string]string) (sample, error) {
-	slot, err := b.copySlot(ctx, r)
+func (b *bench) drainToKafka(ctx context.Context, r logRange, connector, properties map[string]string) (sample, error) {
+	name := b.name("kafka")
+	source, err := b.source.stream(ctx, name, &r)
 	if err != nil {
 		return sample{}, err
 	}
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
-	name := b.name("kafka")
-	p, err := b.startWorker(worker{connector: b.sourceConfig(name, slot, connector), properties: b.kafkaProperties(properties)})
+	defer b.release(ctx, name)
+	p, err := b.startWorker(ctx, worker{source: source.with(connector), properties: b.kafkaProperties(properties)})
 	if err != nil {
 		return sample{}, err
 	}
 	defer p.stop()
-	s, err := b.timed(ctx, r.rows, p.pid(), p.ended, b.sends(slot), b.arrived(name, r.rows))
+	s, err := b.timed(ctx, r.rows, p.pid(), p.ended, b.source.sends(name), b.arrived(name, r.rows))
 	if err != nil {
 		return s, err
 	}
@@ -271,23 +254,24 @@ func (b *bench) tablesConfig() map[string]string {
 }
 
 // drainToTables is the freshet program until the marker's row can be seen in the target.
-func (b *bench) drainToTables(ctx context.Context, r walRange) (sample, error) {
+func (b *bench) drainToTables(ctx context.Context, r logRange) (sample, error) {
 	if err := b.clearTarget(ctx); err != nil {
 		return sample{}, err
 	}
-	slot, err := b.copySlot(ctx, r)
+	name := b.name("tables")
+	source, err := b.source.stream(ctx, name, &r)
 	if err != nil {
 		return sample{}, err
 	}
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), slot) }() // the database goes at the end
+	defer b.release(ctx, name)
 	var s sample
 	err = b.target.session(ctx, func(conn *pgx.Conn) error {
-		p, err := b.startWorker(worker{connector: b.sourceConfig(b.name("tables"), slot, b.tablesConfig())})
+		p, err := b.startWorker(ctx, worker{source: source.with(b.tablesConfig())})
 		if err != nil {
 			return err
 		}
 		defer p.stop()
-		s, err = b.timed(ctx, r.rows, p.pid(), p.ended, b.sends(slot), func(ctx context.Context) (bool, error) { return hasRow(ctx, conn, "bench.marker") })
+		s, err = b.timed(ctx, r.rows, p.pid(), p.ended, b.source.sends(name), func(ctx context.Context) (bool, error) { return hasRow(ctx, conn, "bench.marker") })
 		if err != nil {
 			return err
 		}

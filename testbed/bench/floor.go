@@ -14,21 +14,20 @@ import (
 	"github.com/freshet-io/freshet/kafkaclient"
 )
 
-// freshFloor is what freshness the machine can have without Freshet: pg_recvlogical reads the load's WAL into /dev/null, and what
-// the writers have committed in one pipeline goes to the broker in one request, as records of the size of Freshet's events.
+// freshFloor is what freshness the machine can have without Freshet: the reference tool reads the load's log, and what
+// the writers have committed in one go is sent to the broker in one request, as records of the size of Freshet's events.
 func (b *bench) freshFloor(ctx context.Context) (*fresh, error) {
 	name := b.name("floor")
+	cmd, err := b.source.streamTool(ctx, name, nil)
+	if err != nil {
+		return nil, err
+	}
 	consumer, err := b.freshTopic(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	cmd, err := b.source.tool(ctx, "pg_recvlogical", "-d", b.source.connection(), "--slot", name, "--start",
-		"-o", "proto_version=1", "-o", "publication_names="+publication, "--no-loop", "-f", "/dev/null")
-	if err != nil {
-		return nil, err
-	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start pg_recvlogical: %w", err)
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	p, err := b.startFloor(ctx, name+".bench.rows")
 	if err != nil {
@@ -40,7 +39,7 @@ func (b *bench) freshFloor(ctx context.Context) (*fresh, error) {
 		killed := cmd.Process.Kill()
 		_ = cmd.Wait() // it was killed
 		clean := context.WithoutCancel(ctx)
-		return errors.Join(killed, b.source.dropSlot(clean, name), b.deleteTopics(clean, name))
+		return errors.Join(killed, b.source.release(clean, name), b.deleteTopics(clean, name))
 	}}, nil
 }
 

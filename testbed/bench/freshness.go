@@ -62,15 +62,19 @@ type paceVariant struct {
 func (b *bench) freshnesses() []paceVariant {
 	plain := func(ctx context.Context) (*fresh, error) { return b.freshKafka(ctx, nil) }
 	once := func(ctx context.Context) (*fresh, error) { return b.freshKafka(ctx, b.exactlyOnce()) }
-	list := []paceVariant{
-		{toKafka, 1000, 15, plain},
-		{toKafkaOnce, 1000, 50, once},
-		{toTables, 1000, 50, b.freshTables},
-		{toKafka, 10_000, 30, plain},
-		{toKafkaOnce, 10_000, 50, once},
-		{toTables, 10_000, 50, b.freshTables},
-		{floorAlone, 10_000, 0, b.freshFloor},
+	rates := b.source.limits().rates
+	var list []paceVariant
+	for _, rate := range rates {
+		limit := 30.0
+		if rate <= 1000 {
+			limit = 15
+		}
+		list = append(list, paceVariant{toKafka, rate, limit, plain}, paceVariant{toKafkaOnce, rate, 50, once})
+		if b.target.dsn != nil {
+			list = append(list, paceVariant{toTables, rate, 50, b.freshTables})
+		}
 	}
+	list = append(list, paceVariant{floorAlone, rates[len(rates)-1], 0, b.freshFloor})
 	if b.compareURL != "" {
 		fast := map[string]string{"poll.interval.ms": "10"}
 		list = append(list,
@@ -110,7 +114,7 @@ func (l latencies) cells(rate int) []string {
 
 // freshness starts a worker on empty tables, loads, and counts at the end that every row arrived.
 func (b *bench) freshness(ctx context.Context, rate int, start func(context.Context) (*fresh, error)) (found latencies, err error) {
-	if err := b.createTables(ctx); err != nil {
+	if err := b.source.createTables(ctx); err != nil {
 		return found, err
 	}
 	f, err := start(ctx)
@@ -213,10 +217,10 @@ func percentile(sorted []float64, share float64) float64 {
 	return sorted[max(0, min(at, len(sorted)-1))]
 }
 
-// freshTopic makes slot and topic of a connector named name, and a consumer of committed records.
+// freshTopic makes the topic of a connector named name, and a consumer of its committed records.
 func (b *bench) freshTopic(ctx context.Context, name string) (*topicReader, error) {
 	topic := name + ".bench.rows"
-	if err := errors.Join(b.createSlot(ctx, name), b.createTopic(ctx, topic)); err != nil {
+	if err := b.createTopic(ctx, topic, "delete"); err != nil {
 		return nil, err
 	}
 	return b.newTopicReader(topic)
@@ -225,11 +229,15 @@ func (b *bench) freshTopic(ctx context.Context, name string) (*topicReader, erro
 // freshKafka starts the freshet program into Kafka and a consumer of committed records.
 func (b *bench) freshKafka(ctx context.Context, properties map[string]string) (*fresh, error) {
 	name := b.name("fresh")
+	source, err := b.source.stream(ctx, name, nil)
+	if err != nil {
+		return nil, err
+	}
 	consumer, err := b.freshTopic(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.startWorker(worker{connector: b.sourceConfig(name, name, jsonConverters(false)), properties: b.kafkaProperties(properties)})
+	p, err := b.startWorker(ctx, worker{source: source.with(jsonConverters(false)), properties: b.kafkaProperties(properties)})
 	if err != nil {
 		consumer.client.Close()
 		return nil, err
@@ -238,7 +246,7 @@ func (b *bench) freshKafka(ctx context.Context, properties map[string]string) (*
 		consumer.client.Close()
 		p.stop()
 		clean := context.WithoutCancel(ctx)
-		return errors.Join(b.source.dropSlot(clean, name), b.deleteTopics(clean, name))
+		return errors.Join(b.source.release(clean, name), b.deleteTopics(clean, name))
 	}}, nil
 }
 
@@ -300,10 +308,11 @@ func (b *bench) freshTables(ctx context.Context) (*fresh, error) {
 		return nil, err
 	}
 	name := b.name("fresh")
-	if err := b.createSlot(ctx, name); err != nil {
+	source, err := b.source.stream(ctx, name, nil)
+	if err != nil {
 		return nil, err
 	}
-	p, err := b.startWorker(worker{connector: b.sourceConfig(name, name, b.tablesConfig())})
+	p, err := b.startWorker(ctx, worker{source: source.with(b.tablesConfig())})
 	if err != nil {
 		return nil, err
 	}
@@ -315,7 +324,7 @@ func (b *bench) freshTables(ctx context.Context) (*fresh, error) {
 	return &fresh{process: p.ended, pid: p.pid(), reader: &tableReader{conn: conn, last: make([]int64, pacedWriters)}, close: func() error {
 		p.stop()
 		clean := context.WithoutCancel(ctx)
-		return errors.Join(conn.Close(clean), b.source.dropSlot(clean, name))
+		return errors.Join(conn.Close(clean), b.source.release(clean, name))
 	}}, nil
 }
 

@@ -73,7 +73,7 @@ func (b *bench) produceEncoded(ctx context.Context, template *kgo.Record, rows i
 	}
 	defer session.Close()
 	name := b.name("encoded")
-	if err := b.createTopic(ctx, name); err != nil {
+	if err := b.createTopic(ctx, name, "delete"); err != nil {
 		return sample{}, err
 	}
 	s, err := b.within(rows, func() error {
@@ -110,15 +110,19 @@ func (b *bench) produceEncoded(ctx context.Context, template *kgo.Record, rows i
 // blockRows is how many rows a transaction by hand has.
 const blockRows = 10_000
 
-// blocks reads the load's rows as COPY sends them in binary form, cut into complete COPY inputs of blockRows rows.
+// blocks makes the load's rows as COPY sends them in binary form, cut into complete COPY inputs of blockRows rows; none without
+// tables to write into.
 func (b *bench) blocks(ctx context.Context) ([][]byte, error) {
+	if b.target.dsn == nil {
+		return nil, nil
+	}
 	var all bytes.Buffer
-	err := b.source.session(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.PgConn().CopyTo(ctx, &all, "COPY bench.rows TO STDOUT (FORMAT binary)")
+	err := b.target.session(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.PgConn().CopyTo(ctx, &all, "COPY ("+made(1, b.rows)+") TO STDOUT (FORMAT binary)")
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the rows: %w", err)
+		return nil, fmt.Errorf("make the rows: %w", err)
 	}
 	return cutCopy(all.Bytes(), blockRows)
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command bench measures Freshet against pg_recvlogical and COPY on the same servers in the same run, in interleaved rounds,
-// and prints ratios beside their budgets. docs/performance.md says what is measured and how; `make bench` runs it.
+// Command bench measures Freshet against the bare readers of its sources (pg_recvlogical and COPY, go-mysql's BinlogSyncer and a
+// streamed SELECT) on the same servers in the same run, in interleaved rounds, and prints ratios beside their budgets. docs/performance.md says what is measured and how; `make bench` runs it.
 //
 // Goroutines: "load" of a freshness measurement and one per writer of it, one watcher per worker and per client program; each
 // ends within the measurement that started it.
@@ -23,6 +23,7 @@ import (
 
 // options is the command line.
 type options struct {
+	origin      string // sourcePostgres or sourceMySQL
 	rounds      int
 	rows        int
 	transaction int // rows of one transaction of the load
@@ -37,19 +38,23 @@ type options struct {
 	comparePID  int
 }
 
+// The sources that can be measured.
+const (
+	sourcePostgres = "postgres"
+	sourceMySQL    = "mysql"
+)
+
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	var err error
-	if len(args) > 0 && args[0] == "worker" {
-		err = childMain(ctx, args[1:])
+	children := map[string]func(context.Context, []string) error{"worker": childMain, toolBinlog: binlogMain, toolSelect: selectMain}
+	if len(args) > 0 && children[args[0]] != nil {
+		err = children[args[0]](ctx, args[1:])
 	} else {
-		var o options
-		if o, err = parse(args); err == nil {
-			err = benchmark(ctx, o)
-		}
+		err = all(ctx, args)
 	}
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
@@ -62,18 +67,32 @@ func run(args []string) int {
 	return 1
 }
 
+// all measures one source after the other.
+func all(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	for _, source := range strings.Split(o.origin, ",") {
+		if err == nil {
+			one := o
+			one.origin = source
+			err = benchmark(ctx, one)
+		}
+	}
+	return err
+}
+
 func parse(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&o.origin, "source", sourcePostgres+","+sourceMySQL, "`databases` to read, one after the other")
 	f.IntVar(&o.rounds, "rounds", 5, "interleaved rounds; the table shows medians")
-	f.IntVar(&o.rows, "rows", 1_000_000, "rows of the WAL range and of the snapshot")
-	f.IntVar(&o.transaction, "transaction", 1000, "rows of a transaction of the WAL range")
+	f.IntVar(&o.rows, "rows", 1_000_000, "rows of the range of the log and of the snapshot")
+	f.IntVar(&o.transaction, "transaction", 1000, "rows of a transaction of that range")
 	f.IntVar(&o.giant, "giant", 5_000_000, "rows of the one big transaction")
 	f.IntVar(&o.seconds, "seconds", 10, "how long each freshness is measured")
 	quick := f.Bool("quick", false, "two rounds of fewer rows: -rounds 2 -rows 200000 -giant 500000 -seconds 4 unless they are given")
 	only := f.String("only", "", "measure only the parts that match this `regexp`: "+strings.Join(partNames(), ", "))
-	f.StringVar(&o.write, "write", "", "put the tables between the markers of this Markdown `file`")
-	f.StringVar(&o.postgres, "postgres", "", "use this source server (`DSN` of a superuser; wal_level=logical) instead of a container")
+	f.StringVar(&o.write, "write", "", "put the tables between the markers of each source in this Markdown `file`")
+	f.StringVar(&o.postgres, "postgres", "", "use this Postgres as the source (`DSN` of a superuser; wal_level=logical) instead of a container")
 	f.StringVar(&o.kafka, "kafka", "", "use this broker (`host:port`) instead of a container")
 	f.StringVar(&o.binary, "freshet", "", "measure this `binary` instead of one built from the tree")
 	compare := f.String("compare", "", "put a Connect-compatible worker beside Freshet: `URL=PID` of its REST API and process; it must use the broker of -kafka")
@@ -98,6 +117,11 @@ func parse(args []string) (options, error) {
 	}
 	if o.rounds < 1 || o.rows < 1 || o.transaction < 1 || o.giant < 1 || o.seconds < 1 {
 		return o, errors.New("-rounds, -rows, -transaction, -giant and -seconds must be at least 1")
+	}
+	for _, source := range strings.Split(o.origin, ",") {
+		if source != sourcePostgres && source != sourceMySQL {
+			return o, fmt.Errorf("read -source %q: %s and %s are known", o.origin, sourcePostgres, sourceMySQL)
+		}
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
@@ -194,7 +218,7 @@ func benchmark(ctx context.Context, o options) (err error) {
 	fmt.Print("\n", b.report.terminal())
 	b.say("done")
 	if err == nil && o.write != "" {
-		err = b.report.writeTo(o.write)
+		err = b.report.writeTo(o.write, o.origin)
 	}
 	return err
 }

@@ -9,8 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // How often it is looked whether something has begun, and whether it has ended: the broker answers the second question in the
@@ -63,7 +61,7 @@ func (s *servers) meter() *meter {
 
 func (s *servers) used() (source, broker, target time.Duration) {
 	all := processes()
-	return treeCPU(all, s.source.pid), treeCPU(all, s.broker), treeCPU(all, s.target.pid)
+	return treeCPU(all, s.source.pid()), treeCPU(all, s.broker), treeCPU(all, s.target.process)
 }
 
 // stop ends the measurement; first of all it takes the time.
@@ -157,27 +155,6 @@ func (b *bench) timedTool(ctx context.Context, rows int, cmd *exec.Cmd, begun qu
 			return s, nil
 		case <-time.After(beginEvery):
 		}
-	}
-}
-
-// sends asks whether a slot has a reader.
-func (s *servers) sends(slot string) question {
-	return s.ask("SELECT active FROM pg_replication_slots WHERE slot_name = '" + slot + "'")
-}
-
-// copies asks whether a table of the benchmark is being read by COPY.
-func (s *servers) copies() question {
-	return s.ask("SELECT EXISTS (SELECT FROM pg_stat_progress_copy WHERE datname = current_database())")
-}
-
-// ask is a question to the source, over a session that stays open. No row is no.
-func (s *servers) ask(sql string) question {
-	return func(ctx context.Context) (yes bool, err error) {
-		err = s.watch.QueryRow(ctx, sql, pgx.QueryExecModeSimpleProtocol).Scan(&yes)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return false, fmt.Errorf("run %.100q: %w", sql, err)
-		}
-		return yes, nil
 	}
 }
 

@@ -39,8 +39,8 @@ func measureStart(ctx context.Context, b *bench) error {
 	if err != nil {
 		return fmt.Errorf("idle worker: %w", err)
 	}
-	add("idle worker, Postgres → Kafka: resident set", fmt.Sprintf("%.0f MiB", resident), check{"≤ 64 MiB", resident, 64, false})
-	add("idle worker, Postgres → Kafka: CPU", fmt.Sprintf("%.1f %% of a core", busy))
+	add("idle worker, source → Kafka: resident set", fmt.Sprintf("%.0f MiB", resident), check{"≤ 64 MiB", resident, 64, false})
+	add("idle worker, source → Kafka: CPU", fmt.Sprintf("%.1f %% of a core", busy))
 	b.report.tables = append(b.report.tables, t)
 	return nil
 }
@@ -65,10 +65,10 @@ func (b *bench) startWithoutDatabase(ctx context.Context) error {
 	if err := os.WriteFile(in, []byte("line\n"), 0o600); err != nil {
 		return fmt.Errorf("write a file to read: %w", err)
 	}
-	p, err := b.startWorker(worker{connector: map[string]string{
+	p, err := b.startWorker(ctx, worker{source: reading{name: name, config: map[string]string{
 		"name": name, "connector.class": "FileStreamSource", "file": in, "topic": name,
 		"sinks": "out", "sinks.out.connector.class": "FileStreamSink", "sinks.out.file": out,
-	}})
+	}}})
 	if err != nil {
 		return err
 	}
@@ -87,20 +87,21 @@ func (b *bench) startWithoutDatabase(ctx context.Context) error {
 
 // idle is the resident set in MiB and the CPU in percent of a core of a worker that waits for changes.
 func (b *bench) idle(ctx context.Context) (resident, busy float64, err error) {
-	if err := b.createTables(ctx); err != nil {
+	if err := b.source.createTables(ctx); err != nil {
 		return 0, 0, err
 	}
 	name := b.name("idle")
-	if err := b.createSlot(ctx, name); err != nil {
+	source, err := b.source.stream(ctx, name, nil)
+	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { err = errors.Join(err, b.source.dropSlot(context.WithoutCancel(ctx), name)) }()
-	p, err := b.startWorker(worker{connector: b.sourceConfig(name, name, jsonConverters(false)), properties: b.kafkaProperties()})
+	defer func() { err = errors.Join(err, b.source.release(context.WithoutCancel(ctx), name)) }()
+	p, err := b.startWorker(ctx, worker{source: source.with(jsonConverters(false)), properties: b.kafkaProperties()})
 	if err != nil {
 		return 0, 0, err
 	}
 	defer p.stop()
-	if err := until(ctx, endEvery, p.ended, b.sends(name)); err != nil {
+	if err := until(ctx, endEvery, p.ended, b.source.sends(name)); err != nil {
 		return 0, 0, err
 	}
 	before, err := processCPU(p.pid())
@@ -120,15 +121,15 @@ func (b *bench) idle(ctx context.Context) (resident, busy float64, err error) {
 
 // measureGiant drains one transaction of very many rows.
 func measureGiant(ctx context.Context, b *bench) error {
-	if err := b.createTables(ctx); err != nil {
+	if err := b.source.createTables(ctx); err != nil {
 		return err
 	}
 	b.say("giant: loading %s rows in one transaction", thousands(float64(b.giant)))
-	r, err := b.load(ctx, b.giant, b.giant)
+	r, err := b.source.load(ctx, b.name("keep"), b.giant, b.giant)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), r.slot) }() // the database goes at the end
+	defer func() { _ = b.source.forget(context.WithoutCancel(ctx), r) }() // the database goes at the end
 	s, err := b.drainToKafka(ctx, r, jsonConverters(false), nil)
 	if err != nil {
 		return err

@@ -6,12 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -23,35 +19,35 @@ const (
 
 // paced is a load of one-row transactions at a rate. Its rows carry the server's clock just before their commit.
 type paced struct {
-	conns []*pgx.Conn
-	sent  []int // per writer; valid after run
+	writers []writer
+	sent    []int // per writer; valid after run
 
 	committed func(n int) // called by the writers; nil: nobody
 }
 
-// pacedInsert makes one row; every statement is its own transaction.
-const pacedInsert = "INSERT INTO bench.rows VALUES ($1, 1, 2, 3.5, 2.25, 'open', 'selection 17 in race 3', true, " +
-	"timestamptz '2026-01-01 00:00:00.123456Z', clock_timestamp())"
+// writer is one session of the load.
+type writer interface {
+	// write commits n one-row transactions, with ids from first on, and returns when all of them are.
+	write(ctx context.Context, first, n int) error
+	close() error
+}
 
 func (b *bench) newPaced(ctx context.Context) (*paced, error) {
 	l := &paced{sent: make([]int, pacedWriters)}
 	for range pacedWriters {
-		conn, err := pgx.Connect(ctx, b.source.dsn.String())
+		w, err := b.source.writer(ctx)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("connect a writer: %w", err), l.close())
+			return nil, errors.Join(err, l.close())
 		}
-		l.conns = append(l.conns, conn)
-		if _, err := conn.PgConn().Prepare(ctx, "insert", pacedInsert, nil); err != nil {
-			return nil, errors.Join(fmt.Errorf("prepare the load: %w", err), l.close())
-		}
+		l.writers = append(l.writers, w)
 	}
 	return l, nil
 }
 
 func (l *paced) close() error {
 	var errs []error
-	for _, conn := range l.conns {
-		errs = append(errs, conn.Close(context.Background()))
+	for _, w := range l.writers {
+		errs = append(errs, w.close())
 	}
 	return errors.Join(errs...)
 }
@@ -101,29 +97,11 @@ func (l *paced) write(ctx context.Context, writer int, began time.Time, rate flo
 	}
 }
 
-// send writes n transactions in one pipeline.
+// send writes n transactions.
 func (l *paced) send(ctx context.Context, writer, n int) error {
-	p := l.conns[writer].PgConn().StartPipeline(ctx)
-	for range n {
-		id := (writer+1)*idsOfWriter + l.sent[writer]
-		p.SendQueryPrepared("insert", [][]byte{strconv.AppendInt(nil, int64(id), 10)}, nil, nil)
-		p.SendPipelineSync() // ends the transaction
-		l.sent[writer]++
-	}
-	err := p.Flush()
-	for synced := 0; err == nil && synced < n; {
-		var result any
-		if result, err = p.GetResults(); err != nil {
-			break
-		}
-		switch result := result.(type) {
-		case *pgconn.PipelineSync:
-			synced++
-		case *pgconn.ResultReader:
-			_, err = result.Close()
-		}
-	}
-	if err := errors.Join(err, p.Close()); err != nil {
+	first := (writer+1)*idsOfWriter + l.sent[writer]
+	l.sent[writer] += n
+	if err := l.writers[writer].write(ctx, first, n); err != nil {
 		return fmt.Errorf("write one-row transactions: %w", err)
 	}
 	if l.committed != nil {

@@ -76,8 +76,11 @@ func processes() []processStat {
 	return out
 }
 
-// treeCPU is what a process and all its descendants have used so far, ended ones included.
+// treeCPU is what a process and all its descendants have used so far, ended ones included; nothing for process 0, which is not seen.
 func treeCPU(all []processStat, root int) time.Duration {
+	if root == 0 {
+		return 0
+	}
 	within := map[int]bool{root: true}
 	for grown := true; grown; {
 		grown = false

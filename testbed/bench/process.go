@@ -27,17 +27,17 @@ type process struct {
 
 // worker describes a worker to start.
 type worker struct {
-	connector  map[string]string
+	source     reading
 	properties map[string]string
 	child      bool // this program as a worker, not the freshet binary
 	rows       int  // child: where a discarding sink ends; 0: at the marker
 }
 
-// startWorker writes the configuration and starts the worker.
-func (b *bench) startWorker(w worker) (*process, error) {
+// startWorker writes the configuration and the offset to begin at, and starts the worker.
+func (b *bench) startWorker(ctx context.Context, w worker) (*process, error) {
 	name := b.name("worker")
 	connector, properties := filepath.Join(b.work, name+".json"), filepath.Join(b.work, name+".properties")
-	text, err := json.Marshal(w.connector)
+	text, err := json.Marshal(w.source.config)
 	if err != nil {
 		return nil, fmt.Errorf("encode the connector: %w", err)
 	}
@@ -45,12 +45,15 @@ func (b *bench) startWorker(w worker) (*process, error) {
 		return nil, fmt.Errorf("write the connector's file: %w", err)
 	}
 	var lines strings.Builder
-	fmt.Fprintf(&lines, "offset.storage.file.filename=%s\n", filepath.Join(b.work, name+".db"))
+	fmt.Fprintf(&lines, "offset.storage.file.filename=%s\n", b.offsetFile(name))
 	for key, value := range w.properties {
 		fmt.Fprintf(&lines, "%s=%s\n", key, value)
 	}
 	if err := os.WriteFile(properties, []byte(lines.String()), 0o600); err != nil {
 		return nil, fmt.Errorf("write the worker's file: %w", err)
+	}
+	if err := b.seed(ctx, b.offsetFile(name), w.properties["offset.storage.topic"], w.source); err != nil {
+		return nil, err
 	}
 	if w.child {
 		return startProcess(filepath.Join(b.work, name+".log"), b.self, "worker", "-c", properties, "-rows", fmt.Sprint(w.rows), connector)

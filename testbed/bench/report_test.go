@@ -49,12 +49,13 @@ func TestVerdict(t *testing.T) {
 
 func TestBetween(t *testing.T) {
 	t.Parallel()
-	got, err := between("head\n"+beginMark+"\nold\n"+endMark+"\ntail\n", "new\n")
-	if want := "head\n" + beginMark + "\nnew\n" + endMark + "\ntail\n"; err != nil || got != want {
+	begin, end := marks(sourceMySQL)
+	got, err := between("head\n"+begin+"\nold\n"+end+"\ntail\n", sourceMySQL, "new\n")
+	if want := "head\n" + begin + "\nnew\n" + end + "\ntail\n"; err != nil || got != want {
 		t.Errorf("%q, %v; want %q", got, err, want)
 	}
-	if _, err := between("no marks", "new"); err == nil {
-		t.Error("a page without marks was accepted")
+	if _, err := between("head\n"+begin+"\nold\n"+end+"\ntail\n", sourcePostgres, "new"); err == nil {
+		t.Error("a page without marks of the source was accepted")
 	}
 }
 
@@ -62,7 +63,7 @@ func TestTables(t *testing.T) {
 	t.Parallel()
 	s := sample{rows: 1000, elapsed: time.Second, worker: 2 * time.Millisecond, peak: 64 << 20}
 	r := report{machine: "a machine"}
-	r.addRates("Streaming", "reference", []series{{"reference", []sample{s}}, {toKafka, []sample{s}}}, streamBudgets())
+	r.addRates("Streaming", "reference", []series{{"reference", []sample{s}}, {toKafka, []sample{s}}}, (*postgres)(nil).limits().stream)
 	want := "| " + toKafka + " | 1,000 | 1.00 | 2.00 | – | – | – | 0.0 | 64 MiB | ≥ 0.9 ×; CPU ≤ 2.5 µs; RSS ≤ 256 MiB | met; met; met |\n"
 	if got := r.markdown(); !strings.Contains(got, want) {
 		t.Errorf("got\n%s\nwithout\n%s", got, want)

@@ -29,15 +29,14 @@ const database = "freshet_bench"
 type server struct {
 	dsn       *url.URL // of the benchmark's database
 	container string   // "": not ours
-	pid       int      // of the postmaster; 0: not to be seen
+	process   int      // the postmaster; 0: not to be seen
 }
 
 // servers is what the measurements run against.
 type servers struct {
 	local   *testbed.Local
-	source  server
-	watch   *pgx.Conn // to the source, for questions
-	target  server    // TimescaleDB
+	source  origin
+	target  server // TimescaleDB; its dsn is nil when the run does not write into tables
 	brokers string
 	broker  int // process; 0: not to be seen
 	kafka   *kgo.Client
@@ -66,17 +65,7 @@ func (s *servers) start(ctx context.Context, o options) (err error) {
 	if s.local, err = testbed.NewLocal(ctx); err != nil {
 		return err
 	}
-	if o.postgres != "" {
-		if s.source, err = existing(ctx, o.postgres); err != nil {
-			return err
-		}
-	} else if s.source, err = s.startPostgres(ctx, "postgres"); err != nil {
-		return err
-	}
-	if s.watch, err = pgx.Connect(ctx, s.source.dsn.String()); err != nil {
-		return fmt.Errorf("connect to the source: %w", err)
-	}
-	if s.target, err = s.startPostgres(ctx, "timescaledb"); err != nil {
+	if err := s.startSource(ctx, o); err != nil {
 		return err
 	}
 	s.brokers = o.kafka
@@ -100,14 +89,39 @@ func (s *servers) start(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-func (s *servers) startPostgres(ctx context.Context, image string) (server, error) {
-	p, err := s.local.Postgres(ctx, image, loadSettings()...)
-	if err != nil {
-		return server{}, err
+// startSource starts the source, and for Postgres the tables that it is written into.
+func (s *servers) startSource(ctx context.Context, o options) error {
+	if o.origin == sourceMySQL {
+		m, err := s.local.MySQL(ctx, "mysql", mysqlSettings()...)
+		if err != nil {
+			return err
+		}
+		source, err := openMySQL(ctx, m)
+		if err == nil {
+			s.source = source
+		}
+		return err
 	}
-	out, err := existing(ctx, p.DSN("postgres"))
-	out.container = p.ContainerName()
-	return out, err
+	dsn, container := o.postgres, ""
+	if dsn == "" {
+		p, err := s.local.Postgres(ctx, "postgres", loadSettings()...)
+		if err != nil {
+			return err
+		}
+		dsn, container = p.DSN("postgres"), p.ContainerName()
+	}
+	p, err := openPostgres(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	p.container = container
+	s.source = p
+	t, err := s.local.Postgres(ctx, "timescaledb", loadSettings()...)
+	if err != nil {
+		return err
+	}
+	s.target, err = existing(ctx, t.DSN("postgres"))
+	return err
 }
 
 // existing makes the benchmark's database on a server that runs.
@@ -116,7 +130,7 @@ func existing(ctx context.Context, dsn string) (server, error) {
 	if err != nil || u.Host == "" {
 		return server{}, errors.New("read the source's DSN: postgres://user:password@host:port/database is expected")
 	}
-	p := server{dsn: u, pid: listenerAt(u.Host)}
+	p := server{dsn: u, process: listenerAt(u.Host)}
 	if err := p.exec(ctx, "DROP DATABASE IF EXISTS "+database+" WITH (FORCE)", "CREATE DATABASE "+database); err != nil {
 		return server{}, err
 	}
@@ -136,11 +150,8 @@ func listenerAt(address string) int {
 // close removes what the run made.
 func (s *servers) close(ctx context.Context) error {
 	var errs []error
-	if s.watch != nil {
-		errs = append(errs, s.watch.Close(ctx))
-	}
-	if s.source.dsn != nil && s.source.container == "" {
-		errs = append(errs, s.source.drop(ctx))
+	if s.source != nil {
+		errs = append(errs, s.source.close(ctx))
 	}
 	if s.kafka != nil {
 		errs = append(errs, s.deleteTopics(ctx, topicsOfRun()))
@@ -206,26 +217,6 @@ func (p *server) dropSlot(ctx context.Context, like string) error {
 	}
 }
 
-// tool makes the command of a PostgreSQL client program: the machine's, else the server's own.
-func (p *server) tool(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
-	password, _ := p.dsn.User.Password()
-	if path, err := exec.LookPath(name); err == nil {
-		cmd := exec.CommandContext(ctx, path, args...)
-		cmd.Env = append(os.Environ(), "PGPASSWORD="+password)
-		return cmd, nil
-	}
-	if p.container == "" {
-		return nil, fmt.Errorf("find %s: it is not in PATH; install PostgreSQL's client programs", name)
-	}
-	args = append([]string{"exec", "-e", "PGPASSWORD=" + password, p.container, name}, args...)
-	return exec.CommandContext(ctx, "docker", args...), nil
-}
-
-// connection is how client programs are told where the source is.
-func (p *server) connection() string {
-	return fmt.Sprintf("host=%s port=%s user=%s dbname=%s sslmode=disable", p.dsn.Hostname(), p.port(), p.dsn.User.Username(), database)
-}
-
 func (p *server) port() string {
 	if port := p.dsn.Port(); port != "" {
 		return port
@@ -266,9 +257,12 @@ func (b *bench) build(ctx context.Context) error {
 
 // describeMachine says what the numbers were measured on, without names of hosts or folders.
 func describeMachine(ctx context.Context, s *servers, o options) string {
-	var version, timescale string
-	_ = s.source.one(ctx, "SHOW server_version", &version) // the description goes without it
-	_ = s.target.one(ctx, "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'", &timescale)
+	databases := s.source.title(ctx)
+	if s.target.dsn != nil {
+		var version string
+		_ = s.target.one(ctx, "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'", &version) // the description goes without it
+		databases += ", TimescaleDB " + version
+	}
 	kafka := "unknown"
 	if v, err := s.kafkaVersion(ctx); err == nil {
 		kafka = v
@@ -277,8 +271,8 @@ func describeMachine(ctx context.Context, s *servers, o options) string {
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
 		_, _ = fmt.Sscanf(string(text), "MemTotal: %d kB", &kib)
 	}
-	return fmt.Sprintf("%s; %d cores, %d GiB; PostgreSQL %s, TimescaleDB %s, Kafka %s, %s; every server, the worker and the load on this machine, loopback TCP. "+
-		"%d rounds, %d rows in transactions of %d.", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), kib>>20, version, timescale, kafka, runtime.Version(),
+	return fmt.Sprintf("%s; %d cores, %d GiB; %s, Kafka %s, %s; every server, the worker and the load on this machine, loopback TCP. "+
+		"%d rounds, %d rows in transactions of %d.", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), kib>>20, databases, kafka, runtime.Version(),
 		o.rounds, o.rows, o.transaction)
 }
 

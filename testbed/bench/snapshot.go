@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,20 +16,19 @@ import (
 
 // The names of what is measured; budgets are found by them.
 const (
-	copyOut          = "COPY … TO STDOUT"
 	snapshotNothing  = "Freshet → nothing"
 	snapshotNothing2 = "Freshet → nothing, 2 threads"
 	snapshotKafka    = "Freshet → Kafka JSON"
 	snapshotKafka2   = "Freshet → Kafka JSON, 2 threads"
 )
 
-// measureSnapshot reads one table with COPY, which is one connection, and with Freshet.
+// measureSnapshot reads one table with the reference tool, over one connection, and with Freshet.
 func measureSnapshot(ctx context.Context, b *bench) error {
-	if err := b.createTables(ctx); err != nil {
+	if err := b.source.createTables(ctx); err != nil {
 		return err
 	}
 	b.say("snapshot: loading %s rows", thousands(float64(b.rows)))
-	if err := b.source.exec(ctx, insert(1, b.rows), "VACUUM (FREEZE, ANALYZE) bench.rows"); err != nil {
+	if err := b.source.fill(ctx, b.rows); err != nil {
 		return err
 	}
 	threads := map[string]string{"snapshot.max.threads": "2"}
@@ -49,7 +47,8 @@ func measureSnapshot(ctx context.Context, b *bench) error {
 			return s, err
 		}}
 	}
-	variants := []variant{{copyOut, b.copyOut}, nothing(snapshotNothing, nil), kafka(snapshotKafka, nil)}
+	l := b.source.limits()
+	variants := []variant{{l.snapshotTool, b.snapshotReference}, nothing(snapshotNothing, nil), kafka(snapshotKafka, nil)}
 	if parallel {
 		variants = append(variants, nothing(snapshotNothing2, threads), kafka(snapshotKafka2, threads))
 	} else {
@@ -60,24 +59,24 @@ func measureSnapshot(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.report.addRates("Snapshot of one table", "COPY", all, snapshotBudgets(all))
+	b.report.addRates("Snapshot of one table", l.snapshot, all, snapshotBudgets(l.snapshot, all))
 	b.report.addComparison("Snapshot: Freshet beside the Connect worker", all)
 	return nil
 }
 
 // snapshotBudgets: the database's rate per connection, unless the broker's own is lower.
-func snapshotBudgets(all []series) budgets {
+func snapshotBudgets(reference string, all []series) budgets {
 	broker := find(all, brokerAlone)
 	kafka := func(s series, ratio float64) []check {
-		return []check{{"≥ 0.8 × COPY or × the broker alone", max(ratio, s.ratio(*broker)), 0.8, true}, memoryBudget(s)}
+		return []check{{"≥ 0.8 × " + reference + " or × the broker alone", max(ratio, s.ratio(*broker)), 0.8, true}, memoryBudget(s)}
 	}
 	nothing := func(_ series, ratio float64) []check { return []check{ratioBudget(ratio, 0.8)} }
 	return budgets{snapshotNothing: nothing, snapshotNothing2: nothing, snapshotKafka: kafka, snapshotKafka2: kafka}
 }
 
-// supports asks the program whether it takes these keys of a Postgres source.
+// supports asks the program whether it takes these keys of the source.
 func (b *bench) supports(ctx context.Context, keys map[string]string) (bool, error) {
-	text, err := json.Marshal(b.sourceConfig("probe", "probe", keys))
+	text, err := json.Marshal(b.source.snapshot("probe").with(keys).config)
 	if err != nil {
 		return false, fmt.Errorf("encode the connector: %w", err)
 	}
@@ -95,42 +94,36 @@ func (b *bench) supports(ctx context.Context, keys map[string]string) (bool, err
 	return false, nil
 }
 
-func (b *bench) copyOut(ctx context.Context) (sample, error) {
-	cmd, err := b.source.tool(ctx, "psql", "-X", "-q", "-d", b.source.connection(), "-c", "COPY bench.rows TO STDOUT", "-o", "/dev/null")
+func (b *bench) snapshotReference(ctx context.Context) (sample, error) {
+	cmd, err := b.source.snapshotTool(ctx)
 	if err != nil {
 		return sample{}, err
 	}
-	return b.timedTool(ctx, b.rows, cmd, b.copies())
-}
-
-func snapshotOnly(more map[string]string) map[string]string {
-	c := map[string]string{"snapshot.mode": "initial_only", "table.include.list": "bench.rows"}
-	maps.Copy(c, more)
-	return c
+	return b.timedTool(ctx, b.rows, cmd, b.source.reads())
 }
 
 func (b *bench) snapshotToNothing(ctx context.Context, more map[string]string) (sample, error) {
 	name := b.name("snapshot")
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), name) }() // the database goes at the end
-	p, err := b.startWorker(worker{child: true, rows: b.rows, connector: b.sourceConfig(name, name, discarded(), snapshotOnly(more))})
+	defer b.release(ctx, name)
+	p, err := b.startWorker(ctx, worker{child: true, rows: b.rows, source: b.source.snapshot(name).with(discarded(), more)})
 	if err != nil {
 		return sample{}, err
 	}
 	defer p.stop()
-	return b.timed(ctx, b.rows, p.pid(), p.ended, b.copies(), p.printed(endLine))
+	return b.timed(ctx, b.rows, p.pid(), p.ended, b.source.reads(), p.printed(endLine))
 }
 
 // snapshotToKafka also returns the first record.
 func (b *bench) snapshotToKafka(ctx context.Context, more map[string]string) (sample, *kgo.Record, error) {
 	name := b.name("snapshot")
-	defer func() { _ = b.source.dropSlot(context.WithoutCancel(ctx), name) }() // the database goes at the end
+	defer b.release(ctx, name)
 	topic := name + ".bench.rows"
-	p, err := b.startWorker(worker{connector: b.sourceConfig(name, name, jsonConverters(false), snapshotOnly(more)), properties: b.kafkaProperties()})
+	p, err := b.startWorker(ctx, worker{source: b.source.snapshot(name).with(jsonConverters(false), more), properties: b.kafkaProperties()})
 	if err != nil {
 		return sample{}, nil, err
 	}
 	defer p.stop()
-	s, err := b.timed(ctx, b.rows, p.pid(), p.ended, b.copies(), b.holds(topic, b.rows))
+	s, err := b.timed(ctx, b.rows, p.pid(), p.ended, b.source.reads(), b.holds(topic, b.rows))
 	if err != nil {
 		return s, nil, err
 	}

@@ -45,9 +45,10 @@ func (s *servers) holds(topic string, records int) question {
 	}
 }
 
-// createTopic makes a topic of one partition.
-func (s *servers) createTopic(ctx context.Context, name string) error {
+// createTopic makes a topic of one partition; policy is its cleanup.policy, delete or compact.
+func (s *servers) createTopic(ctx context.Context, name, policy string) error {
 	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Configs = []kmsg.CreateTopicsRequestTopicConfig{{Name: "cleanup.policy", Value: &policy}}
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, 1, 1
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Topics = append(req.Topics, topic)
