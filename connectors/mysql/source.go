@@ -227,12 +227,20 @@ func (t *source) beginStream(ctx context.Context, p position, id identity) error
 func (t *source) Poll(ctx context.Context) (*connectors.Batch, error) {
 	b, err := t.poll(ctx)
 	if err != nil && !errors.Is(err, io.EOF) {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		if ended := over(ctx); ended != nil {
+			return nil, ended
 		}
 		return nil, t.classify(err)
 	}
 	return b, err
+}
+
+// over is ctx.Err; a connection's deadline, which was taken from ctx, may come a moment before that.
+func over(ctx context.Context) error {
+	if d, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(d) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 func (t *source) poll(ctx context.Context) (*connectors.Batch, error) {
