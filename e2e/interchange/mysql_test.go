@@ -252,15 +252,19 @@ func (x *mysqlTurns) ddl() {
 	for _, topic := range []string{x.history(), x.name} {
 		last := map[string]int{}
 		for _, r := range x.kafka.Read(x, topic) {
-			m := added.FindSubmatch(r.Value)
-			if m == nil {
+			var change struct{ DatabaseName, DDL string }
+			if err := json.Unmarshal(r.Value, &change); err != nil {
+				x.Fatal(err)
+			}
+			m := added.FindStringSubmatch(change.DDL)
+			if m == nil || change.DatabaseName != x.name { // the server's other databases are there, too
 				continue
 			}
-			n, err := strconv.Atoi(string(m[2]))
+			n, err := strconv.Atoi(m[2])
 			if err != nil {
 				x.Fatal(err)
 			}
-			table := string(m[1])
+			table := m[1]
 			if n > last[table]+1 {
 				x.Errorf("topic %s: column %d of %s comes after %d", topic, n, table, last[table])
 			}
