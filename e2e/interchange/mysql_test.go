@@ -18,32 +18,53 @@ import (
 	"github.com/freshet-io/freshet/testbed/history"
 )
 
-// seedVariable plays the same load and the same moments again.
-const seedVariable = "FRESHET_INTERCHANGE_SEED"
+const (
+	// seedVariable plays the same load and the same moments again.
+	seedVariable = "FRESHET_INTERCHANGE_SEED"
+	// turnsVariable makes it long: how many turns there are, in every combination of settings.
+	turnsVariable = "FRESHET_INTERCHANGE_TURNS"
+	// shortTurns hand over in both directions.
+	shortTurns = 3
+	// turnLoad is how many transactions each turn has.
+	turnLoad = 150
+)
+
+// mysqlCase is how a connector is handed over.
+type mysqlCase struct {
+	exactlyOnce string
+	first       string // who takes the snapshot
+	positions   bool   // of files, on a server without GTIDs
+}
+
+func (c mysqlCase) name() string {
+	by := "GTIDs"
+	if c.positions {
+		by = "positions"
+	}
+	return by + ", exactly once " + c.exactlyOnce + ", " + c.first + " first"
+}
 
 // TestMySQLInTurns hands a connector to and fro between the real Debezium and Freshet at random moments of a load that does not stop:
 // offsets, topics and schema history are the other's. Tables get columns in every turn, and while nobody reads. No event is lost, repeated
 // or out of order, and both go on with the schema history that the other has written.
 func TestMySQLInTurns(t *testing.T) {
 	t.Parallel()
-	seed := rand.Uint64N(1 << 40)
-	if text := os.Getenv(seedVariable); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("%s: %v", seedVariable, err)
-		}
+	seed, turns := variable(t, seedVariable, rand.Uint64N(1<<40)), int(variable(t, turnsVariable, shortTurns))
+	cases := []mysqlCase{{exactlyOnce: "disabled", first: "Debezium"}, {exactlyOnce: "enabled", first: freshetName, positions: true}}
+	if turns > shortTurns {
+		cases = append(cases, mysqlCase{exactlyOnce: "enabled", first: freshetName}, mysqlCase{exactlyOnce: "disabled", first: "Debezium", positions: true})
 	}
-	for _, c := range []struct{ exactlyOnce, first string }{{"disabled", "Debezium"}, {"enabled", "Freshet"}} {
-		t.Run("exactly once "+c.exactlyOnce+", "+c.first+" first", func(t *testing.T) {
+	for _, c := range cases {
+		t.Run(c.name(), func(t *testing.T) {
 			t.Parallel()
 			t.Cleanup(func() {
 				if t.Failed() {
 					t.Logf("%s=%d plays this again", seedVariable, seed)
 				}
 			})
-			x := newTurns(t, c.exactlyOnce, seed)
+			x := newTurns(t, c, seed, turns)
 			writers := []Writer{x.debezium, x.freshet}
-			if c.first == writers[1].Name() {
+			if c.first == freshetName {
 				slices.Reverse(writers)
 			}
 			for turn := range turns {
@@ -54,16 +75,25 @@ func TestMySQLInTurns(t *testing.T) {
 	}
 }
 
-// turns is how many there are, turnLoad how many transactions each has.
-const (
-	turns    = 5
-	turnLoad = 150
-)
+// variable is a number of the environment.
+func variable(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
 
 // mysqlTurns is a connector that goes from writer to writer.
 type mysqlTurns struct {
 	*testing.T
 	random   *rand.Rand
+	turns    int
 	server   *testbed.MySQL
 	kafka    *testbed.Kafka
 	name     string // of database and connector, and the topic prefix
@@ -75,17 +105,24 @@ type mysqlTurns struct {
 	columns  int // that were added to each table
 }
 
-func newTurns(t *testing.T, exactlyOnce string, seed uint64) *mysqlTurns {
+func newTurns(t *testing.T, c mysqlCase, seed uint64, turns int) *mysqlTurns {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &mysqlTurns{T: t, random: rand.New(rand.NewPCG(seed, 5)), server: bed.MySQL(t), kafka: bed.Kafka(t), written: make(chan error, 1)}
+	var settings []string
+	if c.positions {
+		settings = []string{"gtid-mode=OFF", "enforce-gtid-consistency=OFF"}
+	}
+	x := &mysqlTurns{
+		T: t, random: rand.New(rand.NewPCG(seed, 5)), turns: turns,
+		server: bed.MySQL(t, settings...), kafka: bed.Kafka(t), written: make(chan error, 1),
+	}
 	x.name = x.server.NewDatabase(t)
 	group, dir := "turns-"+x.name, t.TempDir()
 	worker := map[string]string{
-		"exactly.once.source.support": exactlyOnce, "offset.flush.interval.ms": "1000",
+		"exactly.once.source.support": c.exactlyOnce, "offset.flush.interval.ms": "1000",
 		"key.converter": "org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable": "false",
 		"value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
 	}
@@ -151,7 +188,7 @@ func (x *mysqlTurns) turn(number int, w Writer) {
 	}
 	x.h.Allow((number + 1) * turnLoad)
 	x.alter()
-	if number == turns-1 {
+	if number == x.turns-1 {
 		must(<-x.written)
 		last := x.h.Seq(x.h.Done())
 		must(x.tail.Wait(ctx, "the last transaction", func(_, seq int) bool { return seq >= last }))
@@ -161,7 +198,7 @@ func (x *mysqlTurns) turn(number int, w Writer) {
 	}
 	must(w.Stop(ctx))
 	x.Logf("turn %d: %s, %d events", number, w.Name(), len(x.tail.Events())-from)
-	if number < turns-1 {
+	if number < x.turns-1 {
 		x.alter() // while nobody reads
 	}
 }

@@ -19,7 +19,7 @@ type onMySQL struct {
 	database string
 }
 
-// OnMySQL is a database of the MySQL or MariaDB that is the primary when asked; its places are Transactions.
+// OnMySQL is a database of the MySQL or MariaDB that is the primary when asked; its places are Transactions, without GTIDs positions.
 func OnMySQL(primary func() *testbed.MySQL, database string) Database {
 	return onMySQL{primary, database}
 }
@@ -74,7 +74,33 @@ func (s mySession) place() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if gtids == "" {
+		return s.position()
+	}
 	return Transactions(gtids)
+}
+
+// position is the place in the binlog of a server without GTIDs: the file's number and, in the lower half, the position in it.
+func (s mySession) position() (uint64, error) {
+	result, err := s.Execute("SHOW BINARY LOG STATUS")
+	if err != nil {
+		return 0, err
+	}
+	defer result.Close()
+	file, err := result.GetString(0, 0)
+	if err != nil {
+		return 0, err
+	}
+	at, err := result.GetUint(0, 1)
+	if err != nil {
+		return 0, err
+	}
+	_, number, _ := strings.Cut(file, ".")
+	n, err := strconv.ParseUint(number, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("read the number of binlog file %q: %w", file, err)
+	}
+	return n<<32 | at, nil
 }
 
 func (s mySession) text(query string) (string, error) {
