@@ -30,6 +30,9 @@ FAULTS ?= Promot|Failover
 # What the rounds read: empty for PostgreSQL, MySQL or MariaDB.
 FAULTS_OF ?= (|MySQL|MariaDB)
 
+# How many turns `make interchange` takes with MySQL.
+TURNS ?= 12
+
 .PHONY: help build lint fmt test test-short images demo bench microbench faults clusterfaults scale fuzz interchange clean
 
 help: ## this list
@@ -90,7 +93,8 @@ fuzz: ## every fuzz target for FUZZTIME; FUZZ=regexp chooses
 	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -parallel 1 "$$dir"; \
 	  done
 
-interchange: ## Debezium and Freshet in turns; needs Java, ORACLE_HOME, ORACLE_BOOTSTRAP and ORACLE_POSTGRES
+interchange: images ## Debezium and Freshet in turns: TURNS with MySQL; PostgreSQL needs Java, ORACLE_HOME, ORACLE_BOOTSTRAP and ORACLE_POSTGRES
+	@FRESHET_INTERCHANGE_TURNS=$(TURNS) $(GO) test -v -count=1 -timeout 1h -run '^TestMySQLInTurns$$' ./e2e/interchange | grep --line-buffered -v '^=== '
 	$(GO) run ./e2e/interchange/live $(INTERCHANGE)
 
 clean: ## built files, and the containers that killed test runs left behind

@@ -26,7 +26,7 @@ const (
 	// shortTurns hand over in both directions.
 	shortTurns = 3
 	// turnLoad is how many transactions each turn has.
-	turnLoad = 150
+	turnLoad = 80
 )
 
 // mysqlCase is how a connector is handed over.
