@@ -109,6 +109,18 @@ type historyConfig struct {
 	capturedDatabases bool // store only the DDL of captured databases
 }
 
+// place names where the history is, for operators.
+func (h *historyConfig) place() string {
+	switch h.class {
+	case "KafkaSchemaHistory":
+		return "topic " + h.topic + " of " + h.bootstrap
+	case "FileSchemaHistory":
+		return "file " + h.file
+	default:
+		return "memory"
+	}
+}
+
 // gtidConfig is gtid.*.
 type gtidConfig struct {
 	includes, excludes changes.Patterns // of source UUIDs (MySQL) or domain-server pairs (MariaDB)

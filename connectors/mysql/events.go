@@ -82,9 +82,12 @@ func (s *stream) makeTable(def *ddl.Table) (*table, error) {
 	return newTable(s.cfg, def, s.cfg.sourceBlock(s.version, def.Database, def.ID.Table), s.headers)
 }
 
-// unknown decides about a captured table that the schema history does not have; nil: its rows are left out. With
+// unknown decides about a captured table that the schema history does not have; nil: its rows are left out, as those of sequences are. With
 // binlog_row_metadata=FULL the binlog says enough to read them.
 func (s *stream) unknown(id changes.TableID, m *tableMap) (*ddl.Table, error) {
+	if s.mariadb && m.sequence() {
+		return nil, nil
+	}
 	if def := m.definition(); def != nil {
 		s.log.Warn("the schema history does not have a table whose rows are in the binlog; they are read by what the binlog says of it (binlog_row_metadata=FULL)",
 			"table", id.String(), "file", s.file, "pos", s.at)

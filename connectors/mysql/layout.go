@@ -142,6 +142,9 @@ func match(t *table, m *tableMap) ([]int, error) {
 	for i := range m.columns {
 		w := &m.columns[i]
 		at[i] = -1
+		if m.named && w.name == "row_end" && next >= len(t.columns) {
+			return nil, versioned(t)
+		}
 		if w.array || m.named && w.hidden() && (next >= len(t.columns) || t.columns[next].name != w.name) {
 			continue
 		}
@@ -153,6 +156,9 @@ func match(t *table, m *tableMap) ([]int, error) {
 		}
 		next++
 	}
+	if n := len(m.columns); !m.named && next == len(t.columns)+2 && m.columns[n-2].kind == wireTimestamp2 && m.columns[n-1].kind == wireTimestamp2 {
+		return nil, versioned(t)
+	}
 	if next != len(t.columns) {
 		return nil, mismatch(t, fmt.Sprintf("the schema history has %d columns, the binlog %d", len(t.columns), next))
 	}
@@ -162,6 +168,13 @@ func match(t *table, m *tableMap) ([]int, error) {
 // hidden tells that a column may be one that MariaDB adds by itself: of system versioning, of long unique keys.
 func (w *wireColumn) hidden() bool {
 	return w.name == "row_start" || w.name == "row_end" || strings.HasPrefix(w.name, "DB_ROW_HASH_")
+}
+
+// versioned tells of columns that may be those of MariaDB's system versioning. Its binlog has the rows of the past, too, and deletes as
+// updates: read as what they look like, they would undo changes.
+func versioned(t *table) error {
+	return connectors.AsPermanent(fmt.Errorf("read rows of %s: the binlog has two timestamps more than the schema history: when the table is WITH SYSTEM VERSIONING, "+
+		"its changes cannot be told from its past, leave it out with table.exclude.list; else the history does not know a change of the table; set snapshot.mode to recovery and restart", t.id))
 }
 
 func mismatch(t *table, what string) error {

@@ -186,6 +186,9 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 		if !errors.Is(err, errNoHistory) {
 			return err
 		}
+		if t.cfg.snapshot.mode != "when_needed" {
+			return connectors.AsPermanent(fmt.Errorf("start at the offset %s: %w", p.offset(nil), err))
+		}
 		return t.problem(p.offset(nil), err.Error())
 	}
 	at.id.Server, at.id.own, at.id.Restart = at.found.id, true, string(at.exact.offset(nil))

@@ -331,13 +331,15 @@ func TestLayoutMismatch(t *testing.T) {
 		{columns: []wireColumn{column(wireLong, ""), column(wireLong, "")}},
 		{columns: []wireColumn{column(wireLong, ""), column(wireVarchar, ""), column(wireLong, "")}},
 		{named: true, columns: []wireColumn{column(wireLong, "id"), column(wireVarchar, "other")}},
+		{named: true, columns: []wireColumn{column(wireLong, "id"), column(wireVarchar, "v"), column(wireTimestamp2, "row_start"), column(wireTimestamp2, "row_end")}},
+		{columns: []wireColumn{column(wireLong, ""), column(wireVarchar, ""), column(wireTimestamp2, ""), column(wireTimestamp2, "")}},
 	} {
 		_, err := newLayout(tab, m)
 		if err == nil || !strings.Contains(err.Error(), "d.t") || connectors.ClassOf(err) != connectors.Permanent {
 			t.Errorf("%+v: %v", m, err)
 		}
 	}
-	m := &tableMap{named: true, columns: []wireColumn{column(wireLong, "id"), column(wireVarchar, "v"), column(wireTimestamp2, "row_start"), column(wireTimestamp2, "row_end")}}
+	m := &tableMap{named: true, columns: []wireColumn{column(wireLong, "id"), column(wireVarchar, "v"), column(wireLongLong, "DB_ROW_HASH_1")}}
 	if _, err := newLayout(tab, m); err != nil {
 		t.Error(err)
 	}

@@ -16,8 +16,9 @@ import (
 )
 
 // errNoHistory tells that there is an offset, but no schema history to go with it.
-var errNoHistory = errors.New("the schema history is missing: restore its topic or file, or make it anew with snapshot.mode=recovery " +
-	"when the tables are the same as at the offset (The db history topic is missing. You may attempt to recover it by reconfiguring the connector to recovery.)")
+var errNoHistory = errors.New("the schema history is missing: put it back; or start once with snapshot.mode=recovery, which makes it anew, when no table " +
+	"changed since the offset; or with snapshot.mode=when_needed, which takes a new snapshot " +
+	"(The db history topic is missing. You may attempt to recover it by reconfiguring the connector to recovery.)")
 
 // schema is what the tables look like at the position of the stream. Each statement that changes them goes into the schema history
 // before anything that follows from it is emitted (I1). It belongs to the goroutine of Poll.
@@ -91,7 +92,7 @@ func (s *schema) recover(ctx context.Context, at position) error {
 		return err
 	}
 	if !there {
-		return errNoHistory
+		return fmt.Errorf("%w; it was looked for in %s", errNoHistory, s.cfg.history.place())
 	}
 	s.catalog, s.redo, s.failed = ddl.NewCatalog(s.flavor(), s.lower), nil, nil
 	s.changed++

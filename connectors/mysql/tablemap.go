@@ -34,6 +34,25 @@ type wireColumn struct {
 	labels    []string // of ENUM and SET in UTF-8 (FULL)
 }
 
+// sequence tells that this is a sequence of MariaDB: a table with one row and always these columns, the first four of the sequence's type.
+func (m *tableMap) sequence() bool {
+	if len(m.columns) != 8 || m.named && m.columns[0].name != "next_not_cached_value" {
+		return false
+	}
+	of := m.columns[0].kind
+	switch of {
+	case wireTiny, wireShort, wireInt24, wireLong, wireLongLong:
+	default:
+		return false
+	}
+	for i, kind := range [8]byte{of, of, of, of, wireLongLong, wireLongLong, wireTiny, wireLongLong} {
+		if m.columns[i].kind != kind || m.columns[i].nullable {
+			return false
+		}
+	}
+	return true
+}
+
 // The optional metadata of TABLE_MAP.
 const (
 	metaSigns             = 1
