@@ -90,7 +90,7 @@ func openBinlog(ctx context.Context, o binlogOptions) (*binlog, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("ask for the binlog: %w", err)
+		return nil, fmt.Errorf("ask for the binlog: %w", plain(err))
 	}
 	go func() {
 		defer close(l.ended)
@@ -112,6 +112,15 @@ func start(s *replication.BinlogSyncer, flavor string, o binlogOptions) (*replic
 		return nil, fmt.Errorf("parse GTID set %q: %w", o.gtids, err)
 	}
 	return s.StartSyncGTID(set)
+}
+
+// plain is an error of the library without the stack that it prints.
+func plain(err error) error {
+	var answer *library.MyError
+	if errors.As(err, &answer) {
+		return answer
+	}
+	return errors.New(err.Error())
 }
 
 // errClosed ends the receiving goroutine.
@@ -156,7 +165,7 @@ func (l *binlog) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err == nil {
-		l.err = err
+		l.err = fmt.Errorf("read the binlog: %w", plain(err))
 	}
 	l.wake()
 }

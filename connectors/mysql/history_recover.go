@@ -12,6 +12,7 @@ type stopPoint struct {
 	position
 	mariadb bool
 	accepts func(origin string) bool // gtid.source.includes and excludes; nil: every one
+	byFile  bool                     // gtid.ignore.on.recovery: GTIDs do not count
 	log     *slog.Logger
 
 	set      *gtidSet // of the position; nil: it has none
@@ -41,6 +42,9 @@ func (s *stopPoint) parse(gtids string) (*gtidSet, error) {
 // reached tells whether a record is applied; again, that its transaction follows the stop point, so that the server sends
 // its statement another time when it is asked by GTIDs.
 func (s *stopPoint) reached(p *position) (applied, again bool, err error) {
+	if s.byFile {
+		return s.reachedInFile(p), false, nil
+	}
 	if s.set == nil {
 		// A server that has had GTIDs keeps them: what was recorded with them is later.
 		return p.gtids == "" && s.reachedInFile(p), false, nil

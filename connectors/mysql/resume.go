@@ -301,7 +301,7 @@ func (t *source) connectStream(ctx context.Context) error {
 		if errors.As(err, new(*sessionError)) || t.class(err) != connectors.Retriable {
 			return err
 		}
-		t.log.Warn("cannot stream yet, trying again", "error", err, "pause", pause)
+		t.log.Warn("cannot stream yet, trying again", "error", err.Error(), "pause", pause)
 		if err := wait(ctx, pause+rand.N(pause/4+1)); err != nil {
 			return err
 		}

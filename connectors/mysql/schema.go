@@ -84,6 +84,7 @@ func (s *schema) recover(ctx context.Context, at position) error {
 	if err != nil {
 		return connectors.AsPermanent(fmt.Errorf("recover the schema history: %w", err))
 	}
+	stop.byFile = s.cfg.gtids.ignore
 	if err := s.history.open(ctx); err != nil {
 		return err
 	}

@@ -151,7 +151,8 @@ func (s *stream) begin(p position, id identity) error {
 		}
 	}
 	s.pos.file, s.pos.pos, s.pos.event, s.pos.row, s.pos.gtids = exact.file, exact.pos, 0, 0, ""
-	s.resume = resume{events: exact.event, rows: exact.row, armed: exact.inTransaction(), plain: !id.own}
+	// Rows without events are the reference's in XA: which event they belong to is not known, and the transaction comes whole.
+	s.resume = resume{events: exact.event, rows: exact.row, armed: exact.event > 0, plain: !id.own}
 	if id.own && s.done != nil {
 		s.resume.gtid = id.GTID
 	}
