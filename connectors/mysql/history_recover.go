@@ -42,12 +42,8 @@ func (s *stopPoint) parse(gtids string) (*gtidSet, error) {
 // reached tells whether a record is applied; again, that its transaction follows the stop point, so that the server sends
 // its statement another time when it is asked by GTIDs.
 func (s *stopPoint) reached(p *position) (applied, again bool, err error) {
-	if s.byFile {
+	if s.byFile || s.set == nil { // the server may have given up its GTIDs since the record was written
 		return s.reachedInFile(p), false, nil
-	}
-	if s.set == nil {
-		// A server that has had GTIDs keeps them: what was recorded with them is later.
-		return p.gtids == "" && s.reachedInFile(p), false, nil
 	}
 	if p.gtids == "" {
 		return true, false, nil

@@ -80,7 +80,7 @@ func (s *schema) close() { s.history.close() }
 // recover reads the history up to a position, whose GTIDs count when both have them. errNoHistory: there is none.
 func (s *schema) recover(ctx context.Context, at position) error {
 	began := time.Now()
-	stop, err := newStopPoint(at, s.cfg.flavor == flavorMariaDB, s.cfg.gtids.filter(), s.log)
+	stop, err := newStopPoint(at, s.cfg.flavor == flavorMariaDB, s.cfg.gtids.accepts, s.log)
 	if err != nil {
 		return connectors.AsPermanent(fmt.Errorf("recover the schema history: %w", err))
 	}
@@ -189,7 +189,7 @@ func (s *schema) run(ctx context.Context, at position, mode ddl.SQLMode, stateme
 		return nil, s.failed
 	}
 	if err := s.history.open(ctx); err != nil {
-		return nil, err
+		return nil, &sessionError{err}
 	}
 	known := s.rewind(&at)
 	var emit []schemaEvent
@@ -212,8 +212,8 @@ func (s *schema) run(ctx context.Context, at position, mode ddl.SQLMode, stateme
 		return emit, nil
 	}
 	if err := s.history.append(ctx, records); err != nil {
-		s.failed = err
-		return nil, err
+		s.failed = &sessionError{err}
+		return nil, s.failed
 	}
 	return emit, nil
 }

@@ -64,14 +64,3 @@ func checkFilter(v string) string {
 	}
 	return ""
 }
-
-// filter returns what gtid.source.includes and gtid.source.excludes accept; nil: every origin.
-func (c *gtidConfig) filter() func(origin string) bool {
-	switch {
-	case len(c.includes) > 0:
-		return c.includes.Match
-	case len(c.excludes) > 0:
-		return func(origin string) bool { return !c.excludes.Match(origin) }
-	}
-	return nil
-}
