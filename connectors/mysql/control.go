@@ -40,15 +40,19 @@ func (s *stream) rotate(e *logEvent) error {
 		return nil
 	}
 	s.endGroup()
+	if s.resume.armed && s.done == nil { // by position, it would be in the file of the position
+		s.log.Warn("the rest of a transaction that was delivered in part is not in the binlog any more", "file", s.pos.file, "pos", s.pos.pos)
+		s.resume = resume{}
+	}
 	s.pos.file, s.pos.pos, s.pos.event, s.pos.row = file, pos, 0, 0
 	return nil
 }
 
 // format reads when the file was made: another time for the file of the position is another file of that name.
 func (s *stream) format(e *logEvent) error {
-	if s.id.own && s.id.Created != 0 && e.time != 0 && s.file == s.handed.exact.file && s.id.Created != int64(e.time) {
+	if id := &s.handed.id; id.own && id.Created != 0 && e.time != 0 && s.file == s.handed.exact.file && id.Created != int64(e.time) {
 		return &resetError{fmt.Sprintf("binlog file %s was made at %s, but the one that the stored offset names was made at %s: the server's binlog was reset (RESET MASTER, a restored backup)",
-			s.file, stamp(int64(e.time)), stamp(s.id.Created))}
+			s.file, stamp(int64(e.time)), stamp(id.Created))}
 	}
 	if e.time != 0 {
 		s.created = int64(e.time)
@@ -158,6 +162,7 @@ func (g *gtid) source(mariadb bool) string {
 	return g.origin
 }
 
+// accepts tells whether gtid.source.includes and gtid.source.excludes leave transactions of an origin in.
 func (c *gtidConfig) accepts(source string) bool {
 	if len(c.includes) > 0 {
 		return c.includes.Match(source)
@@ -267,7 +272,7 @@ func (s *stream) query(ctx context.Context, e *logEvent) error {
 	word, rest := keyword(text)
 	switch word {
 	case "XA":
-		s.xa(rest)
+		s.xa(e, rest)
 		return nil
 	case "SAVEPOINT":
 		return nil
@@ -277,7 +282,7 @@ func (s *stream) query(ctx context.Context, e *logEvent) error {
 				"file", s.file, "pos", s.at, "statement", string(text))
 		}
 		return nil
-	case "INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD":
+	case "INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH":
 		return s.dml(&q, word, rest)
 	}
 	return s.ddl(ctx, e, &q)
@@ -294,10 +299,15 @@ func (s *stream) rollback(e *logEvent) {
 
 // xa handles the statements of a distributed transaction. Its rows are delivered when it is prepared, as in the reference;
 // COMMIT and ROLLBACK come later, as groups of their own.
-func (s *stream) xa(rest []byte) {
-	if word, _ := keyword(rest); word == "START" || word == "BEGIN" {
+func (s *stream) xa(e *logEvent, rest []byte) {
+	switch word, _ := keyword(rest); word {
+	case "START", "BEGIN":
 		if !s.tx.group { // MariaDB's GTID has begun it
 			s.beginGroup(false, -1)
+		}
+	case "COMMIT", "ROLLBACK":
+		if s.tx.group { // MariaDB: nothing follows
+			s.commit(e)
 		}
 	}
 }
@@ -395,6 +405,9 @@ func target(database, word string, rest []byte) (changes.TableID, bool) {
 			return changes.TableID{}, false
 		}
 		rest = rest[at+len("INTO TABLE"):]
+	}
+	if word == "WITH" {
+		return changes.TableID{}, false
 	}
 	first, rest := name(bytes.TrimLeft(rest, " \t\r\n"))
 	second := ""

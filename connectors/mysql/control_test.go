@@ -39,6 +39,7 @@ func TestTarget(t *testing.T) {
 		"UPDATE a, b SET a.x = b.x":                                "",
 		"UPDATE a JOIN b USING (id) SET a.x = 1":                   "",
 		"DELETE a FROM a JOIN b USING (id)":                        "",
+		"WITH c AS (SELECT 1 AS id) DELETE FROM t WHERE id = 1":    "",
 		"LOAD DATA LOCAL INFILE 'f' INTO TABLE `d2`.`t` (a)":       "d2.t",
 	} {
 		word, rest := keyword([]byte(text))

@@ -79,7 +79,11 @@ func (s *stream) lookUp(raw []byte, version uint64) (*tracked, error) {
 }
 
 func (s *stream) makeTable(def *ddl.Table) (*table, error) {
-	return newTable(s.cfg, def, s.cfg.sourceBlock(s.version, def.Database, def.ID.Table), s.headers)
+	t, err := newTable(s.cfg, def, s.cfg.sourceBlock(s.version, def.Database, def.ID.Table), s.headers)
+	if err == nil {
+		t.warn(s.log)
+	}
+	return t, err
 }
 
 // unknown decides about a captured table that the schema history does not have; nil: its rows are left out, as those of sequences are. With
@@ -176,6 +180,9 @@ func (s *stream) changes(e *logEvent, r *rowsEvent) error {
 	if err != nil {
 		return err
 	}
+	if err := t.layout.fits(r); err != nil {
+		return err
+	}
 	run := rowRun{t: t, l: t.layout, e: e, r: r, order: s.order(s.tx.minor)}
 	skipped := s.skipped()
 	silent := t.table == nil || s.tx.filtered || s.cfg.operations.Skips(r.op) || s.resume.armed && s.tx.events < s.resume.events
@@ -187,21 +194,32 @@ func (s *stream) changes(e *logEvent, r *rowsEvent) error {
 	}
 	emitted, data := s.b.Len(), r.data
 	for run.row = 0; len(data) > 0; run.row++ {
+		rest := data
 		if silent || run.row < skipped {
-			data, err = run.skip(data)
+			rest, err = run.skip(data)
 		} else {
-			data, err = s.row(&run, data)
+			rest, err = s.row(&run, data)
 		}
 		if err != nil {
-			return err
+			break
 		}
+		data = rest
 		run.order.Minor += minorsPerRow
 	}
-	s.tx.minor = run.order.Minor
 	if s.b.Len() > emitted {
 		s.marked(run.row)
 	}
-	return nil
+	if err != nil { // what is left out counts, too
+		for len(data) > 0 {
+			var broken error
+			if data, broken = run.skip(data); broken != nil {
+				break
+			}
+			run.order.Minor += minorsPerRow
+		}
+	}
+	s.tx.minor = run.order.Minor
+	return err
 }
 
 // skipped is how many rows of this event were delivered before.

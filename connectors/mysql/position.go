@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -110,9 +111,10 @@ func fileNumber(name string) uint32 {
 	return uint32(n)
 }
 
-// order is the order of a change: the minor counts the rows of the transaction that begins at file and pos.
+// order is the order of a change: the minor counts the rows of the transaction that begins at file and pos. No transaction begins beyond
+// 4 GiB of a file, which ends with the one that makes it larger than 1 GiB.
 func order(epoch uint32, file string, pos uint64, minor uint32) connectors.Order {
-	return connectors.Order{Epoch: epoch, Major: uint64(fileNumber(file))<<32 | pos&0xffffffff, Minor: minor}
+	return connectors.Order{Epoch: epoch, Major: uint64(fileNumber(file))<<32 | min(pos, math.MaxUint32), Minor: minor}
 }
 
 // compare tells whether p lies before or behind q in the log of one server.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
+	library "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -244,7 +245,9 @@ func (t *source) compareGTIDs(c *comparison, other bool) error {
 	if err != nil {
 		return connectors.AsPermanent(err)
 	}
-	set = set.retain(t.cfg.gtids.accepts)
+	if other || !c.id.own { // this server would send the others again
+		set = set.retain(t.cfg.gtids.accepts)
+	}
 	if why := c.found.lacksGTIDs(set, t.cfg.gtids.accepts); why != "" {
 		return t.problem(c.p.offset(nil), why)
 	}
@@ -280,6 +283,20 @@ func (t *source) problem(o offsets.Offset, why string) error {
 	t.session.Anew(t.partition)
 	t.snapshot = newSnapshot(t, snapshotRows)
 	return nil
+}
+
+// unavailable tells that the server refuses to send its binlog from where it was asked for, and will (error 1236).
+func unavailable(err error) bool {
+	var answer *library.MyError
+	if !errors.As(err, &answer) || answer.Code != library.ER_MASTER_FATAL_ERROR_READING_BINLOG {
+		return false
+	}
+	for _, text := range []string{"purged", "Could not find first log file name", "not in the master's binlog"} {
+		if strings.Contains(answer.Message, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // resetError tells that the binlog is another one than that of the position.

@@ -167,5 +167,6 @@ func (s *snapshot) tableRead(id changes.TableID) (*tableRead, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the structure of table %s: %w", id, err)
 	}
+	t.warn(s.t.log)
 	return &tableRead{table: t, selects: t.selectList()}, nil
 }

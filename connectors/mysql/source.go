@@ -269,9 +269,9 @@ func (t *source) poll(ctx context.Context) (*connectors.Batch, error) {
 			return b, nil
 		}
 		var reset *resetError
-		if errors.As(err, &reset) {
+		if errors.As(err, &reset) || t.cfg.snapshot.mode == "when_needed" && unavailable(err) {
 			t.disconnect(0)
-			if err := t.problem(t.stream.handed.pos.offset(nil), reset.Error()); err != nil {
+			if err := t.problem(t.stream.handed.pos.offset(nil), err.Error()); err != nil {
 				return nil, err
 			}
 			return t.snapshot.next(ctx)

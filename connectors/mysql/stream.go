@@ -165,7 +165,9 @@ func (s *stream) begin(p position, id identity) error {
 // attach goes on over a new connection: events that were handled of an open transaction are left out.
 func (s *stream) attach(l *binlog) {
 	if s.tx.group {
-		s.resume = resume{events: s.tx.events, gtid: string(s.gtid), armed: true}
+		if r := &s.resume; !r.armed || r.events < s.tx.events { // else more of it was delivered than was read again
+			s.resume = resume{events: s.tx.events, gtid: string(s.gtid), armed: true}
+		}
 		s.pos.file, s.pos.pos = s.tx.file, s.tx.start
 		s.current, s.counted = gtid{}, true // it is not complete, and comes again
 		s.txns.Again()
@@ -186,7 +188,7 @@ func (s *stream) place(p position) mark {
 	return mark{pos: p, exact: exact, whole: true, gtid: s.current}
 }
 
-// sessionError is an error of the runtime's, not of the connection.
+// sessionError is an error of the runtime's or of the schema history, not of the connection.
 type sessionError struct{ error }
 
 func (e *sessionError) Unwrap() error { return e.error }
