@@ -1,11 +1,9 @@
 package mysql
 
 import (
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
@@ -19,7 +17,6 @@ type watch struct {
 	mu       sync.Mutex
 	position string
 	last     string // GTID
-	lost     []connectors.LostRange
 }
 
 // passed notes the position of a batch.
@@ -33,13 +30,6 @@ func (w *watch) passed(p *position, last *gtid, mariadb bool) {
 	}
 }
 
-// lose notes that the binlog and the targets differ from now on.
-func (w *watch) lose(from, to, text string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.lost, _ = connectors.AddLost(w.lost, connectors.LostRange{From: from, To: to, Text: text, When: time.Now()})
-}
-
 // Observe implements connectors.Observed.
 func (t *source) Observe() connectors.Observation {
 	o := connectors.Observation{Kind: t.cfg.flavor.String(), Server: t.cfg.naming.Prefix, Read: t.watch.read.Load()}
@@ -48,7 +38,7 @@ func (t *source) Observe() connectors.Observation {
 	t.mu.Unlock()
 	t.watch.mu.Lock()
 	defer t.watch.mu.Unlock()
-	o.Position, o.LastTransaction, o.Lost = t.watch.position, t.watch.last, slices.Clone(t.watch.lost)
+	o.Position, o.LastTransaction = t.watch.position, t.watch.last
 	o.Snapshot = t.watch.snapshot.Observe()
 	return o
 }
