@@ -259,6 +259,10 @@ func (s *schema) follow(at *position, mode ddl.SQLMode, st statement) ([]schemaE
 	}
 	var events []schemaEvent
 	for i := range done {
+		if d := &done[i]; len(d.Unknown) > 0 && (slices.ContainsFunc(d.Tables, s.captures) || slices.ContainsFunc(d.Unknown, s.captures)) {
+			s.log.Warn("a statement that concerns a captured table builds on tables that the schema history does not have; rows of the captured table cannot be read "+
+				"without binlog_row_metadata=FULL: when the task stops at them, start once with snapshot.mode=recovery", "tables", d.Tables, "unknown", d.Unknown, "file", at.file, "pos", at.pos)
+		}
 		for _, c := range done[i].Changes {
 			s.changed++
 			if c.Statement != "" { // the others follow from it

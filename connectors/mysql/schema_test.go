@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -254,5 +255,19 @@ func TestTablesOfAStatementAreNamedAsTheReferenceDoes(t *testing.T) {
 		if got := joinTables(ids); got != want {
 			t.Errorf("%v: %s, want %s", names, got, want)
 		}
+	}
+}
+
+// A captured table whose structure comes from one that is not known is told of at once, not when its rows come.
+func TestStructureFromNowhere(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s := testSchema(t, &memoryHistory{}, nil)
+	s.log = slog.New(slog.NewTextHandler(&log, nil))
+	if _, err := s.apply(t.Context(), behindGTID(2), "db", "RENAME TABLE nowhere TO a", 0); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "nowhere") {
+		t.Error(log.String())
 	}
 }
