@@ -52,7 +52,10 @@ func (m *onMySQL) connector(r *round) map[string]string {
 	if r.plan.usesKafka() {
 		history = testbed.HistoryOn(r.proxies["kafka"].Listen, r.database+historySuffix)
 	}
-	return m.now().Connector("faults-"+r.database, r.database, history, map[string]string{"database.user": "reader", "database.password": "reader"})
+	return m.now().Connector("faults-"+r.database, r.database, history, map[string]string{
+		"database.user": "reader", "database.password": "reader",
+		"include.schema.changes": "false", // a file has one kind of event
+	})
 }
 
 func (m *onMySQL) schema(r *round) string { return r.database }

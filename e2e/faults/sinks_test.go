@@ -179,7 +179,8 @@ func (r *round) behind(sink string, through int) string {
 	}
 	want, got := r.h.Seq(through), 0
 	conn := r.target.Connect(r, r.copy)
-	if err := conn.QueryRow(r.Context(), "SELECT seq FROM a WHERE id = 0").Scan(&got); err != nil {
+	defer func() { _ = conn.Close(r.Context()) }()
+	if err := conn.QueryRow(r.Context(), "SELECT seq FROM "+r.source.schema(r)+".a WHERE id = 0").Scan(&got); err != nil {
 		return err.Error()
 	}
 	if got < want {
@@ -202,7 +203,7 @@ func (r *round) compareTables() history.Verdict {
 	v := history.Verdict{}
 	to := r.target.Connect(r, r.copy)
 	for _, table := range tables() {
-		want, got := r.source.rows(r, table), rows(r, to, table)
+		want, got := r.source.rows(r, table), rows(r, to, r.source.schema(r)+"."+table)
 		if n := len(r.h.Rows(table)); n != len(want) {
 			r.Fatalf("table %s has %d rows in the source, want %d", table, len(want), n)
 		}
