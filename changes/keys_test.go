@@ -9,7 +9,8 @@ import (
 func TestArrange(t *testing.T) {
 	groups := []KeyGroup{
 		{Name: "One", Keys: "topic.prefix mine legacy.snapshot.max.threads internal.legacy.snapshot.max.threads max.batch.size"},
-		{Name: "Two", Keys: "tombstones.on.delete"}, {Keys: "topic.delimiter database.include.list"},
+		{Name: "Two", Keys: "tombstones.on.delete"},
+		{Keys: "topic.delimiter database.include.list"},
 	}
 	own := []connectors.Key{{Name: "mine", Default: "1"}, {Name: "tombstones.on.delete", Default: "mine"}, {Name: "mine.", Prefix: true}}
 	got := Arrange(groups, own)

@@ -45,7 +45,8 @@ func NewTransactions(c connectors.Config, n *Naming) *Transactions {
 		{Name: "data_collection", Schema: text}, {Name: "event_count", Schema: number},
 	}}
 	value := &schemas.Schema{Kind: schemas.Struct, Name: n.Schema("io.debezium.connector.common.TransactionMetadataValue"), Version: 1, Fields: []schemas.Field{
-		{Name: "status", Schema: text}, {Name: "id", Schema: text},
+		{Name: "status", Schema: text},
+		{Name: "id", Schema: text},
 		{Name: "event_count", Schema: &schemas.Schema{Kind: schemas.Int64, Optional: true}},
 		{Name: "data_collections", Schema: &schemas.Schema{Kind: schemas.Array, Optional: true, Elem: table}},
 		{Name: "ts_ms", Schema: number},

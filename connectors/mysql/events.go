@@ -194,7 +194,7 @@ func (s *stream) changes(e *logEvent, r *rowsEvent) error {
 	}
 	emitted, data := s.b.Len(), r.data
 	for run.row = 0; len(data) > 0; run.row++ {
-		rest := data
+		var rest []byte
 		if silent || run.row < skipped {
 			rest, err = run.skip(data)
 		} else {

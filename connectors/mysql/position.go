@@ -99,9 +99,6 @@ func parsePosition(o offsets.Offset) (position, error) {
 // unfinished tells that an initial snapshot was under way.
 func (p *position) unfinished() bool { return p.snapshot == "INITIAL" }
 
-// inTransaction tells that a transaction was delivered in part.
-func (p *position) inTransaction() bool { return p.event > 0 || p.row > 0 }
-
 // fileNumber is the number at the end of a binlog file's name; 0 for none.
 func fileNumber(name string) uint32 {
 	n, err := strconv.ParseUint(name[strings.LastIndexByte(name, '.')+1:], 10, 32)

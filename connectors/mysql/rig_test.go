@@ -39,7 +39,6 @@ type rig struct {
 	events  []string // one per record
 	orders  []connectors.Order
 	batches int
-	pairs   []offsets.Entry // partition and state of each batch, in turn
 }
 
 func newRig(t testing.TB, config connectors.Config) *rig {
