@@ -68,7 +68,7 @@ func (l *logging) open(to io.Writer, format, level string) error {
 	if err := l.set(level); err != nil {
 		return err
 	}
-	options := &slog.HandlerOptions{Level: loglevel.All}
+	options := &slog.HandlerOptions{Level: loglevel.All, ReplaceAttr: plainError}
 	switch format {
 	case "text":
 		slog.SetDefault(slog.New(l.levels.Handler(slog.NewTextHandler(to, options))))
@@ -78,6 +78,14 @@ func (l *logging) open(to io.Writer, format, level string) error {
 		return usageError{fmt.Errorf("--log-format %q: text or json is expected", format)}
 	}
 	return nil
+}
+
+// plainError logs an error by its message: the text handler asks for more (%+v), with which some libraries print their call stack.
+func plainError(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(err.Error())
+	}
+	return a
 }
 
 // set sets the level of all loggers.

@@ -279,7 +279,7 @@ func (t *source) poll(ctx context.Context) (*connectors.Batch, error) {
 		if ctx.Err() != nil || errors.As(err, new(*sessionError)) || t.class(err) != connectors.Retriable {
 			return nil, err
 		}
-		t.log.Warn("lost the connection to the server, connecting again", "error", err.Error())
+		t.log.Warn("the stream was interrupted, connecting again", "error", err.Error())
 		t.disconnect(0)
 		if err := wait(ctx, pause); err != nil {
 			return nil, err
