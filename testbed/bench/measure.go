@@ -102,12 +102,14 @@ func (b *bench) timed(ctx context.Context, rows, pid int, alive func() error, be
 	}
 	over := false
 	err := until(ctx, beginEvery, alive, func(ctx context.Context) (bool, error) {
+		var err error
+		if over, err = finished(ctx); over || err != nil {
+			return true, err
+		}
 		if ok, err := begun(ctx); ok || err != nil {
 			return true, errors.Join(err, start())
 		}
-		var err error
-		over, err = finished(ctx)
-		return over, err
+		return false, nil
 	})
 	if err == nil && !over {
 		err = until(ctx, endEvery, alive, finished)

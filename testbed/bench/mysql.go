@@ -190,8 +190,9 @@ func (m *mysql) load(ctx context.Context, _ string, rows, size int) (logRange, e
 
 // place is the offset of a connector that has read the binlog so far.
 type place struct {
-	File string `json:"file"`
-	Pos  uint64 `json:"pos"`
+	File  string `json:"file"`
+	Pos   uint64 `json:"pos"`
+	GTIDs string `json:"gtids"`
 }
 
 // end is the end of the binlog.
@@ -204,7 +205,7 @@ func (m *mysql) end() (place, error) {
 	if err != nil {
 		return place{}, fmt.Errorf("read the end of the binlog: %w", err)
 	}
-	return place{rows[0][0], pos}, nil
+	return place{rows[0][0], pos, strings.ReplaceAll(rows[0][4], "\n", "")}, nil
 }
 
 // start is where a reader begins: with the range, or now.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/freshet-io/freshet/offsets"
@@ -118,7 +119,7 @@ func (b *bench) seed(ctx context.Context, file, topic string, r reading) (err er
 		if err != nil {
 			return err
 		}
-		if err := b.createTopic(ctx, topic, "compact"); err != nil {
+		if err := b.createTopic(ctx, topic, "compact"); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) { // by the round before
 			return err
 		}
 		record := &kgo.Record{Topic: topic, Key: key, Value: []byte(r.offset.Offset)}
