@@ -208,7 +208,7 @@ func (t *source) beginStream(ctx context.Context, p position, id identity) error
 	s := &stream{
 		cfg: t.cfg, log: t.log, session: t.session, schema: t.schema, watch: &t.watch, version: t.settings.Version, headers: t.headers,
 		partition: t.partition, state: t.state, records: maxRecords, mariadb: t.cfg.flavor == flavorMariaDB,
-		known: map[changes.TableID]*tracked{},
+		known: map[changes.TableID]*tracked{}, patience: time.NewTimer(0),
 	}
 	if t.cfg.heartbeat > 0 {
 		s.beat = changes.NewHeartbeat(t.cfg.naming)

@@ -22,10 +22,12 @@ const (
 	walkBytes = 1 << 20
 	// idlePause is how often the position of a log without records is handed out.
 	idlePause = 10 * time.Second
+	// restPause is how long a batch waits for the rest of a transaction.
+	restPause = 100 * time.Millisecond
 )
 
 // stream turns the events of the binlog into batches. A batch grows while events are there and is handed out as soon as there
-// are none, or at its bounds; it may end inside a transaction, between two events. It belongs to the goroutine of Poll.
+// are none, or at its bounds; it ends inside a transaction, between two events, where that is large or its rest does not come. It belongs to the goroutine of Poll.
 type stream struct {
 	cfg       *config
 	log       *slog.Logger
@@ -43,6 +45,7 @@ type stream struct {
 	next     int
 	payload  *payload // compressed transaction whose events are being read; nil: none is
 	unpacker *payload // the same, kept for the next one
+	patience *time.Timer
 	rows     rowsReader
 	tables   map[uint64]*tracked
 	known    map[changes.TableID]*tracked
@@ -205,6 +208,9 @@ func (s *stream) nextBatch(ctx context.Context) (*connectors.Batch, error) {
 		}
 		if e == nil {
 			if !s.empty() {
+				if s.restComes(ctx) {
+					continue
+				}
 				return s.finish(), nil
 			}
 			if !s.tx.group && s.due() {
@@ -281,6 +287,23 @@ func (s *stream) wait(ctx context.Context) error {
 	case <-timer.C:
 	}
 	return nil
+}
+
+// restComes waits for more of an open transaction: the server sends one as a whole, so that the rest is on its way. False: there is
+// no open one, or the rest does not come, as at the end of a connection.
+func (s *stream) restComes(ctx context.Context) bool {
+	if !s.tx.group {
+		return false
+	}
+	s.patience.Reset(restPause)
+	defer s.patience.Stop()
+	select {
+	case <-s.binlog.ready:
+		return true
+	case <-s.patience.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 func (s *stream) newBatch(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"github.com/go-mysql-org/go-mysql/mysql"
 	"strings"
 	"testing"
 )
@@ -37,5 +38,33 @@ t c (11) after (11,x) last.`
 				}
 			}
 		})
+	}
+}
+
+// A batch does not end inside of a transaction because the rest is received a moment later. The bound leaves room for a machine that
+// stands still for longer than a batch waits.
+func TestBatchesHoldWholeTransactions(t *testing.T) {
+	r := newRig(t, nil)
+	r.exec("CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, v int)")
+	r.start()
+	r.streaming()
+	const transactions, rows = 10, 2000
+	before, failed := r.batches, make(chan error, 1)
+	go func() {
+		sql := "BEGIN" + strings.Repeat("; INSERT INTO t (v) VALUES (1)", rows) + "; COMMIT"
+		for range transactions {
+			if _, err := r.sql.ExecuteMultiple(sql, func(*mysql.Result, error) {}); err != nil {
+				failed <- err
+				return
+			}
+		}
+		failed <- nil
+	}()
+	r.until(transactions * rows)
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+	if n := r.batches - before; n > 5*transactions {
+		t.Errorf("%d batches of %d transactions", n, transactions)
 	}
 }
