@@ -150,6 +150,11 @@ func newTurns(t *testing.T, c mysqlCase, seed uint64, turns int) *mysqlTurns {
 			t.Logf("freshet said:\n%s", text[max(0, len(text)-10000):])
 		}
 	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			x.tell(group + "-offsets")
+		}
+	})
 	x.h = history.New(t, history.OnMySQL(func() *testbed.MySQL { return x.server }, x.name), seed, 200)
 	x.h.Pace(time.Millisecond)
 	for _, topic := range x.topics() {
@@ -200,6 +205,27 @@ func (x *mysqlTurns) turn(number int, w Writer) {
 	x.Logf("turn %d: %s, %d events", number, w.Name(), len(x.tail.Events())-from)
 	if number < x.turns-1 {
 		x.alter() // while nobody reads
+	}
+}
+
+// tell logs the statements of the schema history with their positions, and the offsets.
+func (x *mysqlTurns) tell(offsets string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.Context()), 10*time.Second)
+	defer cancel()
+	records, err := testbed.ReadTopics(ctx, x.kafka.Bootstrap(), []string{x.history(), offsets})
+	if err != nil {
+		x.Logf("read the schema history and the offsets: %v", err)
+	}
+	for _, r := range records {
+		var change struct {
+			Position json.RawMessage
+			DDL      string
+		}
+		if json.Unmarshal(r.Value, &change) == nil && change.DDL != "" {
+			x.Logf("%s %s %s: %s %.60q", r.Timestamp.Format(time.StampMilli), r.Topic, x.name, change.Position, change.DDL)
+		} else {
+			x.Logf("%s %s %s: %s", r.Timestamp.Format(time.StampMilli), r.Topic, r.Key, r.Value)
+		}
 	}
 }
 
