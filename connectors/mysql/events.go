@@ -224,6 +224,13 @@ func (s *stream) changes(e *logEvent, r *rowsEvent) error {
 
 // skipped is how many rows of this event were delivered before.
 func (s *stream) skipped() int64 {
+	if s.resume.armed && s.resume.total > 0 {
+		left := s.resume.total - s.passed()
+		if left <= 0 {
+			s.resume = resume{}
+		}
+		return max(left, 0)
+	}
 	if !s.resume.armed || s.tx.events < s.resume.events {
 		return 0
 	}
@@ -231,6 +238,9 @@ func (s *stream) skipped() int64 {
 	s.resume = resume{}
 	return n
 }
+
+// passed is how many rows of the open transaction were read before this event.
+func (s *stream) passed() int64 { return int64(s.tx.minor-1) / minorsPerRow }
 
 // skip passes over the images of one row.
 func (run *rowRun) skip(data []byte) ([]byte, error) {
@@ -463,7 +473,7 @@ func (s *stream) emit(rec *connectors.Record, run *rowRun, order connectors.Orde
 func (s *stream) marked(rows int64) {
 	s.flush()
 	s.pos.seconds = s.seconds()
-	m := mark{pos: s.pos, gtid: s.current, meta: s.tx.open}
+	m := mark{pos: s.pos, gtid: s.current, rows: s.passed() + rows, meta: s.tx.open}
 	m.pos.row = rows
 	m.exact = m.pos
 	if s.tx.group {

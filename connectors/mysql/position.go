@@ -125,6 +125,7 @@ type identity struct {
 	Epoch   uint32 `json:"epoch"`             // grows when the server changes or its file numbers fall
 	Created int64  `json:"created,omitempty"` // when the binlog file of the position was made, seconds since 1970; 0: not known
 	GTID    string `json:"gtid,omitempty"`    // of the last transaction that was delivered in whole or in part
+	Rows    int64  `json:"rows,omitempty"`    // of that transaction, when it was delivered in part: rows that were read of it, left out ones too
 	Restart string `json:"restart,omitempty"` // an offset that says more exactly than Offset where to go on on this server; "": Offset does
 	Offset  string `json:"offset"`            // the plain offset it belongs to; another one there: somebody else wrote since
 	own     bool   // the plain offset is that one

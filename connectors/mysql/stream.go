@@ -93,6 +93,7 @@ type mark struct {
 	exact position // where this connector goes on, on the same server
 	whole bool     // the transaction of current is complete, though pos says otherwise
 	gtid  gtid     // of the transaction
+	rows  int64    // that were read of it
 	meta  bool     // inside of a transaction, or at its end: what was counted in it belongs to the offset
 }
 
@@ -125,6 +126,7 @@ type resume struct {
 	events int64
 	rows   int64  // of the event after those
 	gtid   string // of the transaction; "": not known
+	total  int64  // rows of the transaction, on a server where events are other ones; 0: events and rows say it
 	armed  bool
 	plain  bool // by the reference's members alone, which say the same in front of COMMIT and behind it
 }
@@ -158,6 +160,11 @@ func (s *stream) begin(p position, id identity) error {
 	s.resume = resume{events: exact.event, rows: exact.row, armed: exact.event > 0, plain: !id.own}
 	if id.own && s.done != nil {
 		s.resume.gtid = id.GTID
+		if s.resume.total = id.Rows; !s.resume.armed && id.Rows > 0 { // another server: its events are others, its rows are the same
+			s.resume.armed = true
+		} else {
+			s.resume.total = 0
+		}
 	}
 	s.file, s.tx, s.counted = exact.file, transaction{thread: -1}, true
 	s.mark = s.place(s.pos)
@@ -169,7 +176,7 @@ func (s *stream) begin(p position, id identity) error {
 func (s *stream) attach(l *binlog) {
 	if s.tx.group {
 		if r := &s.resume; !r.armed || r.events < s.tx.events { // else more of it was delivered than was read again
-			s.resume = resume{events: s.tx.events, gtid: string(s.gtid), armed: true}
+			s.resume = resume{events: s.tx.events, gtid: string(s.gtid), armed: true, total: s.resume.total}
 		}
 		s.pos.file, s.pos.pos = s.tx.file, s.tx.start
 		s.current, s.counted = gtid{}, true // it is not complete, and comes again
@@ -343,6 +350,10 @@ func (s *stream) finish() *connectors.Batch {
 	h.plain = o
 	if !m.gtid.none() {
 		h.id.GTID = string(m.gtid.append(nil, s.mariadb))
+	}
+	h.id.Rows = 0
+	if !m.whole {
+		h.id.Rows = m.rows
 	}
 	h.id.Created = s.created
 	if m.exact.file != s.file {
