@@ -1,9 +1,10 @@
 package mysql
 
 import (
-	"github.com/go-mysql-org/go-mysql/mysql"
 	"strings"
 	"testing"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
 )
 
 func TestStream(t *testing.T) {
