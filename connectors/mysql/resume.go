@@ -405,3 +405,45 @@ func (t *source) follow(ctx context.Context) error {
 	h.id.Restart = string(h.exact.offset(nil))
 	return t.startFrom(ctx, h.pos, h.id)
 }
+
+// start is where to ask for the binlog: behind what was handled and is complete. Nil: by file and position; no file: from the oldest on.
+func (s *stream) start() (gtids *gtidSet, file string, pos uint64) {
+	if s.done == nil {
+		p := s.behind()
+		return nil, p.file, p.pos
+	}
+	set := s.done.merge(&gtidSet{mariadb: s.mariadb})
+	for i := range s.later {
+		set.add(&s.later[i])
+	}
+	if !s.counted && !s.tx.group && !s.current.none() {
+		set.add(&s.current)
+	}
+	return set, s.file, s.at
+}
+
+// behind is the place behind what was handled: where the open transaction begins, or behind the last event.
+func (s *stream) behind() position {
+	p := s.pos
+	switch {
+	case s.tx.group:
+		p.file, p.pos = s.tx.file, s.tx.start
+	case s.at+s.size > 0:
+		p.file, p.pos = s.file, s.at+s.size
+	}
+	p.event, p.row = 0, 0
+	return p
+}
+
+// moved tells that the server is another one, or that its binlog ends before what was handled: it is not the binlog that it was.
+func (s *stream) moved(found *server) bool {
+	if found.id != s.id.Server {
+		return true
+	}
+	if s.done == nil {
+		p := s.behind()
+		return p.file != "" && found.lacks(&p) != ""
+	}
+	set, _, _ := s.start()
+	return !set.within(found.executed)
+}
