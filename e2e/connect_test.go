@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/freshet-io/freshet/testbed"
 )
@@ -41,8 +42,14 @@ func TestCommandsSteerKafkaConnect(t *testing.T) {
 		}
 	}
 	kafka.WaitRecords(t, 2, deadline, topic)
-	if out := ask(t, url, "connectors", "topics", name); !strings.Contains(out, topic) {
-		t.Errorf("topics %s", out)
+	for until := time.Now().Add(deadline); ; time.Sleep(100 * time.Millisecond) { // Kafka Connect tells of a topic some time after it was written to
+		out := ask(t, url, "connectors", "topics", name)
+		if strings.Contains(out, topic) {
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatalf("topics %s", out)
+		}
 	}
 	ask(t, url, "connectors", "stop", name, "--wait")
 	text := ask(t, url, "offsets", "get", name, "-o", "json")

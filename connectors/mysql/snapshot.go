@@ -94,7 +94,7 @@ func (s *snapshot) next(ctx context.Context) (*connectors.Batch, error) {
 	if w == nil && (len(s.events) == 0 || s.rows == nil || !s.rows.HasLast()) {
 		return s.end(ctx)
 	}
-	if len(s.events) > 0 || !s.announced && s.large() {
+	if len(s.events) > 0 || !s.announced && w != nil && s.streaming {
 		s.ahead = w
 		return s.announce(ctx)
 	}
@@ -103,14 +103,6 @@ func (s *snapshot) next(ctx context.Context) (*connectors.Batch, error) {
 	}
 	s.announced = true
 	return s.batch(w, s.progress())
-}
-
-// largeSnapshot is from how many rows on the position is made durable before rows are delivered: after a crash before that a new snapshot
-// is taken, and rows that were delivered and have been deleted since stay in the targets.
-const largeSnapshot = 10_000
-
-func (s *snapshot) large() bool {
-	return s.plan.Rows() >= largeSnapshot || s.rows.Rows >= largeSnapshot
 }
 
 // announce makes the batch before the first rows: the last event, when there is one. Its progress tells a later attempt that rows may have been
@@ -139,7 +131,7 @@ func (s *snapshot) nextRows(ctx context.Context) (*connectors.Builder, error) {
 	if s.rows == nil {
 		return nil, nil
 	}
-	if s.announced && !s.secured && s.large() { // what is announced is durable before a row is delivered
+	if s.announced && !s.secured && s.streaming { // what is announced is durable before a row is delivered
 		if err := s.t.session.Drain(ctx, s.t.partition); err != nil {
 			return nil, err
 		}
