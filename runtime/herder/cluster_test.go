@@ -276,8 +276,10 @@ func TestTwoWorkers(t *testing.T) {
 	p.reaches("c", "RUNNING@b RUNNING@a RUNNING@a RUNNING@b")
 
 	b.Lost()
-	if left := b.Running(); len(left) != 1 { // the connector itself is still to be given up
-		t.Errorf("left %v", left)
+	for _, left := range b.Running() {
+		if left.Task >= 0 { // the connector itself may be still to be given up
+			t.Errorf("left %v", left)
+		}
 	}
 	if s, message := b.Health(ctx); s != "starting" {
 		t.Errorf("%s: %s", s, message)
