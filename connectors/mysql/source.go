@@ -43,7 +43,7 @@ type source struct {
 	schema           *schema
 	snapshot         *snapshot // until it is done
 	stream           *stream   // nil: nothing to stream
-	heartbeat        *heartbeat
+	heartbeat        *changes.HeartbeatQuery
 	watch            watch
 
 	pauseBeforeStream time.Duration // streaming.delay.ms, once after the snapshot
@@ -297,7 +297,7 @@ func (t *source) Stop(context.Context) error {
 		return nil
 	}
 	t.stopped = true
-	t.heartbeat.stop()
+	t.heartbeat.Stop()
 	if t.snapshot != nil {
 		t.snapshot.close()
 	}

@@ -40,7 +40,7 @@ type source struct {
 	catalog          *catalog
 	snapshot         *snapshot // until it is done
 	stream           *stream   // nil: nothing to stream
-	heartbeat        *heartbeat
+	heartbeat        *changes.HeartbeatQuery
 	watch            watch
 
 	pauseBeforeStream time.Duration // streaming.delay.ms, once after the snapshot
@@ -314,7 +314,7 @@ func (t *source) Stop(ctx context.Context) error {
 		return nil
 	}
 	t.stopped = true
-	t.heartbeat.stop()
+	t.heartbeat.Stop()
 	if t.snapshot != nil {
 		t.snapshot.close()
 	}
