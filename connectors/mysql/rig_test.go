@@ -153,7 +153,11 @@ func (r *rig) poll(ctx context.Context, durable bool) error {
 	}
 	r.batches++
 	for i := range b.Records {
-		r.events = append(r.events, describe(b, &b.Records[i]))
+		event := describe(b, &b.Records[i])
+		if b.Streams[b.Records[i].Stream].Topic == "p" && !strings.HasSuffix(event, " []") && !strings.HasSuffix(event, " ["+r.db+"]") {
+			continue // the schema change of another test's database, which the reference tells of too
+		}
+		r.events = append(r.events, event)
 		r.orders = append(r.orders, b.Records[i].Order)
 	}
 	if durable {
