@@ -157,8 +157,8 @@ func (m *onMySQL) left(r *round) {
 	r.Helper()
 	readers := ""
 	testbed.Eventually(r, func() string { return "readers of the binlog that are left: " + readers }, func() bool {
-		readers = m.now().Query(r, "", "SELECT COUNT(*) FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'")
-		return readers == "1"
+		readers = m.now().Query(r, "", "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'reader' AND command LIKE 'Binlog Dump%'")
+		return readers == "0"
 	})
 }
 

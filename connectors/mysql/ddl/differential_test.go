@@ -16,7 +16,7 @@ import (
 	"github.com/freshet-io/freshet/testbed"
 )
 
-// FRESHET_DDL_SEED plays one seed again; FRESHET_DDL_SEEDS says how many.
+// FRESHET_DDL_SEED plays one seed again; FRESHET_DDL_SEEDS says how many, chosen at random. Without them: the same few every time.
 const (
 	differentialSeeds      = 4
 	differentialStatements = 200
@@ -30,11 +30,11 @@ func TestServersAgree(t *testing.T) {
 		seeds = append(seeds, seed)
 	} else {
 		n, err := strconv.Atoi(os.Getenv("FRESHET_DDL_SEEDS"))
-		if err != nil {
-			n = differentialSeeds
-		}
 		for range n {
 			seeds = append(seeds, rand.Uint64()%100000)
+		}
+		for i := uint64(1); err != nil && i <= differentialSeeds; i++ {
+			seeds = append(seeds, i)
 		}
 	}
 	for name, server := range map[string]func(testing.TB, ...string) *testbed.MySQL{"mysql": bed.MySQL, "mariadb": bed.MariaDB} {
@@ -278,6 +278,9 @@ func serverShapes(t *testing.T, conn *client.Conn, id ID, flavor Flavor) []shape
 			auto:     strings.Contains(extra, "auto_increment") || strings.Contains(extra, "on update"),
 			computed: strings.Contains(extra, "virtual generated") || strings.Contains(extra, "stored generated"), invisible: strings.Contains(extra, "invisible"),
 			length: -1, scale: -1, defaults: "none",
+		}
+		if s.charset == "binary" { // which MariaDB says of some ENUM and SET columns of that charset, but not of others
+			s.charset = ""
 		}
 		switch s.base {
 		case "json":
