@@ -82,6 +82,7 @@ type Settings struct {
 	Connector string       // connector name
 	Task      int          // number within the connector
 	Sink      string       // alias of this sink; "" for the only one
+	Class     string       // of a sink: connector.class as the configuration has it; "" for the default sink
 	GroupID   string       // worker group; "" when alone
 	RunID     string       // differs for each start of the task
 	Version   string       // of Freshet

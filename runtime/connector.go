@@ -217,7 +217,7 @@ func (k *task) newInstance(kill context.Context, store offsets.Store, claims map
 			return fmt.Errorf("make source: %w", err)
 		}
 		for _, s := range plan.sinks {
-			settings.Sink, settings.Claim = s.alias, claims[s.alias]
+			settings.Sink, settings.Class, settings.Claim = s.alias, s.class, claims[s.alias]
 			if s.alias != "" {
 				settings.Logger = log.With("sink", s.alias)
 			}

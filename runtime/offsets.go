@@ -137,6 +137,10 @@ func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.
 		if err := owner.SetOffsets(ctx, p.config, w.settings(name, p), entries); err != nil {
 			return "", err
 		}
+		// A sink that keeps positions goes by its own.
+		if err := w.setProgress(ctx, name, p, w.options.Store, edited(entries)); err != nil {
+			return "", err
+		}
 		return fmt.Sprintf(changedHere, done), nil
 	}
 	store, release, err := w.borrowStore(ctx, name, config)
@@ -158,12 +162,27 @@ func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.
 	return fmt.Sprintf(message, done, done), nil
 }
 
+// edited makes what a sink shall have of what it has: these entries, or with none nothing.
+func edited(entries []offsets.Entry) func([]connectors.Progress) []connectors.Progress {
+	if entries == nil {
+		return func(stored []connectors.Progress) []connectors.Progress {
+			for i := range stored {
+				stored[i].Offset, stored[i].Through = "", connectors.Order{}
+			}
+			return stored
+		}
+	}
+	kept := make([]connectors.Progress, 0, len(entries))
+	for _, e := range entries {
+		kept = append(kept, connectors.Progress{Partition: e.Partition, Offset: e.Offset})
+	}
+	return func([]connectors.Progress) []connectors.Progress { return kept }
+}
+
 func (w *Worker) alterStored(ctx context.Context, name string, p *pipeline, store offsets.Store, entries []offsets.Entry) error {
 	all := append([]offsets.Entry(nil), entries...)
-	var kept []connectors.Progress
 	for _, e := range entries {
 		position := connectors.Progress{Partition: e.Partition, Offset: e.Offset}
-		kept = append(kept, position)
 		for _, s := range p.sinks {
 			if s.alias == "" {
 				continue
@@ -175,7 +194,7 @@ func (w *Worker) alterStored(ctx context.Context, name string, p *pipeline, stor
 			all = append(all, own)
 		}
 	}
-	if err := w.setProgress(ctx, name, p, store, func([]connectors.Progress) []connectors.Progress { return kept }); err != nil {
+	if err := w.setProgress(ctx, name, p, store, edited(entries)); err != nil {
 		return err
 	}
 	if err := store.Save(ctx, name, all); err != nil {
@@ -185,13 +204,7 @@ func (w *Worker) alterStored(ctx context.Context, name string, p *pipeline, stor
 }
 
 func (w *Worker) resetStored(ctx context.Context, name string, p *pipeline, store offsets.Store) error {
-	reset := func(stored []connectors.Progress) []connectors.Progress {
-		for i := range stored {
-			stored[i].Offset, stored[i].Through = "", connectors.Order{}
-		}
-		return stored
-	}
-	if err := w.setProgress(ctx, name, p, store, reset); err != nil {
+	if err := w.setProgress(ctx, name, p, store, edited(nil)); err != nil {
 		return err
 	}
 	stored, err := store.Load(ctx, name)
@@ -215,7 +228,7 @@ func (w *Worker) setProgress(ctx context.Context, name string, p *pipeline, stor
 		}
 		in := newInstance(w.kill, name, p.limits, store, w.memory, w.options.Logger)
 		settings := w.settings(name, p)
-		settings.Sink = s.alias
+		settings.Sink, settings.Class, settings.Shared = s.alias, s.class, p.source.Describe().OwnOffsets
 		task, err := s.factory.NewSink(s.config, settings)
 		if err != nil {
 			return fmt.Errorf("make sink %s: %w", s.factory.Describe().Class, err)

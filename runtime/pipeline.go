@@ -30,6 +30,7 @@ type pipeline struct {
 
 type sinkPlan struct {
 	alias   string // "" for the only one
+	class   string // as the configuration has it; "" for the default sink
 	factory connectors.SinkFactory
 	config  connectors.Config
 }
@@ -72,7 +73,7 @@ func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigVal
 // resolveSink is resolve for a sink connector, which reads topics from Kafka.
 func (p *pipeline) resolveSink(w *Worker, class string, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
 	sink := w.options.Catalog.Sink(class)
-	p.sinks = []sinkPlan{{factory: sink, config: w.sinkConfig(sink, c)}}
+	p.sinks = []sinkPlan{{class: class, factory: sink, config: w.sinkConfig(sink, c)}}
 	values = checkTopics(c, values)
 	p.source = w.options.Catalog.Source(kafkaSource)
 	if p.source == nil {
@@ -145,7 +146,7 @@ func (p *pipeline) findSinks(w *Worker, c connectors.Config, values []connectors
 			values = addError(values, key, fmt.Errorf("find %s: %w", key, w.options.Catalog.unknown(class)))
 			continue
 		}
-		plan := sinkPlan{alias: alias, factory: f, config: w.sinkConfig(f, own)}
+		plan := sinkPlan{alias: alias, class: class, factory: f, config: w.sinkConfig(f, own)}
 		if len(aliases) == 1 {
 			plan.alias = ""
 		}

@@ -82,7 +82,11 @@ const (
 func (e *encoder) append(dst []byte, b *connectors.Batch, c connectors.Cell) ([]byte, problem) {
 	switch e.form {
 	case formBool:
-		if c.Kind != connectors.KindBool {
+		switch {
+		case c.Kind == connectors.KindInt && c.Uint() <= 1:
+		case c.Kind == connectors.KindInt:
+			return dst, problemRange
+		case c.Kind != connectors.KindBool:
 			return e.bit(dst, b, c)
 		}
 		return append(dst, 0, 0, 0, 1, byte(c.Uint())), ""
@@ -127,7 +131,7 @@ func appendBytes(dst, v []byte) []byte {
 func (e *encoder) integer(dst []byte, c connectors.Cell) ([]byte, problem) {
 	v := c.Int()
 	switch c.Kind {
-	case connectors.KindInt:
+	case connectors.KindInt, connectors.KindBool:
 	case connectors.KindUint:
 		if v < 0 {
 			return dst, problemRange
@@ -271,10 +275,16 @@ func (e *encoder) cut(micros int64) bool {
 }
 
 func (e *encoder) interval(dst []byte, b *connectors.Batch, c connectors.Cell) ([]byte, problem) {
-	if c.Kind != connectors.KindInterval {
+	var months, days int32
+	var micros int64
+	switch c.Kind {
+	case connectors.KindInterval:
+		months, days, micros = b.Interval(c)
+	case connectors.KindTime: // MySQL's, which may be below zero and above a day
+		micros = c.Int()
+	default:
 		return dst, problemKind
 	}
-	months, days, micros := b.Interval(c)
 	if e.cut(micros) {
 		return dst, problemFraction
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -122,6 +123,11 @@ func (f Factory) Tasks(_ context.Context, c connectors.Config, _ int) ([]connect
 
 // NewSink implements connectors.SinkFactory.
 func (f Factory) NewSink(c connectors.Config, s connectors.Settings) (connectors.SinkTask, error) {
+	// Under the reference's name a connector that reads topics is the reference's.
+	if s.Shared && s.Class == f.Describe().Class && strings.TrimSpace(c[keyMode]) == "" {
+		c = maps.Clone(c)
+		c[keyMode] = "reference"
+	}
 	cfg, err := parseConfig(c)
 	if err != nil {
 		return nil, connectors.AsPermanent(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,9 +17,11 @@ import (
 )
 
 // ledger is the table that holds positions, and who owns them. A row's epoch is raised by each new owner; a transaction of an
-// earlier one then finds no row to update (I6). The row without partition owns partitions that have no row yet.
+// earlier one then finds no row to update (I6). The row without partition owns partitions that have no row yet; it is not used where
+// tasks share the connector, each of which owns the partitions that it was assigned.
 type ledger struct {
 	table     string // quoted
+	shared    bool
 	connector string
 	sink      string
 	epoch     int64
@@ -101,7 +104,7 @@ func printable(r rune) rune {
 
 // check finds out whether what an earlier instance of this task held is still its own, before anything is done to its sessions.
 func (l *ledger) check(ctx context.Context, conn *pgx.Conn) error {
-	if l.claim.Epoch == 0 {
+	if l.shared || l.claim.Epoch == 0 {
 		return nil
 	}
 	var epoch int64
@@ -148,32 +151,10 @@ DO UPDATE SET epoch = o.epoch + EXCLUDED.epoch, updated_at = now() WHERE $4::big
 			return nil, fmt.Errorf("take over positions in %s: %w", l.table, err)
 		}
 	}
-	rows, err := tx.Query(ctx, `SELECT partition, coalesce("offset", ''), order_epoch, order_major::text, order_minor FROM `+l.table+
-		` WHERE connector = $1 AND sink = $2 AND partition <> '' AND (cardinality($3::text[]) = 0 OR partition = ANY ($3::text[])) ORDER BY partition`, l.connector, l.sink, names)
+	out, owned, err := l.positions(ctx, tx, "SELECT "+positionColumns+" FROM "+l.table+
+		" o WHERE connector = $1 AND sink = $2 AND partition <> '' AND (cardinality($3::text[]) = 0 OR partition = ANY ($3::text[])) ORDER BY partition", l.connector, l.sink, names)
 	if err != nil {
-		return nil, fmt.Errorf("read positions in %s: %w", l.table, err)
-	}
-	var out []connectors.Progress
-	owned := map[offsets.Partition]int64{}
-	var partition, offset, major string
-	var orderEpoch, minor int64
-	_, err = pgx.ForEachRow(rows, []any{&partition, &offset, &orderEpoch, &major, &minor}, func() error {
-		owned[offsets.Partition(partition)] = epoch
-		if offset == "" {
-			return nil
-		}
-		n, err := strconv.ParseUint(major, 10, 64)
-		if err != nil {
-			return fmt.Errorf("order_major of %s: %w", partition, err)
-		}
-		out = append(out, connectors.Progress{
-			Partition: offsets.Partition(partition), Offset: offsets.Offset(offset),
-			Through: connectors.Order{Epoch: uint32(orderEpoch), Major: n, Minor: uint32(minor)},
-		})
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read positions in %s: %w", l.table, err)
+		return nil, err
 	}
 	l.claim.Asked = epoch
 	if err := tx.Commit(ctx); err != nil {
@@ -188,6 +169,85 @@ DO UPDATE SET epoch = o.epoch + EXCLUDED.epoch, updated_at = now() WHERE $4::big
 		l.epochs[p] = epoch
 	}
 	return out, nil
+}
+
+const positionColumns = `o.partition, o.epoch, coalesce(o."offset", ''), o.order_epoch, o.order_major::text, o.order_minor`
+
+// positions runs a query for positionColumns. It returns what is stored, and the epoch of every row.
+func (l *ledger) positions(ctx context.Context, tx querier, query string, args ...any) ([]connectors.Progress, map[offsets.Partition]int64, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read positions in %s: %w", l.table, err)
+	}
+	var out []connectors.Progress
+	epochs := map[offsets.Partition]int64{}
+	var partition, offset, major string
+	var epoch, orderEpoch, minor int64
+	_, err = pgx.ForEachRow(rows, []any{&partition, &epoch, &offset, &orderEpoch, &major, &minor}, func() error {
+		epochs[offsets.Partition(partition)] = epoch
+		if offset == "" {
+			return nil
+		}
+		n, err := strconv.ParseUint(major, 10, 64)
+		if err != nil {
+			return fmt.Errorf("order_major of %s: %w", partition, err)
+		}
+		out = append(out, connectors.Progress{
+			Partition: offsets.Partition(partition), Offset: offsets.Offset(offset),
+			Through: connectors.Order{Epoch: uint32(orderEpoch), Major: n, Minor: uint32(minor)},
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read positions in %s: %w", l.table, err)
+	}
+	return out, epochs, nil
+}
+
+// querier is a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// endHolders ends the sessions that have a position of $3 locked: those of tasks that had the partition before, which may be cut off in
+// a transaction. xmax is the transaction that is about to change a row.
+const endHolders = `SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid)) FROM %s o JOIN pg_stat_activity a ON a.backend_xid = o.xmax
+WHERE o.connector = $1 AND o.sink = $2 AND o.partition = ANY ($3::text[]) AND a.usename = current_user AND a.pid <> pg_backend_pid()`
+
+// assign takes over exactly these partitions, each with an epoch of its own: whoever had them before finds no row to update (I6).
+func (l *ledger) assign(ctx context.Context, conn *pgx.Conn, partitions []offsets.Partition) ([]connectors.Progress, error) {
+	names := make([]string, 0, len(partitions))
+	for _, p := range partitions {
+		names = append(names, string(p))
+	}
+	slices.Sort(names) // tasks that take over at the same time lock rows in one order
+	var ended int
+	if err := conn.QueryRow(ctx, fmt.Sprintf(endHolders, l.table), l.connector, l.sink, names).Scan(&ended); err != nil {
+		return nil, fmt.Errorf("end the transactions of earlier owners: %w", err)
+	}
+	var out []connectors.Progress
+	var owned map[offsets.Partition]int64
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		// A holder that came since is ended by the next attempt.
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '3s'"); err != nil {
+			return fmt.Errorf("take over positions in %s: %w", l.table, err)
+		}
+		var err error
+		out, owned, err = l.positions(ctx, tx, "INSERT INTO "+l.table+` AS o (connector, sink, partition, epoch) SELECT $1, $2, p, $4 FROM unnest($3::text[]) WITH ORDINALITY u(p, n) ORDER BY n
+ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = o.epoch + EXCLUDED.epoch, updated_at = now() RETURNING `+positionColumns, l.connector, l.sink, names, 1+rand.Int64N(maxEpochStep))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take over positions in %s: %w", l.table, err)
+	}
+	l.epochs = owned
+	return out, nil
+}
+
+// stand reads every position and takes nothing over.
+func (l *ledger) stand(ctx context.Context, conn *pgx.Conn) ([]connectors.Progress, error) {
+	out, _, err := l.positions(ctx, conn, "SELECT "+positionColumns+" FROM "+l.table+" o WHERE connector = $1 AND sink = $2 AND partition <> '' ORDER BY partition", l.connector, l.sink)
+	return out, err
 }
 
 // set overwrites positions; one that is empty is deleted.
@@ -255,7 +315,7 @@ func (l *ledger) committed(ctx context.Context, conn *pgx.Conn, p *position, flu
 	if !known {
 		mine = l.epoch
 	}
-	if epoch > mine {
+	if epoch > mine || l.shared && epoch != mine {
 		return false, l.fenced(p.partition)
 	}
 	return epoch == mine && last == flush, nil
@@ -265,6 +325,18 @@ func (l *ledger) displaced() error {
 	return connectors.AsFenced(fmt.Errorf("go on at the positions in %s: another task of connector %s has taken over meanwhile; this one ends", l.table, l.connector))
 }
 
+// lostError says that another task owns a partition now. Where tasks share a connector the task joins its group again.
+type lostError struct{ partition offsets.Partition }
+
+func (e *lostError) Error() string {
+	return fmt.Sprintf("write position of %s: the partition was given to another task; what was not durable is read again by its owner", e.partition)
+}
+
+func isLost(err error) bool { return errors.As(err, new(*lostError)) }
+
 func (l *ledger) fenced(p offsets.Partition) error {
+	if l.shared {
+		return &lostError{p}
+	}
 	return connectors.AsFenced(fmt.Errorf("write position of %s: another task of connector %s has taken over %s; nothing more is written by this one", p, l.connector, l.table))
 }

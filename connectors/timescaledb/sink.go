@@ -35,6 +35,8 @@ type sink struct {
 	filling *block
 	writing bool
 	failed  error
+	// Where tasks share the connector: the partitions of this one, and through where each was taken.
+	assigned map[offsets.Partition]connectors.Order
 }
 
 const (
@@ -50,7 +52,7 @@ var (
 
 func newSink(cfg *config, s connectors.Settings, log *slog.Logger) *sink {
 	return &sink{
-		cfg: cfg, log: log, ledger: ledger{connector: s.Connector, sink: s.Sink},
+		cfg: cfg, log: log, ledger: ledger{connector: s.Connector, sink: s.Sink, shared: s.Shared},
 		plans: map[*connectors.Stream]*plan{}, tables: map[string]*plan{}, filling: &block{},
 	}
 }
@@ -83,16 +85,66 @@ func (s *sink) open(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// Progress implements connectors.OffsetKeeper.
+// Progress implements connectors.OffsetKeeper. Where tasks share the connector, each call with partitions is a new assignment, and one
+// without takes nothing over.
 func (s *sink) Progress(ctx context.Context, p ...offsets.Partition) (out []connectors.Progress, err error) {
 	err = s.writer.call(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		if s.ledger.shared && len(p) == 0 {
+			out, err = s.ledger.stand(ctx, conn)
+			return err
+		}
 		if err = s.endEarlier(ctx, conn); err != nil {
+			return err
+		}
+		if s.ledger.shared {
+			if out, err = s.ledger.assign(ctx, conn, p); err == nil {
+				err = s.assign(p, out)
+			}
 			return err
 		}
 		out, err = s.ledger.takeOver(ctx, conn, p)
 		return err
 	})
 	return out, err
+}
+
+// assign notes what an assignment begins with. What was taken before it and is not durable yet would be read a second time: then the
+// instance ends, and the next one begins with nothing on its way.
+func (s *sink) assign(p []offsets.Partition, at []connectors.Progress) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.filling.taken) > 0 {
+		s.failed = errors.New("partitions were given away before all that was read of them is durable; the rest is read again")
+		s.task.Fail(s.failed)
+		return fmt.Errorf("%w (%w)", s.failed, &lostError{p[0]})
+	}
+	s.assigned = make(map[offsets.Partition]connectors.Order, len(p))
+	for _, x := range p {
+		s.assigned[x] = connectors.Order{}
+	}
+	for _, x := range at {
+		s.assigned[x.Partition] = x.Through
+	}
+	return nil
+}
+
+// fresh returns how many leading records of b were taken before: read twice around an assignment. A partition that is another task's is
+// an error: nothing of it may be acknowledged here.
+func (s *sink) fresh(b *connectors.Batch) (from int, moves bool, err error) {
+	if !s.ledger.shared {
+		return 0, true, nil
+	}
+	through, mine := s.assigned[b.Source]
+	if !mine {
+		return 0, false, &lostError{b.Source}
+	}
+	for from < len(b.Records) && b.Records[from].Order.Compare(through) <= 0 {
+		from++
+	}
+	if moves = b.Through.Compare(through) > 0; moves {
+		s.assigned[b.Source] = b.Through
+	}
+	return from, moves, nil
 }
 
 // endEarlier ends what earlier sessions of this task have under way, unless somebody else has taken over (I6).
@@ -166,6 +218,10 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
 	blk := s.filling
 	before := blk.size()
+	from, moves, err := s.fresh(b)
+	if err != nil {
+		return 0, err
+	}
 	s.parts = s.parts[:0]
 	for _, p := range s.used {
 		if p == nil {
@@ -174,7 +230,7 @@ func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
 		}
 		s.parts = append(s.parts, blk.section(p))
 	}
-	for i := range b.Records {
+	for i := from; i < len(b.Records); i++ {
 		r := &b.Records[i]
 		to := s.parts[r.Stream]
 		if to == nil {
@@ -192,8 +248,10 @@ func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
 		}
 	}
 	blk.taken = append(blk.taken, b.ID)
-	blk.rows += len(b.Records)
-	blk.place(position{partition: b.Source, offset: b.Offset, through: b.Through})
+	blk.rows += len(b.Records) - from
+	if moves {
+		blk.place(position{partition: b.Source, offset: b.Offset, through: b.Through})
+	}
 	for _, e := range b.Extra {
 		blk.place(position{partition: e.Partition, offset: e.Offset, extra: true})
 	}

@@ -40,7 +40,7 @@ func (cfg *config) want(s *connectors.Stream) (*wanted, error) {
 	}
 	var keys []int // columns that are in the key
 	add := func(column, cell int, fromKey bool) {
-		c := &s.Table.Columns[column]
+		c := w.column(&s.Table.Columns[column])
 		w.columns = append(w.columns, wantedColumn{Column: c, name: cfg.name(c.Name), cell: cell, fromKey: fromKey})
 		keys = append(keys, column)
 	}
@@ -71,7 +71,7 @@ func (cfg *config) want(s *connectors.Stream) (*wanted, error) {
 	}
 	for i := range s.Table.Columns {
 		if c := &s.Table.Columns[i]; !slices.Contains(keys, i) && cfg.written(s.Topic, c) {
-			w.columns = append(w.columns, wantedColumn{Column: c, name: cfg.name(c.Name), cell: i})
+			w.columns = append(w.columns, wantedColumn{Column: w.column(c), name: cfg.name(c.Name), cell: i})
 		}
 	}
 	if column := cfg.timeColumn(s.Table); column != "" {
@@ -88,6 +88,24 @@ func (cfg *config) want(s *connectors.Stream) (*wanted, error) {
 }
 
 func (w *wanted) id() string { return w.source.ID() }
+
+// fromMySQL tells tables of a database without schemas.
+func (w *wanted) fromMySQL() bool { return w.source.Schema == "" && w.source.Catalog != "" }
+
+// column is a source column with the type that its values need here. A TIME of MySQL is a span between -838 and 838 hours; its BOOLEAN is
+// another name of TINYINT(1), as which a snapshot sees the same column.
+func (w *wanted) column(c *schemas.Column) *schemas.Column {
+	if !w.fromMySQL() || c.Type != schemas.TypeTime && c.Type != schemas.TypeBool {
+		return c
+	}
+	out := *c
+	if c.Type == schemas.TypeBool {
+		out.Type, out.TypeName = schemas.TypeInt16, "smallint"
+	} else if out.TypeName = "interval"; c.Scale >= 0 {
+		out.TypeName = fmt.Sprintf("interval(%d)", c.Scale)
+	}
+	return &out
+}
 
 // ensure makes the target table fit and returns it as it then is. What was taken before is durable: the caller saw to it.
 func (cfg *config) ensure(ctx context.Context, conn *pgx.Conn, w *wanted) (*target, []string, error) {
@@ -107,6 +125,32 @@ func (cfg *config) ensure(ctx context.Context, conn *pgx.Conn, w *wanted) (*targ
 	for i, t := range types {
 		w.columns[i].typ = t
 	}
+	t, ddl, err := cfg.lacking(ctx, conn, w)
+	if err != nil || len(ddl) == 0 {
+		return t, nil, err
+	}
+	// Tasks that share a connector make one table one after the other.
+	lock := literal("freshet " + quote(w.schema, w.table))
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtextextended("+lock+", 0))"); err != nil {
+		return nil, nil, fmt.Errorf("prepare target table for %s: %w", w.id(), err)
+	}
+	defer func() {
+		_, _ = conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(hashtextextended("+lock+", 0))") // else the session's end frees it
+	}()
+	if t, ddl, err = cfg.lacking(ctx, conn, w); err != nil || len(ddl) == 0 {
+		return t, nil, err
+	}
+	if err := runDDL(ctx, conn, ddl); err != nil {
+		return nil, nil, fmt.Errorf("prepare target table for %s: %w", w.id(), err)
+	}
+	if t, err = readTarget(ctx, conn, w.schema, w.table); err == nil && t == nil {
+		err = connectors.AsPermanent(fmt.Errorf("target table %s was made and is not visible; name its schema in %s, or set currentSchema in %s", w.table, keyFormat, keyURL))
+	}
+	return t, ddl, err
+}
+
+// lacking reads the target table, nil when there is none, and lists the statements that make it fit.
+func (cfg *config) lacking(ctx context.Context, conn *pgx.Conn, w *wanted) (*target, []string, error) {
 	t, err := readTarget(ctx, conn, w.schema, w.table)
 	if err != nil {
 		return nil, nil, err
@@ -116,15 +160,6 @@ func (cfg *config) ensure(ctx context.Context, conn *pgx.Conn, w *wanted) (*targ
 		ddl, err = cfg.creation(w)
 	} else {
 		ddl, err = cfg.evolution(w, t)
-	}
-	if err != nil || len(ddl) == 0 {
-		return t, nil, err
-	}
-	if err := runDDL(ctx, conn, ddl); err != nil {
-		return nil, nil, fmt.Errorf("prepare target table for %s: %w", w.id(), err)
-	}
-	if t, err = readTarget(ctx, conn, w.schema, w.table); err == nil && t == nil {
-		err = connectors.AsPermanent(fmt.Errorf("target table %s was made and is not visible; name its schema in %s, or set currentSchema in %s", w.table, keyFormat, keyURL))
 	}
 	return t, ddl, err
 }
@@ -259,11 +294,15 @@ func (cfg *config) evolveColumn(w *wanted, t *target, c *wantedColumn) (string, 
 			return "", fmt.Errorf("target table %s has no column %s (%s of table %s); run: ALTER TABLE %s ADD COLUMN %s %s, set %s=basic, or leave it out with %s",
 				t.id(), c.name, c.TypeName, w.id(), t.quoted(), quote(c.name), c.decl, keyEvolution, keyExclude)
 		}
-		added := *c
-		added.Column = new(schemas.Column)
-		*added.Column = *c.Column
-		added.Optional = true // there may be rows
-		return "ADD COLUMN IF NOT EXISTS " + added.definition(false), nil
+		def := constant(w.fromMySQL(), c.Column)
+		if c.Generated || def == "" {
+			added := *c
+			added.Column = new(schemas.Column)
+			*added.Column = *c.Column
+			added.Optional = true // there may be rows
+			return "ADD COLUMN IF NOT EXISTS " + added.definition(false), nil
+		}
+		return "ADD COLUMN IF NOT EXISTS " + c.definition(false) + " DEFAULT " + def, nil // what the source shows in rows from before
 	}
 	if have.generated {
 		return "", nil

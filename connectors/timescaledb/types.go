@@ -90,6 +90,8 @@ func declaration(c *schemas.Column, exists func(name string) bool) string {
 		return c.TypeName
 	case ok && dimensions > 0 && c.Type == schemas.TypeOther: // arrays that the source gives as text
 		return c.TypeName
+	case c.Type == schemas.TypeTime && name == "interval":
+		return c.TypeName
 	case ok && dimensions == 0 && c.Type == typ && modifiable(name):
 		return c.TypeName
 	case ok && dimensions == 0 && c.Type == typ:
@@ -277,7 +279,9 @@ func direct(c schemas.Type, oid uint32) form {
 	switch c {
 	case schemas.TypeBool:
 		return pick(oid, oidBool, formBool)
-	case schemas.TypeInt16, schemas.TypeInt32, schemas.TypeInt64, schemas.TypeUint64:
+	case schemas.TypeInt16:
+		return pick(oid, oidInt2, formInt2, oidInt4, formInt4, oidInt8, formInt8, oidOid, formOid, oidNumeric, formNumeric, oidBool, formBool)
+	case schemas.TypeInt32, schemas.TypeInt64, schemas.TypeUint64:
 		return pick(oid, oidInt2, formInt2, oidInt4, formInt4, oidInt8, formInt8, oidOid, formOid, oidNumeric, formNumeric)
 	case schemas.TypeFloat32, schemas.TypeFloat64:
 		return pick(oid, oidFloat4, formFloat4, oidFloat8, formFloat8)
@@ -288,7 +292,7 @@ func direct(c schemas.Type, oid uint32) form {
 	case schemas.TypeDate:
 		return pick(oid, oidDate, formDate)
 	case schemas.TypeTime:
-		return pick(oid, oidTime, formTime)
+		return pick(oid, oidTime, formTime, oidInterval, formInterval)
 	case schemas.TypeTimeTZ:
 		return pick(oid, oidTimeTZ, formTimeTZ)
 	case schemas.TypeTimestamp:

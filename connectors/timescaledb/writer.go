@@ -130,6 +130,9 @@ func (w *writer) drain() bool {
 
 // write makes a block durable, however often it takes (I1); an error means that it cannot be.
 func (w *writer) write(blk *block) error {
+	if len(blk.positions) == 0 {
+		return nil // all of it was written before
+	}
 	blk.seal()
 	w.flush++
 	unknown := false // whether the transaction was committed
@@ -148,7 +151,7 @@ func (w *writer) write(blk *block) error {
 		if err == nil {
 			break
 		}
-		if connectors.ClassOf(err) != connectors.Retriable {
+		if connectors.ClassOf(err) != connectors.Retriable || isLost(err) {
 			return err
 		}
 		if err = w.again(err, attempt); err != nil {
@@ -248,7 +251,7 @@ func (w *writer) transact(blk *block, unknown *bool) error {
 		err = w.verify(steps, tags)
 	}
 	if err != nil {
-		if outcomeOf(err) == outcomeLost && connectors.ClassOf(err) == connectors.Retriable {
+		if outcomeOf(err) == outcomeLost && connectors.ClassOf(err) == connectors.Retriable && !isLost(err) {
 			return err
 		}
 		front.SendQuery(&pgproto3.Query{String: "ROLLBACK"})
@@ -446,7 +449,7 @@ func (w *writer) perform(c call) error {
 			return nil
 		case c.ctx.Err() != nil:
 			return c.ctx.Err()
-		case connectors.ClassOf(err) != connectors.Retriable:
+		case connectors.ClassOf(err) != connectors.Retriable, isLost(err):
 			return err
 		}
 		if err = w.again(err, attempt); err != nil {
