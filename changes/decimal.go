@@ -285,6 +285,13 @@ func decimalFloat(text []byte) float64 {
 
 // AppendDecimal writes a Connect Decimal (unscaled big-endian two's complement) as Java's BigDecimal.toString does.
 func AppendDecimal(dst, unscaled []byte, scale int32) []byte {
+	var buf [20]byte
+	text, negative := unscaledDigits(buf[:0], unscaled)
+	return appendScaled(dst, text, negative, scale)
+}
+
+// unscaledDigits are the digits of a big-endian two's complement number; few of them are written into buf.
+func unscaledDigits(buf, unscaled []byte) (text []byte, negative bool) {
 	var v int64
 	if len(unscaled) <= 8 {
 		if len(unscaled) > 0 && unscaled[0] >= 0x80 {
@@ -294,18 +301,41 @@ func AppendDecimal(dst, unscaled []byte, scale int32) []byte {
 			v = v<<8 | int64(c)
 		}
 		if v != math.MinInt64 {
-			var buf [20]byte
-			text := appendInt(buf[:0], max(v, -v))
-			return appendScaled(dst, text, v < 0, scale)
+			return appendInt(buf, max(v, -v)), v < 0
 		}
 	}
 	big1 := new(big.Int).SetBytes(unscaled)
-	negative := unscaled[0] >= 0x80
+	negative = unscaled[0] >= 0x80
 	if negative {
 		big1.Sub(big1, new(big.Int).Lsh(big.NewInt(1), uint(8*len(unscaled))))
 		big1.Neg(big1)
 	}
-	return appendScaled(dst, big1.Append(nil, 10), negative, scale)
+	return big1.Append(nil, 10), negative
+}
+
+// appendPlainDecimal writes a Connect Decimal without an exponent, with scale fractional digits: as databases do.
+func appendPlainDecimal(dst, unscaled []byte, scale int32) []byte {
+	var buf [20]byte
+	text, negative := unscaledDigits(buf[:0], unscaled)
+	if negative {
+		dst = append(dst, '-')
+	}
+	n := len(text) - int(scale) // digits before the point
+	switch {
+	case scale <= 0:
+		dst = append(dst, text...)
+		for ; scale < 0 && string(text) != "0"; scale++ {
+			dst = append(dst, '0')
+		}
+		return dst
+	case n > 0:
+		return append(append(append(dst, text[:n]...), '.'), text[n:]...)
+	}
+	dst = append(dst, '0', '.')
+	for ; n < 0; n++ {
+		dst = append(dst, '0')
+	}
+	return append(dst, text...)
 }
 
 // AppendJavaDecimal writes plain decimal text, set to scale fractional digits, as Java's BigDecimal.toString does: numbers

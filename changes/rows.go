@@ -2,6 +2,7 @@ package changes
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/freshet-io/freshet/connectors"
 )
@@ -22,19 +23,18 @@ type Row struct {
 	Kind RowKind
 	Op   connectors.Op
 	Key  []connectors.Cell // one per Stream.KeyFields; nil for a table without key
-	Row  []connectors.Cell // one per Stream.Table column, some perhaps unavailable; nil for a delete
+	Row  []connectors.Cell // one per Stream.Table column; unavailable where Old does not have the value either; nil for a delete
 	Old  []connectors.Cell // likewise, the row as it was; nil when that is not known
 }
 
-// RowOf returns record r of the batch as a row. A record that no longer holds a change, because a transform made something
-// else of it, is an error.
+// RowOf returns record r of the batch as a row. A record that holds a body in place of a change is an error: Rows comes first.
 func RowOf(b *connectors.Batch, r *connectors.Record) (Row, error) {
 	s := b.Streams[r.Stream]
 	if s.Table == nil {
 		return Row{Op: r.Op}, nil
 	}
 	if r.Value != 0 {
-		return Row{}, fmt.Errorf("read row of %s: a transform has changed its shape, and tables are written from unchanged rows", s.Table.ID())
+		return Row{}, fmt.Errorf("read row of %s: its record holds no change but a value that a transform or a topic has made of one", s.Table.ID())
 	}
 	out := Row{Op: r.Op}
 	switch r.Op {
@@ -52,7 +52,23 @@ func RowOf(b *connectors.Batch, r *connectors.Record) (Row, error) {
 		return out, nil
 	}
 	out.Key, out.Old = cells(b, r.Key), cells(b, r.Before)
+	out.complete()
 	return out, nil
+}
+
+// complete takes values that were not sent, as they did not change, from the old row. NULL there may stand for a value that is not known;
+// a value that was not sent is none. The batch stays as it is (I9): the row becomes a copy when there is such a value.
+func (r *Row) complete() {
+	copied := false
+	for i := range r.Row {
+		if r.Row[i].Kind != connectors.KindUnavailable || i >= len(r.Old) || r.Old[i].Missing() || r.Old[i].Kind == connectors.KindNull {
+			continue
+		}
+		if !copied {
+			r.Row, copied = slices.Clone(r.Row), true
+		}
+		r.Row[i] = r.Old[i]
+	}
 }
 
 func cells(b *connectors.Batch, r connectors.Row) []connectors.Cell {

@@ -40,6 +40,7 @@ type Batch struct {
 	refs   atomic.Int32
 	done   func(*Batch) // returns memory; called once, when the last reference is released
 	parent *Batch       // of a view made by From: the batch whose memory it shares
+	origin *Batch       // of a batch made by Derive: what it was made from
 }
 
 // Op is what happened to a row.
@@ -228,6 +229,14 @@ func (b *Batch) From(n int) *Batch {
 	}
 	v.refs.Store(1)
 	return v
+}
+
+// Origin is the batch that b was made from by Derive, as the source handed it out; its records have the same indexes. Else b itself.
+func (b *Batch) Origin() *Batch {
+	if b.origin != nil {
+		return b.origin
+	}
+	return b
 }
 
 // Stream is what records of one table or topic have in common. Immutable: a schema change makes a new one, and that is

@@ -43,6 +43,20 @@ func NewBuilder(p offsets.Partition, pool *Pool, done func(*Batch)) *Builder {
 	return &Builder{b: b}
 }
 
+// Derive returns a builder for a batch that says in another form what b says: it has b's ID, Source, Committed and Extra, and must get
+// one record for each of b's. Once finished it owns the reference of b that the caller had; done runs before that is given back.
+func Derive(b *Batch, pool *Pool, done func(*Batch)) *Builder {
+	w := NewBuilder(b.Source, pool, func(d *Batch) {
+		if d.origin == nil {
+			return // abandoned
+		}
+		done(d)
+		d.origin.Release()
+	})
+	w.b.ID, w.b.Committed, w.b.Extra, w.b.origin = b.ID, b.Committed, b.Extra, b
+	return w
+}
+
 // OnFinish sets what Finish calls with the batch before it hands it out; the runtime charges its size there (I5).
 func (w *Builder) OnFinish(f func(*Batch)) { w.sealed = f }
 
@@ -253,6 +267,7 @@ func (w *Builder) Finish(o offsets.Offset, through Order) *Batch {
 // Abandon gives the memory back without a batch.
 func (w *Builder) Abandon() {
 	if w.b != nil {
+		w.b.origin = nil
 		w.b.Release()
 		w.b = nil
 	}
