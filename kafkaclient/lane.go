@@ -34,6 +34,9 @@ const forgottenAfter = time.Minute
 
 // schedule puts the partition where its next chunk has to go; p.mu is held.
 func (p *Producer) schedule(pt *partition) {
+	if pt.place == ready && len(pt.queue) > 0 && pt.leader >= 0 { // its chunk was taken back, and has grown
+		p.rouse(p.lanes[pt.leader], pt.queue[0])
+	}
 	if pt.place != nowhere || pt.muted || len(pt.queue) == 0 {
 		return
 	}
@@ -61,10 +64,40 @@ func (p *Producer) schedule(pt *partition) {
 		}
 		pt.place = ready
 		l.ready = append(l.ready, pt)
-		if l.inflight < p.cfg.InFlight {
-			signal(l.wake)
+		p.rouse(l, pt.queue[0])
+	}
+}
+
+// joins tells that a chunk is not sent for now, so that what comes meanwhile can join it: the broker has as many requests as it may
+// have, or one, and the chunk is small. A broker answers the requests of a connection one by one: a small one behind another is only
+// more work for it. p.mu is held.
+func (p *Producer) joins(l *lane, c *chunk) bool {
+	return l.inflight >= p.cfg.InFlight || l.inflight > 0 && c.size < p.cfg.BatchBytes/2
+}
+
+// rouse wakes the lane when the chunk need not wait; p.mu is held.
+func (p *Producer) rouse(l *lane, c *chunk) {
+	if !p.joins(l, c) {
+		signal(l.wake)
+	}
+}
+
+// due tells that the lane may send a request: there is none on its way, or the chunks that are ready are as much as one that goes by
+// itself. p.mu is held.
+func (p *Producer) due(l *lane) bool {
+	if l.inflight == 0 || l.inflight >= p.cfg.InFlight {
+		return l.inflight == 0
+	}
+	bytes := 0
+	for _, pt := range l.ready {
+		if len(pt.queue) > 0 {
+			bytes += pt.queue[0].size
+		}
+		if bytes >= p.cfg.BatchBytes/2 {
+			return true
 		}
 	}
+	return false
 }
 
 func (p *Producer) runLane(l *lane) {
@@ -95,7 +128,7 @@ func (p *Producer) runLane(l *lane) {
 
 // assemble takes at most one chunk of each ready partition, up to a request's bytes; p.mu is held.
 func (p *Producer) assemble(l *lane) []*chunk {
-	if l.inflight >= p.cfg.InFlight || len(l.ready) == 0 {
+	if len(l.ready) == 0 || !p.due(l) {
 		return nil
 	}
 	var chunks []*chunk

@@ -17,8 +17,8 @@ import (
 // way, in order through retries, leader changes and lost connections (I4). One goroutine appends (Topic, Append, Mark,
 // Cut); the other methods may be called from any.
 //
-// Batches form because requests are in flight: what is marked is sent at once while there is room, and what comes while
-// there is none joins the last batch of its partition.
+// Batches form because requests are in flight: what is marked is sent at once when there is none, or when it is half a batch, and joins
+// the last batch of its partition otherwise, until an answer comes or it is. No timer holds anything back.
 //
 // Goroutines, all ended by Close: lane (one per broker; builds and sends requests), steward (finds leaders, adds
 // partitions to the transaction, waits out back-offs), deliver (calls Done in order).
@@ -240,7 +240,7 @@ func (p *Producer) openChunks() int {
 func (p *Producer) takeChunk(pt *partition, size int) *chunk {
 	if k := len(pt.queue); k > 0 {
 		c := pt.queue[k-1]
-		crowded := k > 1 || pt.place != ready || pt.leader < 0 || p.lanes[pt.leader].inflight >= p.cfg.InFlight
+		crowded := k > 1 || pt.place != ready || pt.leader < 0 || p.joins(p.lanes[pt.leader], c)
 		if crowded && !c.sequenced && c.txn == p.txnNext && c.size+size <= p.cfg.BatchBytes {
 			pt.queue[k-1] = nil
 			pt.queue = pt.queue[:k-1]
@@ -294,6 +294,11 @@ func (p *Producer) Mark(token uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.handOver()
+	for _, l := range p.lanes { // many small chunks may be due together
+		if l.inflight > 0 && p.due(l) {
+			signal(l.wake)
+		}
+	}
 	p.touched = p.touched[:0]
 	m := &p.marks[p.mark-p.firstMark]
 	m.token, m.closed = token, true
