@@ -39,11 +39,13 @@ type instance struct {
 	hard   context.Context // ends with the instance; its cause is the error
 	cancel context.CancelCauseFunc
 
-	polled chan polled
-	drains chan chan error
-	wake   chan struct{} // something was acknowledged
-	paused atomic.Bool   // nothing is taken from the source, which stays connected
-	nudge  chan struct{} // paused has changed
+	polled  chan polled
+	drains  chan chan error
+	owed    atomic.Int64  // batches with records that poll handed over and sinks have not acknowledged, once for each sink
+	settled chan struct{} // nothing is owed any more
+	wake    chan struct{} // something was acknowledged
+	paused  atomic.Bool   // nothing is taken from the source, which stays connected
+	nudge   chan struct{} // paused has changed
 
 	next       connectors.BatchID
 	newest     offsets.Partition       // of the batch before
@@ -78,7 +80,7 @@ func newInstance(parent context.Context, connector string, l limits, store offse
 		pool: &connectors.Pool{}, budget: newBudget(l.budget, memory), tracker: offsets.NewTracker(),
 		unsplit: map[offsets.Partition]bool{}, sources: map[offsets.Partition]bool{},
 		unforgot: map[offsets.Partition]offsets.Offset{},
-		polled:   make(chan polled), drains: make(chan chan error), wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
+		polled:   make(chan polled), drains: make(chan chan error), settled: make(chan struct{}, 1), wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		changed: func() {}, meter: &meter{},
 	}
 	t.hard, t.cancel = context.WithCancelCause(parent)
@@ -297,7 +299,10 @@ func (t *instance) stop(err error) error {
 
 // poll is the goroutine that waits for the source.
 func (t *instance) poll(ctx context.Context) {
-	for {
+	for size := largeBatch; ; {
+		if size < largeBatch {
+			t.gather(ctx)
+		}
 		began := time.Now()
 		b, err := guarded("poll", func() (*connectors.Batch, error) { return t.source.Poll(ctx) })
 		if ctx.Err() != nil {
@@ -309,6 +314,12 @@ func (t *instance) poll(ctx context.Context) {
 		if b == nil && err == nil {
 			err = connectors.AsPermanent(errors.New("poll source: it returned neither a batch nor an error"))
 		}
+		if err == nil {
+			size = b.Size()
+			if len(b.Records) > 0 {
+				t.owed.Add(int64(len(t.sinks)))
+			}
+		}
 		select {
 		case t.polled <- polled{b, err, time.Since(began)}:
 		case <-ctx.Done():
@@ -318,6 +329,31 @@ func (t *instance) poll(ctx context.Context) {
 			return
 		}
 		if err != nil {
+			return
+		}
+	}
+}
+
+const (
+	largeBatch  = 64 << 10 // bytes: what a batch costs beside its records counts for little from here on
+	gatherLimit = 5 * time.Millisecond
+)
+
+// gather holds the source back after a small batch until the sinks have what they were given: what is committed meanwhile comes as one
+// batch, not as many. The first change after a pause and a stream of large batches never wait, and a sink that acknowledges late lets
+// the source be asked all the same after a while.
+func (t *instance) gather(ctx context.Context) {
+	if t.owed.Load() <= 0 {
+		return
+	}
+	limit := time.NewTimer(gatherLimit)
+	defer limit.Stop()
+	for t.owed.Load() > 0 {
+		select {
+		case <-t.settled:
+		case <-limit.C:
+			return
+		case <-ctx.Done():
 			return
 		}
 	}

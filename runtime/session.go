@@ -148,6 +148,12 @@ func (s *sinkRun) acknowledge(id connectors.BatchID, records int) {
 	r.unsettled.Add(-int64(records))
 	r.meter.settled.Add(int64(records))
 	r.moved.Add(1)
+	if records > 0 && r.owed.Add(-1) == 0 {
+		select {
+		case r.settled <- struct{}{}:
+		default:
+		}
+	}
 	grew := s.tracker != nil && s.tracker.Ack(uint64(id))
 	if r.tracker.Ack(uint64(id)) || grew {
 		r.progressed.Store(true)
