@@ -66,7 +66,8 @@ type binlogOptions struct {
 
 // openBinlog connects and asks for the binlog. The server's answer, an error perhaps, is what take returns first.
 func openBinlog(ctx context.Context, o binlogOptions) (*binlog, error) {
-	l := &binlog{conn: &binlogDialer{dialer: o.dialer}, ended: make(chan struct{}), ready: make(chan struct{}, 1)}
+	l := &binlog{ended: make(chan struct{}), ready: make(chan struct{}, 1)}
+	l.conn = &binlogDialer{dialer: o.dialer, reads: l.wakeForQueued}
 	l.room.L = &l.mu
 	c := o.config
 	c.RawModeEnabled, c.DisableRetrySync, c.DiscardGTIDSet, c.EventCacheCount = true, true, true, 1
@@ -141,6 +142,7 @@ func (l *binlog) HandleEvent(e *replication.BinlogEvent) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.bytes >= queueBytes && !l.closed {
+		l.wake()
 		l.room.Wait()
 	}
 	if l.closed {
@@ -148,10 +150,16 @@ func (l *binlog) HandleEvent(e *replication.BinlogEvent) error {
 	}
 	l.events = append(l.events, out)
 	l.bytes += len(out.body) + eventBytes
-	if len(l.events) == 1 {
+	return nil
+}
+
+// wakeForQueued runs before every read of the connection, which may have to wait: all events that came with the one before are queued.
+func (l *binlog) wakeForQueued() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.events) > 0 {
 		l.wake()
 	}
-	return nil
 }
 
 func (l *binlog) wake() {
@@ -204,6 +212,7 @@ func (l *binlog) close(patience time.Duration) {
 // as patience says, to kill the session that sends the binlog.
 type binlogDialer struct {
 	dialer   net.Dialer
+	reads    func() // called before each read of a connection
 	mu       sync.Mutex
 	current  net.Conn
 	ended    bool
@@ -238,7 +247,19 @@ func (d *binlogDialer) dial(ctx context.Context, network, address string) (net.C
 	default:
 		d.current = conn
 	}
-	return conn, nil
+	return readsConn{conn, d.reads}, nil
+}
+
+// readsConn tells when it is read. Whoever reads it has a buffer, and comes when that is empty.
+type readsConn struct {
+	net.Conn
+	reads func()
+}
+
+// Read implements net.Conn.
+func (c readsConn) Read(p []byte) (int, error) {
+	c.reads()
+	return c.Conn.Read(p)
 }
 
 // end closes the connection, which ends every read on it.

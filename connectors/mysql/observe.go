@@ -14,19 +14,20 @@ type watch struct {
 	snapshot changes.SnapshotWatch
 	read     atomic.Uint64 // file number and position, as in the order
 
-	mu       sync.Mutex
-	position string
-	last     string // GTID
+	mu   sync.Mutex
+	file string
+	pos  uint64
+	last string // GTID
 }
 
 // passed notes the position of a batch.
-func (w *watch) passed(p *position, last *gtid, mariadb bool) {
+func (w *watch) passed(p *position, last string) {
 	w.read.Store(order(0, p.file, p.pos, 0).Major)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.position = p.file + ":" + strconv.FormatUint(p.pos, 10)
-	if !last.none() {
-		w.last = string(last.append(nil, mariadb))
+	w.file, w.pos = p.file, p.pos
+	if last != "" {
+		w.last = last
 	}
 }
 
@@ -38,7 +39,10 @@ func (t *source) Observe() connectors.Observation {
 	t.mu.Unlock()
 	t.watch.mu.Lock()
 	defer t.watch.mu.Unlock()
-	o.Position, o.LastTransaction = t.watch.position, t.watch.last
+	if t.watch.file != "" {
+		o.Position = t.watch.file + ":" + strconv.FormatUint(t.watch.pos, 10)
+	}
+	o.LastTransaction = t.watch.last
 	o.Snapshot = t.watch.snapshot.Observe()
 	return o
 }

@@ -28,7 +28,12 @@ type position struct {
 
 // offset renders the position with the reference's members in the reference's order; txns may be nil.
 func (p *position) offset(txns *changes.Transactions) offsets.Offset {
-	b := txns.AppendID(make([]byte, 0, 192+len(p.gtids)))
+	return offsets.Offset(p.append(make([]byte, 0, 192+len(p.gtids)), txns))
+}
+
+func (p *position) append(b []byte, txns *changes.Transactions) []byte {
+	from := len(b)
+	b = txns.AppendID(b)
 	b = appendMember(b, `,"ts_sec":`, p.seconds)
 	b = appendText(b, `,"file":`, p.file)
 	b = strconv.AppendUint(append(b, `,"pos":`...), p.pos, 10)
@@ -41,8 +46,8 @@ func (p *position) offset(txns *changes.Transactions) offsets.Offset {
 	if p.snapshot != "" {
 		b = appendText(b, `,"snapshot":`, p.snapshot)
 	}
-	b[0] = '{'
-	return offsets.Offset(append(b, '}'))
+	b[from] = '{'
+	return append(b, '}')
 }
 
 func appendMember(b []byte, name string, v int64) []byte {
@@ -53,8 +58,7 @@ func appendMember(b []byte, name string, v int64) []byte {
 }
 
 func appendText(b []byte, name, v string) []byte {
-	text, _ := json.Marshal(v) // a string always marshals
-	return append(append(b, name...), text...)
+	return changes.AppendJSONText(append(b, name...), v)
 }
 
 // parsePosition reads an offset of this connector or of any version of the reference. Members that are not known are ignored.
@@ -134,8 +138,21 @@ type identity struct {
 // offset renders the identity that stands beside o.
 func (i *identity) offset(o offsets.Offset) offsets.Offset {
 	i.Offset = string(o)
-	text, _ := json.Marshal(i) // strings and numbers always marshal
-	return offsets.Offset(text)
+	return offsets.Offset(i.append(make([]byte, 0, 256+2*len(o))))
+}
+
+func (i *identity) append(b []byte) []byte {
+	b = appendText(b, `{"server":`, i.Server)
+	b = strconv.AppendUint(append(b, `,"epoch":`...), uint64(i.Epoch), 10)
+	b = appendMember(b, `,"created":`, i.Created)
+	if i.GTID != "" {
+		b = appendText(b, `,"gtid":`, i.GTID)
+	}
+	b = appendMember(b, `,"rows":`, i.Rows)
+	if i.Restart != "" {
+		b = appendText(b, `,"restart":`, i.Restart)
+	}
+	return append(appendText(b, `,"offset":`, i.Offset), '}')
 }
 
 func parseIdentity(o offsets.Offset) (identity, error) {

@@ -85,6 +85,7 @@ type stream struct {
 	beaten  time.Time
 	txns    *changes.Transactions // nil: no transaction metadata
 	txnID   []byte                // what txns calls the open transaction
+	text    []byte                // scratch
 }
 
 // mark is a position to go on at. Its GTIDs are those of stream.done when it was made.
@@ -346,10 +347,12 @@ func (s *stream) finish() *connectors.Batch {
 	if m.meta {
 		txns = s.txns
 	}
-	o := h.pos.offset(txns)
+	s.text = h.pos.append(s.text[:0], txns)
+	o := offsets.Offset(s.text)
 	h.plain = o
 	if !m.gtid.none() {
-		h.id.GTID = string(m.gtid.append(nil, s.mariadb))
+		s.text = m.gtid.append(s.text[:0], s.mariadb)
+		h.id.GTID = string(s.text)
 	}
 	h.id.Rows = 0
 	if !m.whole {
@@ -368,10 +371,12 @@ func (s *stream) finish() *connectors.Batch {
 	}
 	b := s.b.Finish(o, s.through)
 	b.Committed = s.oldest
-	b.Extra = []offsets.Entry{{Partition: s.state, Offset: h.id.offset(o)}}
+	h.id.Offset = string(o)
+	s.text = h.id.append(s.text[:0])
+	b.Extra = []offsets.Entry{{Partition: s.state, Offset: offsets.Offset(s.text)}}
 	h.id.own = true
 	s.handed = h
-	s.watch.passed(&h.pos, &m.gtid, s.mariadb)
+	s.watch.passed(&h.pos, h.id.GTID)
 	s.b, s.oldest, s.walked, s.tx.inBatch, s.lastBatch = nil, 0, 0, false, time.Now()
 	s.flush()
 	return b

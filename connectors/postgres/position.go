@@ -196,13 +196,11 @@ func identityPartition(plain offsets.Partition) (offsets.Partition, error) {
 }
 
 func (i *identity) offset(o offsets.Offset) offsets.Offset {
-	system, _ := json.Marshal(i.System) // a string always marshals
-	plain, _ := json.Marshal(string(o))
-	b := make([]byte, 0, len(plain)+len(system)+64)
-	b = append(append(b, `{"system":`...), system...)
+	b := make([]byte, 0, len(o)*5/4+128)
+	b = changes.AppendJSONText(append(b, `{"system":`...), i.System)
 	b = strconv.AppendUint(append(b, `,"timeline":`...), uint64(i.Timeline), 10)
 	b = strconv.AppendUint(append(b, `,"commit":`...), i.Commit, 10)
-	b = append(append(b, `,"offset":`...), plain...)
+	b = changes.AppendJSONText(append(b, `,"offset":`...), string(o))
 	return offsets.Offset(append(b, '}'))
 }
 
