@@ -224,10 +224,10 @@ func (b *bench) drainToKafka(ctx context.Context, r logRange, connector, propert
 func (b *bench) arrived(name string, rows int) question {
 	marker, data := b.holds(name+".bench.marker", 1), b.holds(name+".bench.rows", rows)
 	return func(ctx context.Context) (bool, error) {
-		if ok, err := marker(ctx); !ok || err != nil {
+		if ok, err := data(ctx); !ok || err != nil {
 			return false, err
 		}
-		return data(ctx)
+		return marker(ctx)
 	}
 }
 

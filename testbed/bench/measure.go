@@ -15,7 +15,7 @@ import (
 // middle of what is measured.
 const (
 	beginEvery = 2 * time.Millisecond
-	endEvery   = 5 * time.Millisecond
+	endEvery   = 10 * time.Millisecond
 )
 
 // sample is one measured run.

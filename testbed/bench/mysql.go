@@ -65,7 +65,7 @@ func (m *mysql) title(context.Context) string {
 func (*mysql) limits() limits {
 	memory := func(s series, _ float64) []check { return []check{memoryBudget(s)} }
 	return limits{
-		log: "one range of binlog", streamTool: binlogSyncer, snapshotTool: selectRows, snapshot: "SELECT", rates: []int{1000},
+		log: "one range of binlog", streamTool: binlogSyncer, snapshotTool: selectRows, snapshot: "SELECT", rates: []int{1000, 10_000},
 		stream: budgets{
 			toNothing: func(s series, ratio float64) []check { return []check{ratioBudget(ratio, 1.5), memoryBudget(s)} },
 			toKafka:   streamBudget(1)(4), toKafkaSchemas: memory, toKafkaOnce: memory, toKafkaLZ4: memory,

@@ -34,15 +34,79 @@ func (s *servers) ends(ctx context.Context, topics ...string) (map[string]int64,
 	return out, nil
 }
 
-// holds asks whether a topic, which may not be there yet, has so many committed records (markers of transactions count, too).
+// holds asks whether a topic, which may not be there yet, has so many committed records (markers of transactions count, too). The
+// broker answers in the middle of what is measured, so it is asked little: not for all of its topics, and not again who leads the partitions.
 func (s *servers) holds(topic string, records int) question {
+	var leaders map[int32][]int32
 	return func(ctx context.Context) (bool, error) {
-		ends, err := s.ends(ctx, topic)
-		if refused := (*kerr.Error)(nil); errors.As(err, &refused) && refused.Retriable {
-			return false, nil // it is being made
+		if leaders == nil {
+			t, err := s.describe(ctx, topic)
+			if refused := (*kerr.Error)(nil); errors.As(err, &refused) && refused.Retriable {
+				return false, nil // it is not there, or is being made
+			} else if err != nil {
+				return false, err
+			}
+			leaders = map[int32][]int32{}
+			for _, p := range t.Partitions {
+				leaders[p.Leader] = append(leaders[p.Leader], p.Partition)
+			}
 		}
-		return ends[topic] >= int64(records), err
+		sum := int64(0)
+		for broker, partitions := range leaders {
+			n, err := s.endsAt(ctx, broker, topic, partitions)
+			if refused := (*kerr.Error)(nil); errors.As(err, &refused) && refused.Retriable {
+				leaders = nil
+				return false, nil
+			} else if err != nil {
+				return false, err
+			}
+			sum += n
+		}
+		return sum >= int64(records), nil
 	}
+}
+
+// describe asks for one topic.
+func (s *servers) describe(ctx context.Context, topic string) (kmsg.MetadataResponseTopic, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	wanted := kmsg.NewMetadataRequestTopic()
+	wanted.Topic = &topic
+	req.Topics = append(req.Topics, wanted)
+	there, err := req.RequestWith(ctx, s.kafka)
+	if err == nil {
+		err = kerr.ErrorForCode(there.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		return kmsg.MetadataResponseTopic{}, fmt.Errorf("ask for topic %s: %w", topic, err)
+	}
+	return there.Topics[0], nil
+}
+
+// endsAt sums the offsets after the last committed record of partitions that a broker leads.
+func (s *servers) endsAt(ctx context.Context, broker int32, topic string, partitions []int32) (int64, error) {
+	wanted := kmsg.NewListOffsetsRequestTopic()
+	wanted.Topic = topic
+	for _, id := range partitions {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = id, -1
+		wanted.Partitions = append(wanted.Partitions, p)
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID, req.IsolationLevel, req.Topics = -1, 1, append(req.Topics, wanted)
+	answer, err := s.kafka.Broker(int(broker)).Request(ctx, req)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the end of topic %s: %w", topic, err)
+	}
+	sum := int64(0)
+	for _, t := range answer.(*kmsg.ListOffsetsResponse).Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return 0, fmt.Errorf("ask for the end of topic %s: %w", topic, err)
+			}
+			sum += p.Offset
+		}
+	}
+	return sum, nil
 }
 
 // createTopic makes a topic of one partition; policy is its cleanup.policy, delete or compact.
@@ -90,17 +154,9 @@ func kversionOf(ctx context.Context, c *kgo.Client) (*kversion.Versions, error) 
 // count reads a topic to its end and counts records and bytes by the headers of their batches, aborted ones not left out: a run
 // without faults has none. Nothing is decompressed or parsed.
 func (s *servers) count(ctx context.Context, topic string) (records, bytes int64, err error) {
-	metadata := kmsg.NewPtrMetadataRequest()
-	wanted := kmsg.NewMetadataRequestTopic()
-	wanted.Topic = &topic
-	metadata.Topics = append(metadata.Topics, wanted)
-	there, err := metadata.RequestWith(ctx, s.kafka)
+	t, err := s.describe(ctx, topic)
 	if err != nil {
-		return 0, 0, fmt.Errorf("ask for topic %s: %w", topic, err)
-	}
-	t := there.Topics[0]
-	if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-		return 0, 0, fmt.Errorf("ask for topic %s: %w", topic, err)
+		return 0, 0, err
 	}
 	for _, p := range t.Partitions {
 		n, size, err := s.countPartition(ctx, topic, t.TopicID, p)
