@@ -46,7 +46,7 @@ var mayImport = []struct {
 	{"connectors/mysql", []string{"connectors", "changes", "schemas", "offsets", "kafkaclient", "tlsconfig", "connectors/mysql/ddl", "github.com/go-mysql-org/go-mysql", "github.com/klauspost/compress", "golang.org/x/text/"}},
 	{"connectors/mysql/ddl", nil},
 	{"connectors/timescaledb", []string{"connectors", "changes", "schemas", "offsets", "github.com/jackc/"}},
-	{"connectors/clickhouse", []string{"connectors", "changes", "schemas", "offsets", "github.com/ClickHouse/ch-go"}},
+	{"connectors/clickhouse", []string{"connectors", "changes", "schemas", "offsets", "tlsconfig", "github.com/ClickHouse/ch-go", "github.com/klauspost/compress", "github.com/pierrec/lz4"}},
 	{"connectors/elasticsearch", []string{"connectors", "changes", "schemas", "offsets"}},
 	{"connectors/kafka", []string{"connectors", "changes", "schemas", "offsets", "offsets/kafkastore", "converters", "converters/*", "kafkaclient", "github.com/IBM/sarama"}},
 	{"connectors/file", []string{"connectors", "changes", "schemas", "offsets", "converters", "converters/*"}},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/clickhouse"
 	"github.com/freshet-io/freshet/connectors/file"
 	"github.com/freshet-io/freshet/connectors/kafka"
 	"github.com/freshet-io/freshet/connectors/mysql"
@@ -47,6 +48,7 @@ func (p *program) sinks() []connectors.SinkFactory {
 		&kafka.Factory{Converters: p.converters(), Pool: p.pool, Version: versionText()},
 		file.Sinks{Version: versionText(), Converters: p.converters()},
 		timescaledb.Factory{Version: versionText()},
+		clickhouse.Factory{Version: versionText()},
 	}
 }
 

@@ -1,0 +1,332 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/pprof"
+	"sync"
+	"time"
+
+	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
+)
+
+// sink takes batches by encoding them into the block that is being filled; the writer inserts the other one meanwhile.
+type sink struct {
+	cfg       *config
+	log       *slog.Logger
+	connector string
+	token     string // what insert_deduplication_token begins with: differs for each run of a task
+	server    *server
+	about     about
+	task      connectors.SinkSession
+	writer    *writer
+
+	// Of Put's goroutine.
+	rows    *changes.Rows
+	plans   map[*connectors.Stream]*plan // nil: its records are left out
+	tables  map[string]*plan             // the newest plan of each source table and topic
+	targets map[string]string            // source table of each target
+	used    []*plan                      // per stream of the batch at hand
+	parts   []*section
+
+	mu      sync.Mutex
+	filling *block
+	writing bool
+	urgent  bool // somebody waits: do not linger
+	failed  error
+}
+
+const maxPlans = 1000
+
+var _ connectors.SinkTask = (*sink)(nil)
+
+func newSink(cfg *config, token, connector string, log *slog.Logger) *sink {
+	return &sink{
+		cfg: cfg, log: log, connector: connector, token: token, server: newServer(cfg),
+		plans: map[*connectors.Stream]*plan{}, tables: map[string]*plan{}, targets: map[string]string{}, filling: &block{},
+	}
+}
+
+// Start implements connectors.SinkTask.
+func (s *sink) Start(ctx context.Context, task connectors.SinkSession) (err error) {
+	if s.about, err = s.server.probe(ctx); err != nil {
+		return err
+	}
+	s.task = task
+	s.rows = changes.NewRows(changes.RowsOptions{
+		KeyMode: s.cfg.keyMode, KeyFields: s.cfg.keyFields, Unavailable: s.cfg.placeholder, Events: s.cfg.mode == modeAppend, Charge: task.Charge,
+	})
+	s.writer = newWriter(s)
+	go pprof.Do(context.Background(), pprof.Labels("connector", s.connector, "goroutine", "writer"), func(context.Context) { s.writer.run() })
+	return nil
+}
+
+// Put implements connectors.SinkTask.
+func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.writer == nil {
+		return errors.New("the sink was not started")
+	}
+	rows, err := s.rows.Batch(b, func(i int, cause error) error { return s.task.Reject(ctx, b, i, cause) })
+	if err != nil {
+		return err
+	}
+	if err = s.put(ctx, rows); err != nil && rows != b {
+		b.Retain(1) // it stays the caller's
+	}
+	if err == nil || rows != b {
+		rows.Release()
+	}
+	return err
+}
+
+func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
+	if err := s.resolve(ctx, b); err != nil {
+		return err
+	}
+	if err := s.wait(ctx, s.hasRoom, false); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.failed != nil {
+		s.mu.Unlock()
+		return s.failed
+	}
+	grown, err := s.take(ctx, b)
+	if err != nil { // rows of b may be in the block, and b is not taken: nothing of the block may be written
+		s.failed = err
+		s.mu.Unlock()
+		return err
+	}
+	s.mu.Unlock()
+	s.task.Charge(grown)
+	s.writer.wake()
+	return nil
+}
+
+// take encodes b into the block.
+func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
+	blk := s.filling
+	before := blk.size()
+	s.parts = s.parts[:0]
+	for _, p := range s.used {
+		if p == nil {
+			s.parts = append(s.parts, nil)
+			continue
+		}
+		s.parts = append(s.parts, blk.section(p))
+	}
+	for i := range b.Records {
+		r := &b.Records[i]
+		to := s.parts[r.Stream]
+		if to == nil {
+			continue
+		}
+		row, err := changes.RowOf(b, r)
+		if err == nil {
+			err = s.apply(to, b, i, &row)
+		}
+		if err == nil {
+			blk.rows = max(blk.rows, to.rows)
+			continue
+		}
+		if err := s.task.Reject(ctx, b.Origin(), i, connectors.AsPermanent(err)); err != nil {
+			return 0, err
+		}
+	}
+	blk.taken = append(blk.taken, b.ID)
+	grown := blk.size() - before
+	blk.charged += grown
+	return grown, nil
+}
+
+func (s *sink) apply(to *section, b *connectors.Batch, record int, row *changes.Row) error {
+	w := to.plan.wanted
+	switch {
+	case row.Kind == changes.RowNone:
+		return nil
+	case s.cfg.mode == modeReference && row.Kind != changes.RowWrite:
+		return nil // it only inserts
+	case s.cfg.mode == modeMirror && row.Kind == changes.RowTruncate:
+		if to.plan.truncate != "" {
+			to.wipe()
+		}
+		return nil
+	case s.cfg.mode == modeMirror && w.keys == 0 && row.Op != connectors.OpCreate && row.Op != connectors.OpRead:
+		return fmt.Errorf("write to table %s: table %s has no key, by which the row that was changed or deleted could be found; add a primary key, name key columns with message.key.columns of the source (%s:column), or keep every change with %s=append",
+			to.plan.target, w.id(), w.id(), keyMode)
+	}
+	return to.add(b, record, row)
+}
+
+// resolve finds the plan of each stream of b that has records. A new version of a table waits until everything taken before
+// is durable, then the target is made to fit.
+func (s *sink) resolve(ctx context.Context, b *connectors.Batch) error {
+	s.used = append(s.used[:0], make([]*plan, len(b.Streams))...)
+	last := ^uint32(0)
+	for i := range b.Records {
+		n := b.Records[i].Stream
+		if n == last {
+			continue
+		}
+		last = n
+		stream := b.Streams[n]
+		if s.used[n] != nil || stream.Table == nil {
+			continue
+		}
+		p, err := s.planFor(ctx, stream)
+		if err != nil {
+			return err
+		}
+		s.used[n] = p
+	}
+	return nil
+}
+
+func (s *sink) planFor(ctx context.Context, stream *connectors.Stream) (*plan, error) {
+	id := stream.Table.ID() + "\x00" + stream.Topic
+	p, known := s.plans[stream]
+	current := s.tables[id]
+	if known && p == current {
+		return p, nil
+	}
+	if err := s.wait(ctx, s.drained, true); err != nil {
+		return nil, err
+	}
+	switch {
+	case known:
+	case current != nil && current.fits(stream):
+		p = current
+	default:
+		var err error
+		if p, err = s.prepare(ctx, stream, current); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.plans) >= maxPlans {
+		clear(s.plans)
+	}
+	s.plans[stream], s.tables[id] = p, p
+	return p, nil
+}
+
+// prepare makes the target fit a new version of a table; nil: there is none, and its records are left out.
+func (s *sink) prepare(ctx context.Context, stream *connectors.Stream, before *plan) (*plan, error) {
+	w, err := s.cfg.want(stream, s.about.version)
+	if err != nil {
+		return nil, err
+	}
+	var was *wanted
+	if before != nil {
+		was = before.wanted
+	}
+	name := quote(w.database, w.table)
+	if other := s.targets[name]; other != "" && other != w.id() && s.cfg.mode != modeReference {
+		return nil, connectors.AsPermanent(fmt.Errorf("tables %s and %s have the same target %s.%s; tell them apart with %s, such as ${source.schema}_${source.table}, or with %s", other, w.id(), w.database, w.table, keyFormat, keyMap))
+	}
+	var p *plan
+	err = s.writer.insist(ctx, "prepare the target table", func(ctx context.Context) error {
+		t, ddl, err := s.cfg.ensure(ctx, s.server, s.about, w, was, changes.KeysOnly(stream))
+		if len(ddl) > 0 {
+			s.log.Info("the target table is made to fit", "table", w.id(), "target", w.database+"."+w.table, "statements", ddl, "dry run", s.cfg.dryRun)
+		}
+		if err != nil {
+			return err
+		}
+		if t == nil && changes.KeysOnly(stream) {
+			return nil // nothing to delete from
+		}
+		if t == nil {
+			s.log.Warn("the target table does not exist, and records for it are left out, as "+keySuppress+" asks", "topic", stream.Topic, "target", w.database+"."+w.table)
+			return nil
+		}
+		p, err = s.cfg.newPlan(w, t)
+		return err
+	})
+	if err != nil || p == nil {
+		return nil, err
+	}
+	s.targets[name] = w.id()
+	for i := range stream.KeyFields {
+		p.keyed = append(p.keyed, stream.KeyFields[i].Name)
+	}
+	if before != nil {
+		p.snapshot, p.seq = before.snapshot, before.seq
+	}
+	return p, nil
+}
+
+// hasRoom tells that the block can take another batch (I5).
+func (s *sink) hasRoom() bool {
+	return len(s.filling.taken) == 0 || !s.full()
+}
+
+func (s *sink) full() bool {
+	return s.filling.rows >= s.cfg.rows || s.filling.size() >= s.cfg.bytes
+}
+
+func (s *sink) drained() bool { return len(s.filling.taken) == 0 && !s.writing }
+
+// wait returns when a condition on what mu guards holds. urgent: what was taken is not to linger.
+func (s *sink) wait(ctx context.Context, holds func() bool, urgent bool) error {
+	if s.writer == nil {
+		return errors.New("the sink was not started")
+	}
+	for {
+		s.mu.Lock()
+		ok, failed := holds(), s.failed
+		s.urgent = urgent && !ok
+		s.mu.Unlock()
+		switch {
+		case failed != nil:
+			return failed
+		case ok:
+			return nil
+		}
+		s.writer.wake()
+		select {
+		case <-s.writer.moved:
+		case <-s.writer.ended:
+			s.mu.Lock()
+			failed = s.failed
+			s.mu.Unlock()
+			if failed != nil {
+				return failed
+			}
+			return connectors.ErrStopped
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Flush implements connectors.SinkTask.
+func (s *sink) Flush(ctx context.Context) error {
+	if s.writer == nil {
+		return nil
+	}
+	return s.wait(ctx, s.drained, true)
+}
+
+// Stop implements connectors.SinkTask.
+func (s *sink) Stop(ctx context.Context) error {
+	defer s.server.close()
+	if s.writer == nil {
+		return nil
+	}
+	return s.writer.stop(ctx)
+}
+
+// mayGo tells that the block is to be inserted now, else when.
+func (s *sink) mayGo(next time.Time) (bool, time.Duration) {
+	if s.urgent || s.full() {
+		return true, 0
+	}
+	rest := time.Until(next)
+	return rest <= 0, rest
+}

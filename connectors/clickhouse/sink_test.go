@@ -1,0 +1,68 @@
+package clickhouse
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
+	"github.com/freshet-io/freshet/testbed"
+)
+
+var bed testbed.Bed
+
+func TestMain(m *testing.M) { os.Exit(bed.Main(m)) }
+
+// settings is a configuration for a database of the shared server.
+func settings(s *testbed.ClickHouse, database string, more ...string) connectors.Config {
+	host, port, _ := strings.Cut(s.Address(), ":")
+	c := connectors.Config{keyHost: host, keyPort: port, keyDatabase: database, keyUser: testbed.ClickHouseUser, keyPassword: testbed.ClickHousePassword}
+	for i := 0; i+1 < len(more); i += 2 {
+		c[more[i]] = more[i+1]
+	}
+	return c
+}
+
+func newTask(t testing.TB, c connectors.Config) connectors.SinkTask {
+	t.Helper()
+	task, err := Factory{}.NewSink(c, connectors.Settings{Connector: "orders", RunID: strconv.FormatInt(runs.Add(1), 10)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
+// Not parallel: it looks for goroutines that are left behind.
+func TestConformance(t *testing.T) {
+	server := bed.ClickHouse(t)
+	for name, more := range map[string][]string{
+		"mirror":   nil,
+		"append":   {keyMode, "append"},
+		"oneByOne": {keyRows, "1", keyInterval, "0"},
+		"zstd":     {keyCompression, "zstd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var database string
+			connectortest.RunSink(t, connectortest.SinkHarness{
+				New: func(t *testing.T) func() connectors.SinkTask {
+					database = server.NewDatabase(t)
+					return func() connectors.SinkTask { return newTask(t, settings(server, database, more...)) }
+				},
+				Read: func(t *testing.T) []int {
+					var out []int
+					for line := range strings.Lines(server.Query(t, database, "SELECT n FROM feed FINAL ORDER BY n")) {
+						n, err := strconv.Atoi(strings.TrimSpace(line))
+						if err != nil {
+							t.Fatal(err)
+						}
+						out = append(out, n)
+					}
+					return out
+				},
+				ExactlyOnce: true,
+			})
+		})
+	}
+}
