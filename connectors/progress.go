@@ -14,7 +14,7 @@ func (p Progress) Entry(sink string) (offsets.Entry, error) {
 	if err != nil || p.Offset == "" {
 		return offsets.Entry{Partition: partition}, err
 	}
-	text, err := json.Marshal(sinkRecord{string(p.Offset), fmt.Sprintf("%d/%d/%d", p.Through.Epoch, p.Through.Major, p.Through.Minor)})
+	text, err := json.Marshal(sinkRecord{Offset: string(p.Offset), Order: fmt.Sprintf("%d/%d/%d", p.Through.Epoch, p.Through.Major, p.Through.Minor)})
 	if err != nil {
 		return offsets.Entry{}, fmt.Errorf("encode position of sink %s: %w", sink, err)
 	}
@@ -22,8 +22,31 @@ func (p Progress) Entry(sink string) (offsets.Entry, error) {
 }
 
 type sinkRecord struct {
-	Offset string `json:"offset"`
-	Order  string `json:"order"`
+	Offset string `json:"offset,omitempty"`
+	Order  string `json:"order,omitempty"`
+	Resync string `json:"resync,omitempty"`
+}
+
+// ResyncEntry is the record of a sink whose position was given up: why only a new copy of all data helps it. p is the plain partition.
+func ResyncEntry(p offsets.Partition, sink, why string) (offsets.Entry, error) {
+	partition, err := SinkPartition(p, sink)
+	if err != nil {
+		return offsets.Entry{}, err
+	}
+	text, err := json.Marshal(sinkRecord{Resync: why})
+	if err != nil {
+		return offsets.Entry{}, fmt.Errorf("encode state of sink %s: %w", sink, err)
+	}
+	return offsets.Entry{Partition: partition, Offset: offsets.Offset(text)}, nil
+}
+
+// ResyncOf is why the sink of a stored record needs a resync; "": it does not.
+func ResyncOf(o offsets.Offset) string {
+	var r sinkRecord
+	if json.Unmarshal([]byte(o), &r) != nil {
+		return ""
+	}
+	return r.Resync
 }
 
 // OwnPartition tells state of Freshet's own, which the reference does not know, from a position: its partition has a member

@@ -20,6 +20,11 @@ func (t *instance) commit(ctx context.Context) error {
 	}
 	// The plain positions first: those of the sinks are then at least as far, and are written before.
 	plain := t.tracker.Take()
+	if err := t.mark(ctx); err != nil {
+		t.tracker.Putback(plain)
+		return err
+	}
+	plain = t.freeze(plain)
 	for _, s := range t.sinks {
 		if s.tracker == nil {
 			continue
@@ -41,6 +46,26 @@ func (t *instance) commit(ctx context.Context) error {
 		}
 	}
 	return t.forget(ctx, plain)
+}
+
+// freeze keeps the plain positions back while a sink that has dropped out may come back; when none may any longer, what was kept is given.
+func (t *instance) freeze(plain []offsets.Entry) []offsets.Entry {
+	hold := t.holds()
+	if !hold && len(t.frozen) == 0 {
+		return plain
+	}
+	for _, e := range plain {
+		t.frozen[e.Partition] = e.Offset
+	}
+	if hold {
+		return nil
+	}
+	out := make([]offsets.Entry, 0, len(t.frozen))
+	for p, o := range t.frozen {
+		out = append(out, offsets.Entry{Partition: p, Offset: o})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Partition < out[j].Partition })
+	return out
 }
 
 func (t *instance) save(ctx context.Context, entries []offsets.Entry) error {

@@ -170,6 +170,10 @@ func (k *task) supervise(stop, kill context.Context, store offsets.Store) {
 				k.meter.loses(o.Lost)
 			}
 		}
+		if errors.Is(err, errRejoin) && stop.Err() == nil {
+			log.Info("a sink that had dropped out can be reached again; the task goes on from its position")
+			continue
+		}
 		if stop.Err() != nil {
 			if err != nil && !errors.Is(err, context.Canceled) {
 				log.Warn("the task was stopped before everything was durable; the rest will be sent again", "error", err)
@@ -221,18 +225,25 @@ func (k *task) newInstance(kill context.Context, store offsets.Store, claims map
 			if s.alias != "" {
 				settings.Logger = log.With("sink", s.alias)
 			}
-			sink, err := s.factory.NewSink(s.config, settings)
+			own := settings
+			renew := func(claim string) (connectors.SinkTask, error) {
+				own := own
+				own.Claim = claim
+				return s.factory.NewSink(s.config, own)
+			}
+			sink, err := renew(own.Claim)
 			if err != nil {
 				return fmt.Errorf("make sink %s: %w", s.factory.Describe().Class, err)
 			}
 			in.addSink(s, sink, plan.exactlyOnce, len(plan.sinks) > 1)
+			in.sinks[len(in.sinks)-1].renew = renew
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	in.changed = func() { k.set(Running, "") }
+	in.changed = func() { k.set(Running, in.outs()) }
 	k.mu.Lock()
 	k.current = in
 	in.pause(k.paused)

@@ -23,6 +23,7 @@ type bench struct {
 	config     connectors.Config // of the worker
 	source     func(connectors.SourceTask) connectors.SourceTask
 	sink       func(connectors.SinkTask) connectors.SinkTask
+	sinkOf     func(target int, s connectors.SinkTask) connectors.SinkTask
 	ownOffsets bool // of the source
 	own        bool // the sinks write the records of the store themselves
 	worker     *Worker
@@ -108,7 +109,11 @@ func (f benchSinks) Describe() connectors.Description {
 func (b *bench) open() {
 	var sinks []connectors.SinkFactory
 	for i, target := range b.targets {
-		sinks = append(sinks, benchSinks{connectortest.Sinks{Target: target, Name: fmt.Sprintf("Target%d", i), Wrap: b.sink}, b.own})
+		wrap := b.sink
+		if b.sinkOf != nil {
+			wrap = func(s connectors.SinkTask) connectors.SinkTask { return b.sinkOf(i, s) }
+		}
+		sinks = append(sinks, benchSinks{connectortest.Sinks{Target: target, Name: fmt.Sprintf("Target%d", i), Wrap: wrap}, b.own})
 	}
 	b.worker = NewWorker(Options{
 		Catalog: NewCatalog([]connectors.SourceFactory{benchSources{connectortest.Sources{Feed: b.feed}, b}}, sinks),

@@ -23,7 +23,7 @@ func TestFanOutAgainstModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f := newFan(rt)
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
-			switch rapid.SampledFrom([]string{"read", "read", "read", "ack", "ack", "ack", "ack", "ack", "commit", "commit", "crash"}).Draw(rt, "step") {
+			switch rapid.SampledFrom([]string{"read", "read", "read", "ack", "ack", "ack", "ack", "ack", "commit", "commit", "drop", "crash"}).Draw(rt, "step") {
 			case "read":
 				f.read()
 			case "ack":
@@ -37,6 +37,8 @@ func TestFanOutAgainstModel(t *testing.T) {
 					rt.Fatal(err)
 				}
 				f.away = 0
+			case "drop":
+				f.drop(f.sinks[rapid.IntRange(0, len(f.sinks)-1).Draw(rt, "sink")])
 			case "crash":
 				f.start()
 			}
@@ -119,6 +121,20 @@ func (f *fan) start() {
 	}
 	if f.at > before || f.at > f.lowest() {
 		f.Fatalf("the source goes on at %d; it had read %d, and the sinks have %v", f.at, before, f.positions())
+	}
+}
+
+// drop lets the others go on without s until the next start.
+func (f *fan) drop(s *fanSink) {
+	left := 0
+	for _, other := range f.run.sinks {
+		if other.out == nil {
+			left++
+		}
+	}
+	if left > 1 && s.run.out == nil {
+		s.run.plan.policy = policy{stop: true, log: 1 << 40}
+		f.run.drop(s.run, errAway)
 	}
 }
 
@@ -263,7 +279,14 @@ type fanSink struct {
 
 func (s *fanSink) Start(context.Context, connectors.SinkSession) error { return nil }
 func (s *fanSink) Flush(context.Context) error                         { return nil }
-func (s *fanSink) Stop(context.Context) error                          { return nil }
+
+func (s *fanSink) Stop(context.Context) error {
+	for _, b := range s.held {
+		b.Release()
+	}
+	s.held = nil
+	return nil
+}
 
 func (s *fanSink) Put(_ context.Context, b *connectors.Batch) error {
 	s.held = append(s.held, b)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/pprof"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,10 +49,9 @@ type instance struct {
 	nudge   chan struct{} // paused has changed
 
 	next       connectors.BatchID
-	newest     offsets.Partition       // of the batch before
-	moved      atomic.Uint64           // counts everything that makes room or is acknowledged
-	inside     atomic.Pointer[sinkRun] // the sink that is being called
-	abandoned  atomic.Bool             // nobody waits for it any more: it writes nothing
+	newest     offsets.Partition // of the batch before
+	moved      atomic.Uint64     // counts everything that makes room or is acknowledged
+	abandoned  atomic.Bool       // nobody waits for it any more: it writes nothing
 	progressed atomic.Bool
 	connected  atomic.Bool
 	idle       atomic.Bool
@@ -61,7 +61,13 @@ type instance struct {
 	unsplit map[offsets.Partition]bool // stored without a record for any of several sinks
 	begun   bool                       // the only sink keeps offsets and has some
 
+	members  sync.Mutex // for sinkRun.out: who is in it
+	ending   bool
+	dropping sync.WaitGroup // goroutines "drop"
+	rejoin   chan struct{}  // a sink that dropped out can be reached again
+
 	committing sync.Mutex                           // one write of offsets in flight
+	frozen     map[offsets.Partition]offsets.Offset // plain positions that wait for a sink that has dropped out
 	unforgot   map[offsets.Partition]offsets.Offset // stored, and the source does not know it yet
 }
 
@@ -79,8 +85,8 @@ func newInstance(parent context.Context, connector string, l limits, store offse
 		connector: connector, log: log, store: store, limits: l,
 		pool: &connectors.Pool{}, budget: newBudget(l.budget, memory), tracker: offsets.NewTracker(),
 		unsplit: map[offsets.Partition]bool{}, sources: map[offsets.Partition]bool{},
-		unforgot: map[offsets.Partition]offsets.Offset{},
-		polled:   make(chan polled), drains: make(chan chan error), settled: make(chan struct{}, 1), wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
+		unforgot: map[offsets.Partition]offsets.Offset{}, frozen: map[offsets.Partition]offsets.Offset{}, rejoin: make(chan struct{}),
+		polled: make(chan polled), drains: make(chan chan error), settled: make(chan struct{}, 1), wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		changed: func() {}, meter: &meter{},
 	}
 	t.hard, t.cancel = context.WithCancelCause(parent)
@@ -160,8 +166,11 @@ func (t *instance) supervised(stop context.Context) error {
 	}
 	t.abandoned.Store(true)
 	who := "the source"
-	if s := t.inside.Load(); s != nil {
-		who = "sink " + s.name()
+	for _, s := range t.sinks {
+		if s.inside.Load() > 0 {
+			who = "sink " + s.name()
+			break
+		}
 	}
 	return connectors.AsPermanent(fmt.Errorf("%s did not return within %s after it was told to end; it is left behind with its memory until the worker is restarted. "+
 		"What was not durable is sent again. It was told to end because: %w", who, abandonAfter*t.limits.grace, context.Cause(t.hard)))
@@ -195,10 +204,18 @@ func (t *instance) run(stop context.Context) error {
 func (t *instance) start(stop context.Context) error {
 	ctx, cancel := both(t.hard, stop)
 	defer cancel()
-	for _, s := range t.sinks {
-		if err := s.call("start", func() error { return s.task.Start(ctx, s) }); err != nil {
-			return fmt.Errorf("start sink %s: %w", s.name(), err)
+	if len(t.sinks) > 1 {
+		if err := t.readMarks(ctx); err != nil {
+			return err
 		}
+	}
+	for _, s := range t.sinks {
+		if err := t.startSink(ctx, s); err != nil {
+			return err
+		}
+	}
+	if !slices.ContainsFunc(t.sinks, func(s *sinkRun) bool { return s.out == nil }) {
+		return fmt.Errorf("no sink is left: %w", t.sinks[0].out.cause)
 	}
 	if err := t.resumeAll(ctx); err != nil {
 		return err
@@ -226,7 +243,21 @@ func both(a, b context.Context) (context.Context, context.CancelFunc) {
 func (t *instance) work(stop context.Context) error {
 	pollCtx, endPoll := both(t.hard, stop)
 	commitCtx, endCommit := context.WithCancel(t.hard)
-	polling, committing := make(chan struct{}), make(chan struct{})
+	polling, committing, watching := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	watchCtx, endWatch := both(t.hard, stop)
+	if len(t.sinks) > 1 {
+		for _, s := range t.sinks {
+			if s.out == nil {
+				s.openLane()
+			}
+		}
+	}
+	t.spawn("watch", func() {
+		defer close(watching)
+		if slices.ContainsFunc(t.sinks, func(s *sinkRun) bool { return s.plan.policy.stop }) {
+			t.watch(watchCtx)
+		}
+	})
 	t.spawn("poll", func() { defer close(polling); t.poll(pollCtx) })
 	t.spawn("commit", func() { defer close(committing); t.committer(commitCtx) })
 
@@ -235,7 +266,9 @@ func (t *instance) work(stop context.Context) error {
 		t.cancel(err)
 	}
 	endPoll()
+	endWatch()
 	t.await(polling)
+	t.await(watching)
 	if err == nil {
 		err = t.flush(t.hard)
 	}
@@ -287,7 +320,19 @@ func (t *instance) stop(err error) error {
 	if serr := guard("stop", func() error { return t.source.Stop(ctx) }); serr != nil {
 		t.log.Warn("stop source", "error", serr)
 	}
+	t.members.Lock()
+	t.ending = true
+	t.members.Unlock()
+	t.dropping.Wait()
 	for _, s := range t.sinks {
+		if s.lane != nil {
+			if serr := s.lane.stop(t.limits.grace); serr != nil {
+				t.log.Error("stop sink", "sink", s.name(), "error", serr)
+			}
+		}
+		if t.dropped(s) {
+			continue
+		}
 		if serr := s.call("stop", func() error { return s.task.Stop(ctx) }); serr != nil {
 			t.log.Warn("stop sink", "sink", s.name(), "error", serr)
 		}
@@ -339,6 +384,16 @@ const (
 	gatherLimit = 5 * time.Millisecond
 )
 
+// repay counts a batch as acknowledged by n sinks.
+func (t *instance) repay(records, n int) {
+	if records > 0 && n > 0 && t.owed.Add(-int64(n)) == 0 {
+		select {
+		case t.settled <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // gather holds the source back after a small batch until the sinks have what they were given: what is committed meanwhile comes as one
 // batch, not as many. The first change after a pause and a stream of large batches never wait, and a sink that acknowledges late lets
 // the source be asked all the same after a while.
@@ -379,6 +434,11 @@ func (t *instance) loop(stop context.Context) error {
 			if err := t.take(p); err != nil {
 				return err
 			}
+		case <-t.rejoin:
+			if err := t.settle(); err != nil {
+				return err
+			}
+			return errRejoin
 		case done := <-t.drains:
 			err := t.drain()
 			done <- err
@@ -449,6 +509,9 @@ func (t *instance) settle() error {
 }
 
 func (t *instance) flush(ctx context.Context) error {
+	if len(t.sinks) > 1 {
+		return t.flushAll(ctx)
+	}
 	for _, s := range t.sinks {
 		if err := s.call("flush", func() error { return s.task.Flush(ctx) }); err != nil {
 			if cause := context.Cause(t.hard); cause != nil {
@@ -473,33 +536,18 @@ func (t *instance) deliver(b *connectors.Batch) error {
 	}
 	t.next++
 	b.ID = t.next
-	for _, s := range t.sinks {
-		if s.tracker == nil {
-			continue
-		}
-		e, err := connectors.Progress{Partition: b.Source, Offset: b.Offset, Through: b.Through}.Entry(s.plan.alias)
-		if err != nil {
-			b.Release()
-			return connectors.AsPermanent(err)
-		}
-		if _, all := s.skips(b); all {
-			e.Offset = "" // it is further: its position stays
-		}
-		s.tracker.Add(uint64(b.ID), e, 1)
+	if len(t.sinks) > 1 {
+		return t.fanOut(b)
 	}
-	t.tracker.Add(uint64(b.ID), offsets.Entry{Partition: b.Source, Offset: b.Offset}, len(t.sinks), b.Extra...)
-	b.Retain(len(t.sinks) - 1)
-	t.unsettled.Add(int64(len(b.Records) * len(t.sinks)))
-	for i, s := range t.sinks {
-		if err := s.put(t.hard, b); err != nil {
-			for range t.sinks[i+1:] {
-				b.Release()
-			}
-			if cause := context.Cause(t.hard); cause != nil {
-				return cause
-			}
-			return err
-		}
+	t.tracker.Add(uint64(b.ID), offsets.Entry{Partition: b.Source, Offset: b.Offset}, 1, b.Extra...)
+	t.unsettled.Add(int64(len(b.Records)))
+	return t.cause(t.sinks[0].put(t.hard, b))
+}
+
+// cause is why the instance ends, when it does; else err.
+func (t *instance) cause(err error) error {
+	if cause := context.Cause(t.hard); err != nil && cause != nil {
+		return cause
 	}
-	return nil
+	return err
 }

@@ -183,11 +183,19 @@ type TaskMetrics struct {
 	Committed                 time.Time     // when the oldest transaction of the newest batch was committed in the source
 	Behind                    time.Duration // from that commit until the batch was taken
 	Freshness                 map[string]*Histogram
+	Sinks                     []SinkStanding // of several
 	LostRanges                int64
 	LostBytes                 uint64 // of those whose size is known
 	Trace                     string // the last error while the task is Failed or Restarting
 	Observed                  bool   // there is an Observation; Lost is there in any case
 	connectors.Observation
+}
+
+// SinkStanding tells whether one of several sinks has dropped out, and how many bytes of changes have passed by it since.
+type SinkStanding struct {
+	Sink             string
+	Out, NeedsResync bool
+	Passed           int64
 }
 
 // Startups tells how many tasks were started here, and how many of these failed for good before they had connected.
@@ -241,6 +249,7 @@ func (k *task) metrics() TaskMetrics {
 	}
 	out.Queued, out.QueueLimit = in.budget.level()
 	out.Active = in.active()
+	out.Sinks = in.standings()
 	return out
 }
 

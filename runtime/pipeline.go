@@ -31,6 +31,7 @@ type pipeline struct {
 type sinkPlan struct {
 	alias   string // "" for the only one
 	class   string // as the configuration has it; "" for the default sink
+	policy  policy
 	factory connectors.SinkFactory
 	config  connectors.Config
 }
@@ -147,6 +148,11 @@ func (p *pipeline) findSinks(w *Worker, c connectors.Config, values []connectors
 			continue
 		}
 		plan := sinkPlan{alias: alias, class: class, factory: f, config: w.sinkConfig(f, own)}
+		var wrong map[string]error
+		plan.policy, wrong = readSinkPolicy(own, len(aliases) > 1)
+		for name, err := range wrong {
+			values = addError(values, prefixSinks+alias+"."+name, err)
+		}
 		if len(aliases) == 1 {
 			plan.alias = ""
 		}
@@ -244,7 +250,7 @@ func unknownKey(name string, defs []*connectors.ConfigDef, sinks map[string]*con
 		def := sinks[alias]
 		switch {
 		case def != nil:
-			if key == keyClass || passed(key) {
+			if key == keyClass || key == keyOnFailure || key == keyHoldMs || key == keyHoldBytes || passed(key) {
 				return ""
 			}
 			if head, _, _ := strings.Cut(key, "."); head == "transforms" || head == "predicates" {

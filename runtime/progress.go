@@ -100,7 +100,7 @@ func (t *instance) resumeLowest(ctx context.Context, p []offsets.Partition) ([]o
 	}
 	kept := make([]map[offsets.Partition]connectors.Progress, len(t.sinks))
 	for i, s := range t.sinks {
-		if s.keeper == nil {
+		if s.keeper == nil || t.dropped(s) {
 			continue
 		}
 		list, err := s.progress(ctx, p...)
@@ -171,6 +171,9 @@ func (t *instance) lowest(p offsets.Partition, plain map[offsets.Partition]offse
 	var missing *sinkRun
 	tied := false
 	for i, s := range t.sinks {
+		if t.dropped(s) {
+			continue
+		}
 		at, ok := connectors.Progress{}, false
 		if s.keeper != nil {
 			at, ok = kept[i][p]

@@ -100,7 +100,13 @@ type sinkRun struct {
 	keeper connectors.OffsetKeeper // nil when it stores no offsets
 	copied bool                    // its positions are the store's own records: the runtime writes none for it
 
-	tracker *offsets.Tracker // its own position; nil when it is the only sink
+	tracker *offsets.Tracker                                // its own position; nil when it is the only sink
+	lane    *lane                                           // nil when it is the only sink
+	renew   func(claim string) (connectors.SinkTask, error) // another task for the same target; nil: there is none
+	out     *dropout                                        // with the instance's members: the others went on without it
+	placed  bool                                            // it has a stored record
+	acks    atomic.Uint64
+	inside  atomic.Int32 // calls of the sink that have not returned
 	fresh   *Histogram
 
 	mu     sync.Mutex
@@ -134,6 +140,7 @@ func (s *sinkRun) Ack(id connectors.BatchID) {
 	}
 	now := time.Now()
 	s.run.meter.progress.Store(now.UnixMilli())
+	s.acks.Add(1)
 	if w.committed > 0 {
 		s.fresh.add(float64(now.UnixMicro()-w.committed)/1e6, uint64(w.records))
 	}
@@ -148,12 +155,7 @@ func (s *sinkRun) acknowledge(id connectors.BatchID, records int) {
 	r.unsettled.Add(-int64(records))
 	r.meter.settled.Add(int64(records))
 	r.moved.Add(1)
-	if records > 0 && r.owed.Add(-1) == 0 {
-		select {
-		case r.settled <- struct{}{}:
-		default:
-		}
-	}
+	r.repay(records, 1)
 	grew := s.tracker != nil && s.tracker.Ack(uint64(id))
 	if r.tracker.Ack(uint64(id)) || grew {
 		r.progressed.Store(true)
@@ -175,7 +177,7 @@ func (s *sinkRun) Fail(err error) {
 	if err == nil {
 		err = errors.New("no cause was given")
 	}
-	s.run.fail(fmt.Errorf("sink %s: %w", s.name(), err))
+	s.ends(fmt.Errorf("sink %s: %w", s.name(), err))
 }
 
 // Charge implements connectors.SinkSession.
@@ -225,8 +227,8 @@ func (s *sinkRun) put(ctx context.Context, b *connectors.Batch) error {
 
 // call is guard for a sink; it remembers where the instance is, for when the sink does not return.
 func (s *sinkRun) call(what string, f func() error) error {
-	s.run.inside.Store(s)
-	defer s.run.inside.Store(nil)
+	s.inside.Add(1)
+	defer s.inside.Add(-1)
 	return guard(what, f)
 }
 

@@ -209,6 +209,12 @@ func (e emitter) own(t *runtime.TaskMetrics, at labels) {
 			e.gauge("freshet_source_held_bytes", "Log since the position that the source has confirmed to the server.", distance(t.LogEnd, t.Held), at)
 		}
 	}
+	for _, s := range t.Sinks {
+		of := at.with("sink", s.Sink)
+		e.gauge("freshet_sink_out", "1 while the other sinks go on without this one.", flag(s.Out), of)
+		e.gauge("freshet_sink_needs_resync", "1 when its place in the source's log was given up.", flag(s.NeedsResync), of)
+		e.gauge("freshet_sink_passed_bytes", "Changes that have passed by it since it dropped out.", float64(s.Passed), of)
+	}
 	for sink, h := range t.Freshness {
 		buckets, n, sum := h.Read()
 		names, values := at.with("sink", sink).split()
