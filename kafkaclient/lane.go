@@ -254,7 +254,9 @@ func (p *Producer) answered(l *lane, chunks []*chunk, resp *sarama.ProduceRespon
 			p.resume(pt)
 		}
 	}
-	signal(l.wake)
+	if len(l.ready) > 0 || l.broken != nil {
+		signal(l.wake)
+	}
 	p.notify() // Abort waits for the last answer
 }
 

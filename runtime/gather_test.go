@@ -42,8 +42,8 @@ func (s lateSession) Ack(id connectors.BatchID) {
 	time.AfterFunc(s.late, func() { s.SinkSession.Ack(id) })
 }
 
-// spaced runs a source of n batches into a target that acknowledges so late, and returns the shortest time between two polls.
-func spaced(b *bench, n int, late time.Duration) time.Duration {
+// spaced runs a source of n small batches into targets that acknowledge so late, and returns the times between the polls.
+func spaced(b *bench, n int, late time.Duration) []time.Duration {
 	b.Helper()
 	source := &spacedSource{}
 	b.source = func(task connectors.SourceTask) connectors.SourceTask {
@@ -51,34 +51,43 @@ func spaced(b *bench, n int, late time.Duration) time.Duration {
 		return source
 	}
 	b.sink = func(task connectors.SinkTask) connectors.SinkTask { return lateSink{task, late} }
+	b.feed.Records = 1
 	b.feed.Extend(p1, n)
 	b.start()
 	b.has(n)
 	b.close()
 	source.mu.Lock()
 	defer source.mu.Unlock()
-	if len(source.asked) < 3 {
+	if len(source.asked) < n {
 		b.Fatalf("the source was asked %d times", len(source.asked))
 	}
-	shortest := time.Hour
-	for i := 1; i < len(source.asked)-1; i++ { // the last one waits for more
-		shortest = min(shortest, source.asked[i].Sub(source.asked[i-1]))
+	var out []time.Duration
+	for i := 1; i < n; i++ {
+		out = append(out, source.asked[i].Sub(source.asked[i-1]))
 	}
-	return shortest
+	return out
 }
 
-// TestSmallBatchesWaitForTheSinks: a source whose batches are small is asked again when the sinks have the one before.
+// TestSmallBatchesWaitForTheSinks: a source whose batches are small is asked again when the sinks have the one before, or at the limit.
 func TestSmallBatchesWaitForTheSinks(t *testing.T) {
 	for _, targets := range []int{1, 2} {
-		bubble(t, targets, func(b *bench) {
-			if got := spaced(b, 20, 2*time.Millisecond); got != 2*time.Millisecond {
-				b.Errorf("asked again after %s, want as soon as the batch before is acknowledged, after 2ms", got)
-			}
-		})
-		bubble(t, targets, func(b *bench) {
-			if got := spaced(b, 20, time.Minute); got != gatherLimit {
-				b.Errorf("asked again after %s, want %s when the sinks take long", got, gatherLimit)
-			}
-		})
+		for _, c := range []struct{ late, most time.Duration }{{time.Millisecond, time.Millisecond}, {time.Minute, gatherLimit}} {
+			bubble(t, targets, func(b *bench) {
+				const n = 200
+				at, early, sum := c.most, 0, time.Duration(0)
+				for _, d := range spaced(b, n, c.late) {
+					sum += d
+					if d != at {
+						early++ // the limit began with a batch before
+					}
+					if d > at {
+						b.Errorf("asked again after %s, want %s", d, at)
+					}
+				}
+				if limits := int(sum/gatherLimit) + 2; early > 2*limits || sum < n/2*at {
+					b.Errorf("%d of %d batches did not wait for %s; %s for all", early, n, at, sum)
+				}
+			})
+		}
 	}
 }

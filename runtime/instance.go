@@ -344,9 +344,15 @@ func (t *instance) stop(err error) error {
 
 // poll is the goroutine that waits for the source.
 func (t *instance) poll(ctx context.Context) {
+	limit := time.NewTimer(gatherLimit)
+	defer limit.Stop()
+	armed := true
 	for size := largeBatch; ; {
-		if size < largeBatch {
-			t.gather(ctx)
+		if size < largeBatch && t.owed.Load() > 0 {
+			if !armed { // one that runs is good enough, and setting it for every batch is not cheap
+				limit.Reset(gatherLimit)
+			}
+			armed = t.gather(ctx, limit.C)
 		}
 		began := time.Now()
 		b, err := guarded("poll", func() (*connectors.Batch, error) { return t.source.Poll(ctx) })
@@ -381,7 +387,7 @@ func (t *instance) poll(ctx context.Context) {
 
 const (
 	largeBatch  = 64 << 10 // bytes: what a batch costs beside its records counts for little from here on
-	gatherLimit = 5 * time.Millisecond
+	gatherLimit = 2 * time.Millisecond
 )
 
 // repay counts a batch as acknowledged by n sinks.
@@ -396,22 +402,18 @@ func (t *instance) repay(records, n int) {
 
 // gather holds the source back after a small batch until the sinks have what they were given: what is committed meanwhile comes as one
 // batch, not as many. The first change after a pause and a stream of large batches never wait, and a sink that acknowledges late lets
-// the source be asked all the same after a while.
-func (t *instance) gather(ctx context.Context) {
-	if t.owed.Load() <= 0 {
-		return
-	}
-	limit := time.NewTimer(gatherLimit)
-	defer limit.Stop()
+// the source be asked all the same at limit. False: that was reached.
+func (t *instance) gather(ctx context.Context, limit <-chan time.Time) bool {
 	for t.owed.Load() > 0 {
 		select {
 		case <-t.settled:
-		case <-limit.C:
-			return
+		case <-limit:
+			return false
 		case <-ctx.Done():
-			return
+			return true
 		}
 	}
+	return true
 }
 
 // loop moves batches from the source to the sinks. It is the half of I1 that lies before the sinks: a batch is registered,

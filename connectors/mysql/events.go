@@ -133,9 +133,10 @@ func (s *stream) index(t *tracked) uint32 {
 
 // rowsOf handles a rows event.
 func (s *stream) rowsOf(e *logEvent) error {
-	r, err := s.rows.read(byte(e.kind), e.body)
-	if err == nil {
-		err = s.changes(e, &r)
+	var err error
+	r := &s.rowsEvent
+	if *r, err = s.rows.read(byte(e.kind), e.body); err == nil {
+		err = s.changes(e, r)
 	}
 	if err != nil {
 		if s.b != nil {

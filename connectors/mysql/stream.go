@@ -40,17 +40,18 @@ type stream struct {
 	state     offsets.Partition // of the identity
 	records   int               // bound of a batch
 
-	binlog   *binlog
-	events   []logEvent // received; those before next are handled
-	next     int
-	payload  *payload // compressed transaction whose events are being read; nil: none is
-	unpacker *payload // the same, kept for the next one
-	patience *time.Timer
-	rows     rowsReader
-	tables   map[uint64]*tracked
-	known    map[changes.TableID]*tracked
-	recent   *tracked
-	recentID uint64
+	binlog    *binlog
+	events    []logEvent // received; those before next are handled
+	next      int
+	payload   *payload // compressed transaction whose events are being read; nil: none is
+	unpacker  *payload // the same, kept for the next one
+	patience  *time.Timer
+	rows      rowsReader
+	rowsEvent rowsEvent // being handled
+	tables    map[uint64]*tracked
+	known     map[changes.TableID]*tracked
+	recent    *tracked
+	recentID  uint64
 
 	b         *connectors.Builder
 	build     uint64 // number of the batch being built
