@@ -61,7 +61,7 @@ var mayImport = []struct {
 	{"runtime/cluster", []string{"runtime", "runtime/herder", "connectors", "offsets", "kafkaclient", "github.com/IBM/sarama", "golang.org/x/sys"}},
 	{"runtime/workerconfig", []string{"connectors"}},
 	{"runtime/standalone", []string{"runtime", "runtime/herder", "runtime/loglevel", "runtime/rest", "runtime/workerconfig", "connectors", "offsets", "offsets/*", "kafkaclient", "go.etcd.io/bbolt"}},
-	{"runtime/deadletter", []string{"runtime", "connectors", "schemas", "offsets", "kafkaclient"}},
+	{"runtime/deadletter", []string{"runtime", "connectors", "converters", "schemas", "offsets", "kafkaclient"}},
 	{"runtime/tracing", []string{"runtime", "go.opentelemetry.io/otel"}},
 	{"runtime/metrics", []string{"runtime", "runtime/herder", "connectors", "offsets", "github.com/prometheus/client_golang"}},
 	{"cmd/*", []string{"*"}},

@@ -8,6 +8,7 @@ package connectors
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"sync/atomic"
 
@@ -33,6 +34,7 @@ type Batch struct {
 	Records   []Record
 	Bodies    []Body // materialised records; Record.Value is an index + 1
 
+	raws   []Raw // as they lie in Kafka, one per record or fewer
 	cells  []Cell
 	nested []Cell // elements of lists, maps and points
 	data   []byte
@@ -107,6 +109,9 @@ func (o Order) Compare(p Order) int {
 	}
 	return 0
 }
+
+// Text is the order for people: epoch, major and minor.
+func (o Order) Text() string { return fmt.Sprintf("%d:%d:%d", o.Epoch, o.Major, o.Minor) }
 
 func sign(less bool) int {
 	if less {
@@ -226,6 +231,7 @@ func (b *Batch) From(n int) *Batch {
 	v := &Batch{
 		ID: b.ID, Source: b.Source, Offset: b.Offset, Through: b.Through, Committed: b.Committed, Extra: b.Extra, Streams: b.Streams,
 		Records: b.Records[n:], Bodies: b.Bodies, cells: b.cells, nested: b.nested, data: b.data, parent: b,
+		raws: b.raws[min(n, len(b.raws)):],
 	}
 	v.refs.Store(1)
 	return v

@@ -93,6 +93,8 @@ type Settings struct {
 	// Shared tells a sink that its source keeps its offsets itself (Description.OwnOffsets), and that other tasks, each with other
 	// partitions, write to the same target.
 	Shared bool
+	// KeepRaw asks a source that reads Kafka to keep records as they lie there (Builder.Raw): a dead-letter queue wants them.
+	KeepRaw bool
 	// Claim is what this task's instance before held of the sink's target (Claimant); "": there was none, take over.
 	Claim string
 }

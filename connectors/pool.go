@@ -37,7 +37,8 @@ func (p *Pool) put(b *Batch) {
 	}
 	clear(b.Streams)
 	clear(b.Bodies)
-	fresh := &Batch{Streams: b.Streams[:0], Records: b.Records[:0], Bodies: b.Bodies[:0], cells: b.cells[:0], nested: b.nested[:0], data: b.data[:0]}
+	clear(b.raws)
+	fresh := &Batch{Streams: b.Streams[:0], Records: b.Records[:0], Bodies: b.Bodies[:0], raws: b.raws[:0], cells: b.cells[:0], nested: b.nested[:0], data: b.data[:0]}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.free) < poolBatches {

@@ -42,6 +42,10 @@ type SourceSession interface {
 	// Anew says that the source begins p anew, and that what sinks have of it is of another history of the log: every record
 	// goes to every sink, whatever its Order.
 	Anew(p offsets.Partition)
+	// Tolerate hands out one record that cannot be turned into one of a batch. nil: it is tolerated, and the source goes on without
+	// it; it is durable in the dead-letter queue, where there is one, before a batch that Poll returns from then on is put to a
+	// sink. Otherwise the error to fail with. It keeps nothing of r.
+	Tolerate(ctx context.Context, r *Raw, at Stage, cause error) error
 	// Drain returns when all polled work of these partitions is durable and committed; none given: of all.
 	Drain(ctx context.Context, p ...offsets.Partition) error
 }

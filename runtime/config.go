@@ -58,11 +58,11 @@ func commonKeys() []connectors.Key {
 func errorKeys() []connectors.Key {
 	const group = "Error Handling"
 	return []connectors.Key{
-		{Name: "errors.retry.timeout", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 1, Width: "MEDIUM", Display: "Retry Timeout for Errors", Doc: "How long an operation on a record that failed is tried again, in milliseconds; -1 is without bound.", Harmless: []string{"-1"}, Unsupported: "retriable errors are tried again for ever; limit them with errors.max.retries"},
+		{Name: "errors.retry.timeout", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 1, Width: "MEDIUM", Display: "Retry Timeout for Errors", Doc: "For how long a task is started again after errors that may pass, in milliseconds without progress; 0 and -1: without bound."},
 		{Name: "errors.retry.delay.max.ms", Type: connectors.TypeLong, Default: "60000", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 2, Width: "MEDIUM", Display: "Maximum Delay Between Retries for Errors", Doc: "Longest pause between two attempts in milliseconds; 10000 when not given."},
-		{Name: "errors.tolerance", Type: connectors.TypeString, Default: "none", HasDefault: true, Importance: "MEDIUM", Check: connectors.OneOf("none", "all"), Group: group, Order: 3, Width: "SHORT", Display: "Error Tolerance", Doc: "none: the task fails with the first record that cannot be processed; all: such records are skipped.", Unsupported: "no record is skipped"},
-		{Name: "errors.log.enable", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 4, Width: "SHORT", Display: "Log Errors", Doc: "Errors are always logged."},
-		{Name: "errors.log.include.messages", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 5, Width: "SHORT", Display: "Log Error Details", Doc: "Write the record that failed to the log.", Unsupported: "records are not written to the log"},
+		{Name: keyTolerance, Type: connectors.TypeString, Default: "none", HasDefault: true, Importance: "MEDIUM", Check: connectors.OneOf("none", "all"), Group: group, Order: 3, Width: "SHORT", Display: "Error Tolerance", Doc: "none: the task fails with the first record that cannot be processed; all: such records are left out, and kept in the dead-letter queue where there is one."},
+		{Name: "errors.log.enable", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 4, Width: "SHORT", Display: "Log Errors", Doc: "Log every record that is left out; else the log tells of them once a minute. Errors that stop a task are always logged."},
+		{Name: "errors.log.include.messages", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 5, Width: "SHORT", Display: "Log Error Details", Doc: "With errors.log.enable: also log which record it was (topic, partition, offset, timestamp)."},
 	}
 }
 
@@ -78,13 +78,18 @@ func sourceKeys() []connectors.Key {
 }
 
 func sinkKeys() []connectors.Key {
-	const prefix = "errors.deadletterqueue."
-	return []connectors.Key{
+	return append([]connectors.Key{
 		{Name: keyTopics, Type: connectors.TypeList, HasDefault: true, Importance: "HIGH", Group: "Common", Order: 4, Width: "LONG", Display: "Topics", Doc: "Topics to read."},
 		{Name: keyTopicsRegex, Type: connectors.TypeString, HasDefault: true, Importance: "HIGH", Check: checkRegex, Group: "Common", Order: 4, Width: "LONG", Display: "Topics regex", Doc: "Regular expression of the names of the topics to read."},
+	}, queueKeys()...)
+}
+
+// queueKeys are those of a dead-letter queue in Kafka, which the reference has for sink connectors alone.
+func queueKeys() []connectors.Key {
+	return []connectors.Key{
 		{Name: keyDeadLetters, Type: connectors.TypeString, HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Order: 6, Width: "MEDIUM", Display: "Dead Letter Queue Topic Name", Doc: "Topic of the records that could not be processed; used with errors.tolerance=all."},
-		{Name: prefix + "topic.replication.factor", Type: connectors.TypeShort, Default: "3", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Order: 7, Width: "MEDIUM", Display: "Dead Letter Queue Topic Replication Factor", Doc: "Replication factor of that topic when it is made."},
-		{Name: prefix + "context.headers.enable", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Order: 8, Width: "MEDIUM", Display: "Enable Error Context Headers", Doc: "Headers that say where and why a record failed."},
+		{Name: prefixDeadLetters + "topic.replication.factor", Type: connectors.TypeShort, Default: "3", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Order: 7, Width: "MEDIUM", Display: "Dead Letter Queue Topic Replication Factor", Doc: "Replication factor of that topic when it is made."},
+		{Name: prefixDeadLetters + "context.headers.enable", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Order: 8, Width: "MEDIUM", Display: "Enable Error Context Headers", Doc: "Headers that say where and why a record failed."},
 	}
 }
 
@@ -98,10 +103,19 @@ func ownKeys(sink bool) []connectors.Key {
 		family("transforms.", "Transforms"), family("predicates.", "Predicates"),
 		family("producer.override.", ""), family("consumer.override.", ""), family("admin.override.", ""),
 		{Name: "errors.max.retries", Type: connectors.TypeInt, Default: "-1", HasDefault: true, Importance: "MEDIUM", Group: "Error Handling", Own: true, Doc: "Attempts in a row without progress before a task fails; -1 for no limit."},
+		{Name: keyDeadLetterFile, Type: connectors.TypeString, Importance: "MEDIUM", Group: "Error Handling", Own: true, Doc: "File of the records that could not be processed, one JSON object a line; used with errors.tolerance=all, in place of a topic."},
+		{Name: keyDeadLetterFile + ".max.bytes", Type: connectors.TypeLong, Default: "1073741824", HasDefault: true, Importance: "LOW", Check: checkNotNegative, Group: "Error Handling", Own: true, Doc: "Size at which that file is full and the task fails; 0 for no limit."},
 		{Name: "max.queue.size.in.bytes", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: "Memory", Own: true, Doc: "Memory that the task may use for records on their way, in bytes; 0 means 64 MiB."},
 	}
 	if sink {
 		return keys
+	}
+	for _, k := range queueKeys() {
+		k.Own = true
+		if k.Name == prefixDeadLetters+"context.headers.enable" {
+			k.Default = "true"
+		}
+		keys = append(keys, k)
 	}
 	return append(keys, family("topic.creation.", "Topic Creation"),
 		connectors.Key{Name: keySinks, Type: connectors.TypeList, Importance: "MEDIUM", Group: "Sinks", Own: true, Doc: "Aliases of the sinks that the source writes to directly; Kafka when not given."})
@@ -140,6 +154,13 @@ func checkPositive(v string) string {
 	return ""
 }
 
+func checkNotNegative(v string) string {
+	if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err != nil || n < 0 {
+		return "Value must be at least 0"
+	}
+	return ""
+}
+
 func checkAliases(v string) string {
 	list := connectors.SplitList(v)
 	for i, alias := range list {
@@ -161,6 +182,7 @@ func checkRegex(v string) string {
 type limits struct {
 	budget   int64         // bytes of records on their way
 	retries  int           // attempts in a row; -1: no limit
+	patience time.Duration // for such attempts; 0: no limit
 	delay    time.Duration // longest pause between them
 	grace    time.Duration // for a graceful stop
 	interval time.Duration // shortest time between two writes of offsets
@@ -175,6 +197,9 @@ func readLimits(c, worker connectors.Config, commit time.Duration) limits {
 	}
 	if n, ok := number(c, "errors.max.retries"); ok && n >= 0 {
 		l.retries = int(n)
+	}
+	if n, ok := number(c, "errors.retry.timeout"); ok && n > 0 {
+		l.patience = time.Duration(n) * time.Millisecond
 	}
 	if n, ok := number(c, "errors.retry.delay.max.ms"); ok && n > 0 {
 		l.delay = time.Duration(n) * time.Millisecond

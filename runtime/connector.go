@@ -160,6 +160,7 @@ func (k *task) supervise(stop, kill context.Context, store offsets.Store) {
 	own := k.of.worker.options.Logger.With("connector", k.of.name, "task", k.id)
 	log := own.With("logger", loggerName)
 	claims := map[string]string{} // by alias: what the instance before held of the sinks' targets
+	var since time.Time           // of the first of the failures
 	for failures, begun := 0, false; ; {
 		in, err := k.newInstance(kill, store, claims, own)
 		if err == nil {
@@ -183,10 +184,13 @@ func (k *task) supervise(stop, kill context.Context, store offsets.Store) {
 		if in != nil && in.progressed.Load() {
 			failures = 0
 		}
-		failures++
+		if failures++; failures == 1 {
+			since = time.Now()
+		}
 		k.meter.failed()
 		class := connectors.ClassOf(err)
-		if class != connectors.Retriable || limits.retries >= 0 && failures > limits.retries {
+		late := limits.patience > 0 && time.Since(since) >= limits.patience
+		if class != connectors.Retriable || late || limits.retries >= 0 && failures > limits.retries {
 			if !begun {
 				k.of.worker.startupFailures.Add(1)
 			}
@@ -195,6 +199,9 @@ func (k *task) supervise(stop, kill context.Context, store offsets.Store) {
 			return
 		}
 		wait := backoff(failures, limits.delay)
+		if limits.patience > 0 {
+			wait = min(wait, limits.patience-time.Since(since))
+		}
 		log.Warn("the task failed and is started again from the durable offset", "error", err, "attempt", failures, "in", wait.Round(time.Millisecond))
 		k.set(Restarting, err.Error())
 		k.meter.restarts.Add(1)
@@ -216,6 +223,12 @@ func (k *task) newInstance(kill context.Context, store offsets.Store, claims map
 	}
 	in.external = plan.source.Describe().OwnOffsets
 	settings.Shared = in.external
+	in.rejects.tolerance, in.classes = plan.tolerance, w.converterClasses(k.config)
+	settings.KeepRaw = plan.keepsLetters()
+	if open := w.options.DeadLetters; open != nil {
+		s := settings
+		in.openQueue = func(ctx context.Context, c connectors.Config) (DeadLetterQueue, error) { return open.Open(ctx, c, s) }
+	}
 	err := guard("make task", func() (err error) {
 		if in.source, err = plan.source.NewSource(plan.taskConfig(k.config), settings); err != nil {
 			return fmt.Errorf("make source: %w", err)

@@ -29,6 +29,7 @@ type bench struct {
 	worker     *Worker
 	logger     *slog.Logger
 	tracer     Tracer
+	letters    DeadLetters
 }
 
 // loggedStore counts what is written.
@@ -117,7 +118,7 @@ func (b *bench) open() {
 	}
 	b.worker = NewWorker(Options{
 		Catalog: NewCatalog([]connectors.SourceFactory{benchSources{connectortest.Sources{Feed: b.feed}, b}}, sinks),
-		Store:   b.store, Config: b.config, Logger: b.logger, Tracer: b.tracer,
+		Store:   b.store, Config: b.config, Logger: b.logger, Tracer: b.tracer, DeadLetters: b.letters,
 	})
 }
 

@@ -37,6 +37,12 @@ type instance struct {
 	unsettled atomic.Int64 // records taken and not acknowledged, once for each sink
 	external  bool         // committing to the source is the durable write: nothing is stored (OwnOffsets)
 
+	rejects          *rejects                    // of the source's records
+	classes          map[connectors.Stage]string // of its converters
+	openQueue        func(context.Context, connectors.Config) (DeadLetterQueue, error)
+	queues           []DeadLetterQueue
+	unsettledLetters atomic.Bool // the source handed out records that may not be durable in the queue yet
+
 	hard   context.Context // ends with the instance; its cause is the error
 	cancel context.CancelCauseFunc
 
@@ -89,6 +95,7 @@ func newInstance(parent context.Context, connector string, l limits, store offse
 		polled: make(chan polled), drains: make(chan chan error), settled: make(chan struct{}, 1), wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		changed: func() {}, meter: &meter{},
 	}
+	t.rejects = &rejects{run: t}
 	t.hard, t.cancel = context.WithCancelCause(parent)
 	return t
 }
@@ -98,6 +105,10 @@ func (t *instance) addSink(plan sinkPlan, task connectors.SinkTask, exactlyOnce,
 	s := &sinkRun{run: t, plan: plan, task: task, held: map[connectors.BatchID]weight{}}
 	s.fresh = t.meter.histogram(s.name())
 	d := plan.factory.Describe()
+	s.rejects = &rejects{tolerance: plan.tolerance, run: t}
+	if s.class = d.Class; t.external {
+		s.class = sinkTaskClass
+	}
 	if k, ok := task.(connectors.OffsetKeeper); ok && d.Keeper && (!d.OwnRecords || exactlyOnce) {
 		s.keeper, s.copied = k, d.OwnRecords
 	}
@@ -208,6 +219,9 @@ func (t *instance) start(stop context.Context) error {
 		if err := t.readMarks(ctx); err != nil {
 			return err
 		}
+	}
+	if err := t.openQueues(ctx); err != nil {
+		return err
 	}
 	for _, s := range t.sinks {
 		if err := t.startSink(ctx, s); err != nil {
@@ -337,6 +351,7 @@ func (t *instance) stop(err error) error {
 			t.log.Warn("stop sink", "sink", s.name(), "error", serr)
 		}
 	}
+	t.closeQueues(ctx)
 	t.endTraces(err)
 	t.budget.close()
 	return err
@@ -530,6 +545,12 @@ func (t *instance) deliver(b *connectors.Batch) error {
 	if !t.note(b.Source) {
 		b.Release()
 		return t.needsResync(t.sinks[0], b.Source)
+	}
+	if t.unsettledLetters.Swap(false) {
+		if err := t.rejects.settle(t.hard); err != nil { // I1: the batch's offset is behind these records
+			b.Release()
+			return err
+		}
 	}
 	if t.topic != nil && len(b.Records) > 0 {
 		for _, s := range b.Streams {

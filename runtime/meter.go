@@ -11,23 +11,25 @@ import (
 
 // meter counts what a task does, over all its instances: for a batch a few additions, and one look at each record.
 type meter struct {
-	batches               atomic.Int64 // with records
-	records, bytes        atomic.Int64
-	settled               atomic.Int64 // records acknowledged, once for each sink
-	polled                atomic.Int64 // ns spent waiting for batches with records
-	longestPoll           atomic.Int64
-	largestBatch          atomic.Int64 // records
-	events                [9]atomic.Int64
-	transactions          atomic.Int64
-	commits, notCommitted atomic.Int64
-	committing            atomic.Int64 // ns spent storing offsets
-	longestCommit         atomic.Int64
-	progress              atomic.Int64 // ms since 1970: when a batch was taken or became durable, or an instance was connected
-	restarts, errors      atomic.Int64
-	lastError             atomic.Int64 // ms since 1970
-	lastEvent             atomic.Int64 // ms since 1970: when the newest record was taken from the source
-	committed             atomic.Int64 // µs since 1970: Batch.Committed of the newest batch that had one
-	behind                atomic.Int64 // ms between that commit and the batch's arrival
+	batches                atomic.Int64 // with records
+	records, bytes         atomic.Int64
+	settled                atomic.Int64 // records acknowledged, once for each sink
+	polled                 atomic.Int64 // ns spent waiting for batches with records
+	longestPoll            atomic.Int64
+	largestBatch           atomic.Int64 // records
+	events                 [9]atomic.Int64
+	transactions           atomic.Int64
+	commits, notCommitted  atomic.Int64
+	committing             atomic.Int64 // ns spent storing offsets
+	longestCommit          atomic.Int64
+	progress               atomic.Int64 // ms since 1970: when a batch was taken or became durable, or an instance was connected
+	restarts, errors       atomic.Int64
+	skipped, logged        atomic.Int64 // records that were left out; those of them that the log names
+	letters, lettersFailed atomic.Int64 // records for the dead-letter queue
+	lastError              atomic.Int64 // ms since 1970
+	lastEvent              atomic.Int64 // ms since 1970: when the newest record was taken from the source
+	committed              atomic.Int64 // µs since 1970: Batch.Committed of the newest batch that had one
+	behind                 atomic.Int64 // ms between that commit and the batch's arrival
 
 	mu        sync.Mutex
 	fresh     map[string]*Histogram // by sink
@@ -150,6 +152,12 @@ func (m *meter) failed() {
 	m.lastError.Store(time.Now().UnixMilli())
 }
 
+// tolerated counts a record that is left out.
+func (m *meter) tolerated() {
+	m.skipped.Add(1)
+	m.lastError.Store(time.Now().UnixMilli())
+}
+
 // stored counts an attempt to store offsets.
 func (m *meter) stored(took time.Duration, err error) {
 	if err != nil {
@@ -178,7 +186,9 @@ type TaskMetrics struct {
 	Queued, QueueLimit        int64 // bytes on their way
 	Commits, FailedCommits    int64 // of offsets
 	CommitTime, LongestCommit time.Duration
-	Restarts, Errors          int64
+	Restarts, Errors          int64 // of the task
+	Skipped, Logged           int64 // records that could not be processed and were left out; those of them that the log names
+	Letters, FailedLetters    int64 // of these, written to the dead-letter queue, and those that it did not take
 	LastError, LastEvent      time.Time
 	Committed                 time.Time     // when the oldest transaction of the newest batch was committed in the source
 	Behind                    time.Duration // from that commit until the batch was taken
@@ -268,6 +278,7 @@ func (m *meter) read() TaskMetrics {
 		LongestPoll: time.Duration(m.longestPoll.Load()), LargestBatch: m.largestBatch.Load(), Events: map[connectors.Op]int64{},
 		Transactions: m.transactions.Load(), Commits: m.commits.Load(), FailedCommits: m.notCommitted.Load(),
 		CommitTime: time.Duration(m.committing.Load()), LongestCommit: time.Duration(m.longestCommit.Load()), Restarts: m.restarts.Load(),
+		Skipped: m.skipped.Load(), Logged: m.logged.Load(), Letters: m.letters.Load(), FailedLetters: m.lettersFailed.Load(),
 		Errors: m.errors.Load(), LastError: moment(m.lastError.Load()), LastEvent: moment(m.lastEvent.Load()),
 		Behind: time.Duration(m.behind.Load()) * time.Millisecond, Freshness: map[string]*Histogram{},
 	}

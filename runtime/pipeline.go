@@ -26,6 +26,7 @@ type pipeline struct {
 	maxTasks    int
 	exactlyOnce bool
 	limits      limits
+	tolerance   tolerance
 }
 
 type sinkPlan struct {
@@ -34,6 +35,7 @@ type sinkPlan struct {
 	policy  policy
 	factory connectors.SinkFactory
 	config  connectors.Config
+	tolerance
 }
 
 // resolve finds the parts of a configuration. The values are the framework's keys and everything that is wrong with the
@@ -42,7 +44,7 @@ func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigVal
 	def := w.Framework(c)
 	values, _ := def.Validate(c)
 	values = readPolicy(w.options.Config).check(c, values)
-	p := &pipeline{maxTasks: 1, limits: readLimits(c, w.options.Config, w.options.CommitInterval)}
+	p := &pipeline{maxTasks: 1, limits: readLimits(c, w.options.Config, w.options.CommitInterval), tolerance: readTolerance(c, nil)}
 	if n, ok := number(c, "tasks.max"); ok && n > 0 {
 		p.maxTasks = int(n)
 	}
@@ -60,7 +62,7 @@ func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigVal
 		}
 	}
 	if kind == SinkPlugin {
-		return p, p.resolveSink(w, class, c, values)
+		return p, w.checkQueues(c, p, p.resolveSink(w, class, c, values))
 	}
 	p.source = w.options.Catalog.Source(class)
 	values = p.findSinks(w, c, values)
@@ -68,13 +70,13 @@ func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigVal
 	if strings.TrimSpace(c["offsets.storage.topic"]) != "" && w.options.StoreFor == nil {
 		values = addError(values, "offsets.storage.topic", errors.New("The 'offsets.storage.topic' value is invalid: not supported yet here: all offsets are kept in the worker's store"))
 	}
-	return p, p.checkExactlyOnce(w, c, values)
+	return p, w.checkQueues(c, p, p.checkExactlyOnce(w, c, values))
 }
 
 // resolveSink is resolve for a sink connector, which reads topics from Kafka.
 func (p *pipeline) resolveSink(w *Worker, class string, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
 	sink := w.options.Catalog.Sink(class)
-	p.sinks = []sinkPlan{{class: class, factory: sink, config: w.sinkConfig(sink, c)}}
+	p.sinks = []sinkPlan{{class: class, factory: sink, config: w.sinkConfig(sink, c), tolerance: p.tolerance}}
 	values = checkTopics(c, values)
 	p.source = w.options.Catalog.Source(kafkaSource)
 	if p.source == nil {
@@ -120,7 +122,7 @@ func (p *pipeline) findSinks(w *Worker, c connectors.Config, values []connectors
 		if f == nil {
 			return addError(values, keySinks, fmt.Errorf("the configuration names no sinks, and the default sink %q is not here; name direct sinks: sinks=a, sinks.a.connector.class=…", defaultSink))
 		}
-		p.sinks = []sinkPlan{{factory: f, config: w.sinkConfig(f, c)}}
+		p.sinks = []sinkPlan{{factory: f, config: w.sinkConfig(f, c), tolerance: p.tolerance}}
 		return values
 	}
 	seen := map[string]bool{}
@@ -147,7 +149,7 @@ func (p *pipeline) findSinks(w *Worker, c connectors.Config, values []connectors
 			values = addError(values, key, fmt.Errorf("find %s: %w", key, w.options.Catalog.unknown(class)))
 			continue
 		}
-		plan := sinkPlan{alias: alias, class: class, factory: f, config: w.sinkConfig(f, own)}
+		plan := sinkPlan{alias: alias, class: class, factory: f, config: w.sinkConfig(f, own), tolerance: readTolerance(c, own)}
 		var wrong map[string]error
 		plan.policy, wrong = readSinkPolicy(own, len(aliases) > 1)
 		for name, err := range wrong {

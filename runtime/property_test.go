@@ -54,6 +54,7 @@ type world struct {
 	store   *offsets.Memory
 	wrap    bool
 	window  int
+	letters *letterBox // nil: nothing is tolerated
 
 	mu       sync.Mutex
 	problems []string
@@ -75,8 +76,8 @@ func (w *world) Save(ctx context.Context, connector string, entries []offsets.En
 		if _, err := fmt.Sscanf(string(e.Offset), `{"n":%d}`, &n); err != nil {
 			continue // the record of one sink
 		}
-		for i, t := range w.targets {
-			if has := t.Has(e.Partition); has < n {
+		for i := range w.targets {
+			if has := w.has(i, e.Partition); has < n {
 				w.problem("offset %s of %s was stored, sink %d has %d", e.Offset, e.Partition, i, has)
 			}
 		}
@@ -140,7 +141,7 @@ func (w *world) worker() *Worker {
 	}
 	return NewWorker(Options{
 		Catalog: NewCatalog([]connectors.SourceFactory{watchedSources{connectortest.Sources{Feed: w.feed}, w}}, sinks),
-		Store:   w, CommitInterval: 100 * time.Millisecond,
+		Store:   w, CommitInterval: 100 * time.Millisecond, DeadLetters: w.deadLetters(),
 	})
 }
 
@@ -150,7 +151,34 @@ func (w *world) config() connectors.Config {
 		c["sinks"] += fmt.Sprintf("s%d,", i)
 		c[fmt.Sprintf("sinks.s%d.connector.class", i)] = fmt.Sprintf("Target%d", i)
 	}
+	if w.letters != nil {
+		c["errors.tolerance"], c["errors.deadletterqueue.file"] = "all", "box"
+	}
 	return c
+}
+
+// has is how many of a partition's records a sink or the dead-letter queue has, without a gap.
+func (w *world) has(sink int, p offsets.Partition) int {
+	if w.letters == nil {
+		return w.targets[sink].Has(p)
+	}
+	seen := map[int]bool{}
+	for _, n := range slices.Concat(w.targets[sink].Durable(p), w.letters.of(w.alias(sink), p), w.letters.of(unread, p)) {
+		seen[n] = true
+	}
+	n := 0
+	for seen[n+1] {
+		n++
+	}
+	return n
+}
+
+// alias is what a sink is called.
+func (w *world) alias(sink int) string {
+	if len(w.targets) == 1 {
+		return ""
+	}
+	return fmt.Sprintf("s%d", sink)
 }
 
 // TestNothingIsLost plays random faults of source, sinks and store, revocations, restarts and kills, and then waits until
@@ -279,10 +307,16 @@ func (w *world) finish(worker *Worker) string {
 		length := w.feed.Length(p)
 		for i, t := range w.targets {
 			durable := t.Durable(p)
-			if t.Has(p) != length {
-				w.problem("sink %d has %d of %d of %s", i, t.Has(p), length, p)
+			if has := w.has(i, p); has != length {
+				w.problem("sink %d has %d of %d of %s", i, has, length, p)
 			}
-			if t.Keep && len(durable) != length {
+			left := w.letters.numbers(w.alias(i), p)
+			for _, n := range durable {
+				if left[n] {
+					w.problem("record %d of %s is in sink %d and in the dead-letter queue", n, p, i)
+				}
+			}
+			if t.Keep && len(durable)+len(left) != length {
 				w.problem("sink %d keeps offsets, but got %v of %s", i, durable, p)
 			}
 			if t.Keep && !slices.IsSorted(durable) {

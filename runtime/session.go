@@ -73,6 +73,16 @@ func (s *sourceSession) Anew(p offsets.Partition) {
 	}
 }
 
+// Tolerate implements connectors.SourceSession. What it takes is durable before the next batch is delivered.
+func (s *sourceSession) Tolerate(ctx context.Context, raw *connectors.Raw, at connectors.Stage, cause error) error {
+	r := s.run
+	if err := r.rejects.take(ctx, &DeadLetter{Stage: at, Class: r.classes[at], Cause: cause, Raw: raw}); err != nil {
+		return err
+	}
+	r.unsettledLetters.Store(true)
+	return nil
+}
+
 // Drain implements connectors.SourceSession. It drains everything, whatever the partitions.
 func (s *sourceSession) Drain(ctx context.Context, _ ...offsets.Partition) error {
 	r := s.run
@@ -107,7 +117,11 @@ type sinkRun struct {
 	placed  bool                                            // it has a stored record
 	acks    atomic.Uint64
 	inside  atomic.Int32 // calls of the sink that have not returned
-	fresh   *Histogram
+
+	rejects *rejects
+	class   string // of what a record is rejected by
+
+	fresh *Histogram
 
 	mu     sync.Mutex
 	held   map[connectors.BatchID]weight          // taken and not acknowledged
@@ -163,13 +177,20 @@ func (s *sinkRun) acknowledge(id connectors.BatchID, records int) {
 	}
 }
 
-// Reject implements connectors.SinkSession: nothing is tolerated.
-func (s *sinkRun) Reject(_ context.Context, b *connectors.Batch, record int, cause error) error {
-	stream := ""
-	if record < len(b.Records) && int(b.Records[record].Stream) < len(b.Streams) {
-		stream = b.Streams[b.Records[record].Stream].Topic
+// Reject implements connectors.SinkSession. nil: the record is in the dead-letter queue, durably, so that an acknowledgement that
+// comes after it says that every record of the batch is in the sink or there (I1).
+func (s *sinkRun) Reject(ctx context.Context, b *connectors.Batch, record int, cause error) error {
+	if !s.rejects.all {
+		return connectors.AsPermanent(fmt.Errorf("sink %s cannot write a record of %s: %w", s.name(), topicOf(b, record), cause))
 	}
-	return connectors.AsPermanent(fmt.Errorf("sink %s cannot write a record of %s: %w", s.name(), stream, cause))
+	l := &DeadLetter{Stage: connectors.StagePut, Class: s.class, Sink: s.plan.alias, Cause: cause, Batch: b.Origin(), Index: record}
+	if raw, ok := b.Raw(record); ok {
+		l.Raw = raw
+	}
+	if err := s.rejects.take(ctx, l); err != nil {
+		return err
+	}
+	return s.rejects.settle(ctx)
 }
 
 // Fail implements connectors.SinkSession.

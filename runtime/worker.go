@@ -39,7 +39,8 @@ type Options struct {
 	// a second for a store in Kafka, 100 ms (also for 0) for an embedded one.
 	CommitInterval time.Duration
 	Version        string
-	Tracer         Tracer // nil: nothing is traced
+	Tracer         Tracer      // nil: nothing is traced
+	DeadLetters    DeadLetters // nil: there are no dead-letter queues
 	// Changed is called without locks whenever the status of a connector may have changed; nil: nobody. Watch names another.
 	Changed func(connector string)
 }

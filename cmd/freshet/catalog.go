@@ -22,6 +22,7 @@ import (
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/offsets/kafkastore"
 	"github.com/freshet-io/freshet/runtime"
+	"github.com/freshet-io/freshet/runtime/deadletter"
 	"github.com/freshet-io/freshet/runtime/herder"
 	"github.com/freshet-io/freshet/runtime/metrics"
 )
@@ -54,6 +55,11 @@ func (p *program) sinks() []connectors.SinkFactory {
 
 func (p *program) converters() converters.Set {
 	return converters.Set{json.Kind(), text.Kind(), bytes.Kind()}
+}
+
+// deadLetters keep what tasks could not process.
+func (p *program) deadLetters() *deadletter.Queues {
+	return &deadletter.Queues{Converters: p.converters(), Pool: p.pool}
 }
 
 // plugins are what configurations name beside connectors. Headers are written as text, as both of these do.

@@ -57,6 +57,7 @@ func complete(o *standalone.Options) {
 	p := newProgram()
 	o.Catalog = p.catalog()
 	o.KafkaStore = p.kafkaStore
+	o.DeadLetters = p.deadLetters()
 	o.Logger = slog.Default()
 	o.Version = versionText()
 }

@@ -227,7 +227,7 @@ func topic(t workerconfig.Topic) kafkaclient.LogOptions {
 func (n *node) newWorker(store offsets.Store, tracer runtime.Tracer) *runtime.Worker {
 	return runtime.NewWorker(runtime.Options{
 		Catalog: n.program.catalog(), Store: store, Logger: slog.Default(), Config: n.config.Properties, Version: versionText(),
-		MemoryLimit: n.config.Int(workerconfig.KeyMemoryLimit), CommitInterval: time.Second, Tracer: tracer,
+		MemoryLimit: n.config.Int(workerconfig.KeyMemoryLimit), CommitInterval: time.Second, Tracer: tracer, DeadLetters: n.program.deadLetters(),
 		StoreFor: func(ctx context.Context, _ string, c connectors.Config) (offsets.Store, error) {
 			return n.program.kafkaStore(ctx, n.config.Properties, c["offsets.storage.topic"])
 		},

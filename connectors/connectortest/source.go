@@ -22,6 +22,8 @@ type Feed struct {
 	Records int
 	// Positions adds a batch without records after every so many batches; 0: none.
 	Positions int
+	// Unreadable tells that record n cannot be turned into one of a batch; nil: none.
+	Unreadable func(n int) bool
 	// Width is how many bytes of text each record carries.
 	Width int
 
@@ -228,10 +230,20 @@ func (s *feedSource) read(ctx context.Context, p offsets.Partition, length int) 
 		want = 3
 	}
 	stream := w.Stream(s.stream)
-	for n := s.at[p] + 1; n <= length && w.Len() < want; n++ {
-		AppendFeedRecord(w, stream, n, s.feed.Width)
+	last := s.at[p]
+	for last < length && w.Len() < want {
+		last++
+		if s.feed.Unreadable == nil || !s.feed.Unreadable(last) {
+			AppendFeedRecord(w, stream, last, s.feed.Width)
+			continue
+		}
+		raw := &connectors.Raw{Topic: string(p), Offset: int64(last), Value: []byte("?")}
+		if err := s.session.Tolerate(ctx, raw, connectors.StageValueConverter, fmt.Errorf("record %d of %s cannot be read", last, p)); err != nil {
+			w.Abandon()
+			return nil, err
+		}
 	}
-	s.at[p] += w.Len()
+	s.at[p] = last
 	return w.Finish(FeedOffset(s.at[p]), feedOrder(s.at[p])), nil
 }
 

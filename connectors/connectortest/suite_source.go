@@ -127,6 +127,11 @@ func (s *sourceCheck) Reached(offsets.Partition) []connectors.Reached { return n
 // Anew implements connectors.SourceSession.
 func (s *sourceCheck) Anew(offsets.Partition) {}
 
+// Tolerate implements connectors.SourceSession: nothing is tolerated.
+func (s *sourceCheck) Tolerate(_ context.Context, _ *connectors.Raw, _ connectors.Stage, cause error) error {
+	return cause
+}
+
 // Drain implements connectors.SourceSession.
 func (s *sourceCheck) Drain(context.Context, ...offsets.Partition) error { return nil }
 

@@ -19,8 +19,10 @@ type Target struct {
 	Schedule func(held int) (acknowledge int)
 	// Fail is called in each Put; an error is returned from it. nil: never.
 	Fail func() error
-	// Reject tells that record n cannot be written; nil: none.
+	// Reject tells that record n cannot be written; nil: none. What is tolerated does not become durable here.
 	Reject func(n int) bool
+	// Unreadable is that of the feed: these records do not come.
+	Unreadable func(n int) bool
 	// Keep makes its sinks OffsetKeepers.
 	Keep bool
 
@@ -84,7 +86,7 @@ func (t *Target) problem(format string, args ...any) {
 // NewSink returns a task that writes to the target: it acknowledges late, in any order and in groups, as Schedule says. A keeper
 // with a claim goes on only if no other one has begun since.
 func (t *Target) NewSink(claim string) connectors.SinkTask {
-	s := &targetSink{target: t, last: map[offsets.Partition]int{}}
+	s := &targetSink{target: t, last: map[offsets.Partition]int{}, left: map[connectors.BatchID]map[int]bool{}}
 	s.epoch, _ = strconv.Atoi(claim) // "": none
 	if t.Keep {
 		return &keepingSink{s}
@@ -97,7 +99,8 @@ type targetSink struct {
 	session connectors.SinkSession
 	epoch   int
 	held    []*connectors.Batch
-	last    map[offsets.Partition]int // the newest record that was put
+	last    map[offsets.Partition]int           // the newest record that was put
+	left    map[connectors.BatchID]map[int]bool // records that were rejected, and that is tolerated
 	stopped bool
 }
 
@@ -123,7 +126,7 @@ func (s *targetSink) Put(ctx context.Context, b *connectors.Batch) error {
 	}
 	for i := range b.Records {
 		n := number(b, &b.Records[i])
-		if last, ok := s.last[b.Source]; ok && n != last+1 {
+		if last, ok := s.last[b.Source]; ok && n != t.after(last) {
 			t.mu.Lock()
 			t.problem("%s: record %d was put after %d", b.Source, n, last)
 			t.mu.Unlock()
@@ -133,6 +136,10 @@ func (s *targetSink) Put(ctx context.Context, b *connectors.Batch) error {
 			if err := s.session.Reject(ctx, b, i, fmt.Errorf("number %d is not liked", n)); err != nil {
 				return err
 			}
+			if s.left[b.ID] == nil {
+				s.left[b.ID] = map[int]bool{}
+			}
+			s.left[b.ID][n] = true
 		}
 	}
 	s.held = append(s.held, b)
@@ -155,6 +162,13 @@ func (s *targetSink) Put(ctx context.Context, b *connectors.Batch) error {
 		}
 	}
 	return nil
+}
+
+// after is the number of the record that follows.
+func (t *Target) after(n int) int {
+	for n++; t.Unreadable != nil && t.Unreadable(n); n++ {
+	}
+	return n
 }
 
 func number(b *connectors.Batch, r *connectors.Record) int {
@@ -180,8 +194,11 @@ func (s *targetSink) write(i int) error {
 		if int(row[0].Int()) != n || b.Bytes(row[1])[0] != 'a'+byte(n%26) {
 			t.problem("%s: record %d was spoilt before Release", b.Source, n)
 		}
-		t.durable[b.Source] = append(t.durable[b.Source], n)
+		if !s.left[b.ID][n] {
+			t.durable[b.Source] = append(t.durable[b.Source], n)
+		}
 	}
+	delete(s.left, b.ID)
 	if t.Keep {
 		p := t.progress[b.Source]
 		p.Partition, p.Through = b.Source, b.Through

@@ -79,35 +79,15 @@ func definition() *connectors.ConfigDef {
 // properties puts the client properties of a task together as Connect does: the worker's, its producer.*, the connector's
 // own, its producer.override.*.
 func properties(c connectors.Config, s connectors.Settings, exactly bool) map[string]string {
-	p := worker(s.Worker)
-	override(p, s.Worker, prefixProduce)
-	maps.Copy(p, worker(c))
-	override(p, c, prefixOver)
+	p := kafkaclient.Common(s.Worker)
+	kafkaclient.Override(p, s.Worker, prefixProduce)
+	maps.Copy(p, kafkaclient.Common(c))
+	kafkaclient.Override(p, c, prefixOver)
 	delete(p, "transactional.id") // the runtime's to decide
 	if exactly {
 		p["transactional.id"] = transactionalID(s)
 	}
 	return p
-}
-
-// worker are the properties of all clients: where the brokers are, and how to log in.
-func worker(from connectors.Config) map[string]string {
-	p := map[string]string{}
-	for name, v := range from {
-		if name == keyServers || name == "security.protocol" || strings.HasPrefix(name, "sasl.") || strings.HasPrefix(name, "ssl.") {
-			p[name] = v
-		}
-	}
-	return p
-}
-
-// override adds the properties behind a prefix.
-func override(p map[string]string, from connectors.Config, prefix string) {
-	for name, v := range from {
-		if rest, ok := strings.CutPrefix(name, prefix); ok {
-			p[rest] = v
-		}
-	}
 }
 
 // transactionalID is Connect's <group.id>-<connector>-<task> (KIP-618), with the alias of one of several sinks behind it.

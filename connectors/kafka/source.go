@@ -31,6 +31,7 @@ type source struct {
 	values   converters.Decoder
 	log      *slog.Logger
 	streams  map[string]*connectors.Stream
+	keepRaw  bool // records as they lie in the topic stay with their batch
 
 	session connectors.SourceSession
 	client  *kafkaclient.Session
@@ -134,7 +135,7 @@ func (s *source) batch(ctx context.Context, p *share) (*connectors.Batch, error)
 	size, last := 0, int64(-1)
 	first := p.first.Timestamp
 	for m := p.first; m != nil; m = p.more() {
-		if s.broken = s.add(w, stream, m); s.broken != nil {
+		if s.broken = s.add(ctx, w, stream, m); s.broken != nil {
 			break
 		}
 		last = m.Offset
@@ -153,17 +154,19 @@ func (s *source) batch(ctx context.Context, p *share) (*connectors.Batch, error)
 	return b, nil
 }
 
-// add appends one record.
-func (s *source) add(w *connectors.Builder, stream uint32, m *sarama.ConsumerMessage) error {
+// add appends one record. One that cannot be converted is left out when that is tolerated.
+func (s *source) add(ctx context.Context, w *connectors.Builder, stream uint32, m *sarama.ConsumerMessage) error {
 	var body connectors.Body
 	var err error
-	part := "key"
+	part, stage := "key", connectors.StageKeyConverter
 	if body.Key, err = s.keys.Decode(m.Key); err == nil {
-		part = "value"
+		part, stage = "value", connectors.StageValueConverter
 		body.Value, err = s.values.Decode(m.Value)
 	}
 	if err != nil {
-		return connectors.AsPermanent(fmt.Errorf("convert the %s of a record of topic %s, partition %d, offset %d: %w", part, m.Topic, m.Partition, m.Offset, err))
+		raw := rawOf(m)
+		return s.session.Tolerate(ctx, &raw, stage, connectors.AsPermanent(
+			fmt.Errorf("convert the %s of a record of topic %s, partition %d, offset %d: %w", part, m.Topic, m.Partition, m.Offset, err)))
 	}
 	op := connectors.OpNone
 	if m.Value == nil {
@@ -175,6 +178,9 @@ func (s *source) add(w *connectors.Builder, stream uint32, m *sarama.ConsumerMes
 		r.Timestamp = m.Timestamp.UnixNano()
 	}
 	w.Weigh(2*(len(m.Key)+len(m.Value)) + bodySize)
+	if s.keepRaw {
+		w.Raw(rawOf(m))
+	}
 	if len(m.Headers) == 0 {
 		return nil
 	}
@@ -192,6 +198,18 @@ func (s *source) add(w *connectors.Builder, stream uint32, m *sarama.ConsumerMes
 	}
 	w.Records()[w.Len()-1].Headers = w.Record().Headers
 	return nil
+}
+
+// rawOf is the record as it lies in its topic; it shares the memory of m.
+func rawOf(m *sarama.ConsumerMessage) connectors.Raw {
+	r := connectors.Raw{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Timestamp: -1, Key: m.Key, Value: m.Value}
+	if !m.Timestamp.IsZero() {
+		r.Timestamp = m.Timestamp.UnixMilli()
+	}
+	for _, h := range m.Headers {
+		r.Headers = append(r.Headers, connectors.RawHeader{Key: h.Key, Value: h.Value})
+	}
+	return r
 }
 
 // bodySize is about what a record of the client and a materialised one take beside their contents.

@@ -114,7 +114,7 @@ func (f *Sources) Tasks(_ context.Context, c connectors.Config, most int) ([]con
 func (f *Sources) NewSource(c connectors.Config, s connectors.Settings) (connectors.SourceTask, error) {
 	p := consumerProperties(c, s)
 	out := &source{
-		name: s.Connector, group: p["group.id"], instance: strings.TrimSpace(p["group.instance.id"]), log: logger(s),
+		name: s.Connector, group: p["group.id"], instance: strings.TrimSpace(p["group.instance.id"]), log: logger(s), keepRaw: s.KeepRaw,
 		topics: slices.Compact(slices.Sorted(slices.Values(connectors.SplitList(c[keyTopics])))), streams: map[string]*connectors.Stream{},
 		ready: make(chan *share), failed: make(chan error, 1), taken: make(chan struct{}),
 	}
@@ -152,21 +152,21 @@ func (f *Sources) NewSource(c connectors.Config, s connectors.Settings) (connect
 // consumerProperties puts the client properties of a task's consumer together as Connect does (Worker.baseConsumerConfigs); only
 // records of committed transactions are read unless isolation.level says otherwise.
 func consumerProperties(c connectors.Config, s connectors.Settings) map[string]string {
-	p := worker(s.Worker)
+	p := kafkaclient.Common(s.Worker)
 	p["client.id"] = "connector-consumer-" + s.Connector + "-" + strconv.Itoa(s.Task)
 	p["group.id"] = "connect-" + s.Connector
 	p["auto.offset.reset"] = "earliest"
-	override(p, s.Worker, "consumer.")
-	override(p, c, prefixConsume)
+	kafkaclient.Override(p, s.Worker, "consumer.")
+	kafkaclient.Override(p, c, prefixConsume)
 	return p
 }
 
 // adminProperties are those for questions about the group, which is named by the consumer's.
 func adminProperties(c connectors.Config, s connectors.Settings) map[string]string {
-	p := worker(s.Worker)
+	p := kafkaclient.Common(s.Worker)
 	p["client.id"] = "connector-adminclient-" + s.Connector
-	override(p, s.Worker, "admin.")
-	override(p, c, prefixAdmin)
+	kafkaclient.Override(p, s.Worker, "admin.")
+	kafkaclient.Override(p, c, prefixAdmin)
 	if _, own := c[prefixAdmin+keyServers]; !own && c[prefixConsume+keyServers] != "" {
 		p[keyServers] = c[prefixConsume+keyServers] // another cluster than the worker's: the group is there
 	}

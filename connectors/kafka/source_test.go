@@ -104,6 +104,10 @@ func (alone) NewBatch(_ context.Context, p offsets.Partition) (*connectors.Build
 func (alone) Offsets(context.Context, ...offsets.Partition) ([]offsets.Entry, error) { return nil, nil }
 func (alone) Drain(context.Context, ...offsets.Partition) error                      { return nil }
 
+func (alone) Tolerate(_ context.Context, _ *connectors.Raw, _ connectors.Stage, cause error) error {
+	return cause
+}
+
 // texts are the values of what is read until last has come.
 func texts(t *testing.T, task connectors.SourceTask, last string) []string {
 	t.Helper()

@@ -104,6 +104,11 @@ func (r *rig) Reached(offsets.Partition) []connectors.Reached { return r.reached
 // Anew implements connectors.SourceSession.
 func (r *rig) Anew(offsets.Partition) { r.reached = nil }
 
+// Tolerate implements connectors.SourceSession.
+func (r *rig) Tolerate(_ context.Context, _ *connectors.Raw, _ connectors.Stage, cause error) error {
+	return cause
+}
+
 // Drain implements connectors.SourceSession.
 func (r *rig) Drain(context.Context, ...offsets.Partition) error { return nil }
 

@@ -181,13 +181,13 @@ func (e emitter) connect(t *runtime.TaskMetrics, at labels) {
 	failures := func(name string, value float64) {
 		e.gauge("kafka_connect_task_error_"+name, "Kafka Connect JMX metric type task-error", value, at)
 	}
-	failures("total_record_failures", float64(t.Errors))
-	failures("total_record_errors", float64(t.Errors))
-	failures("total_records_skipped", 0)
+	failures("total_record_failures", float64(t.Errors+t.Skipped))
+	failures("total_record_errors", float64(t.Errors+t.Skipped))
+	failures("total_records_skipped", float64(t.Skipped))
 	failures("total_retries", float64(t.Restarts))
-	failures("total_errors_logged", float64(t.Errors))
-	failures("deadletterqueue_produce_requests", 0)
-	failures("deadletterqueue_produce_failures", 0)
+	failures("total_errors_logged", float64(t.Errors+t.Logged))
+	failures("deadletterqueue_produce_requests", float64(t.Letters))
+	failures("deadletterqueue_produce_failures", float64(t.FailedLetters))
 	failures("last_error_timestamp", stamp(t.LastError))
 }
 

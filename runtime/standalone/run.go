@@ -42,10 +42,11 @@ type Options struct {
 	Worker     string   // worker properties file; "" for none
 	Catalog    *runtime.Catalog
 	// KafkaStore opens offsets in a Kafka topic, with the worker's client properties; nil: not available.
-	KafkaStore func(ctx context.Context, worker connectors.Config, topic string) (offsets.Store, error)
-	Logger     *slog.Logger   // nil: nothing is logged
-	Tracer     runtime.Tracer // nil: nothing is traced
-	Version    string
+	KafkaStore  func(ctx context.Context, worker connectors.Config, topic string) (offsets.Store, error)
+	Logger      *slog.Logger        // nil: nothing is logged
+	Tracer      runtime.Tracer      // nil: nothing is traced
+	DeadLetters runtime.DeadLetters // nil: there are no dead-letter queues
+	Version     string
 	// UntilDone ends the run when every source has ended and all of it is durable.
 	UntilDone bool
 	// Levels are those of /admin/loggers, SetLogLevel sets one for the whole cluster, and Extra serves more paths beside the REST
@@ -140,7 +141,7 @@ func (s *setup) newWorker(store offsets.Store, interval time.Duration, changed f
 	limit, _ := strconv.ParseInt(strings.TrimSpace(s.worker[workerconfig.KeyMemoryLimit]), 10, 64) // checked before
 	o := runtime.Options{
 		Catalog: s.options.Catalog, Store: store, Logger: s.options.Logger, Config: s.worker, MemoryLimit: limit,
-		CommitInterval: interval, Version: s.options.Version, Changed: changed, Tracer: s.options.Tracer,
+		CommitInterval: interval, Version: s.options.Version, Changed: changed, Tracer: s.options.Tracer, DeadLetters: s.options.DeadLetters,
 	}
 	if open := s.options.KafkaStore; open != nil {
 		o.StoreFor = func(ctx context.Context, _ string, c connectors.Config) (offsets.Store, error) {
