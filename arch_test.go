@@ -35,7 +35,7 @@ var mayImport = []struct {
 	{"tlsconfig", nil},
 	{"kafkaclient", []string{"tlsconfig", "github.com/IBM/sarama", "github.com/rcrowley/go-metrics", "github.com/klauspost/compress", "github.com/pierrec/lz4"}},
 	{"connectors", []string{"schemas", "offsets"}},
-	{"connectors/connectortest", []string{"connectors", "schemas", "offsets", "go.uber.org/goleak"}},
+	{"connectors/connectortest", []string{"connectors", "changes", "schemas", "offsets", "go.uber.org/goleak"}},
 	{"changes", []string{"connectors", "schemas", "offsets"}},
 	{"converters", []string{"connectors", "changes", "schemas"}},
 	{"converters/registry", []string{"connectors", "changes", "schemas", "converters", "github.com/riferrei/srclient"}},

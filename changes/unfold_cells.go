@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ var (
 	errRange     = errors.New("the value is out of range")
 	errFraction  = errors.New("the number was an integer before, has a fraction now, and some integers have no exact form with one; give the field a schema")
 	errOtherKind = errors.New("the field held values of another kind before, and one column cannot hold both; give the field a schema")
+	errSRID      = errors.New("the point has an SRID, and a column of points has none")
 	errScale     = errors.New("the decimal has more digits than can be kept")
 )
 
@@ -175,6 +177,9 @@ func (r *Rows) appendBytes(w *connectors.Builder, c *column, b []byte) error {
 			return errScale
 		}
 		r.scratch = appendPlainDecimal(r.scratch[:0], b, c.scale)
+		if c.Scale < 0 && c.scale > 0 {
+			r.scratch = r.scratch[:bytes.IndexByte(r.scratch, '.')] // zeros follow
+		}
 		if c.form == formDecimal {
 			w.Text(connectors.KindDecimal, r.scratch)
 			return nil
@@ -343,8 +348,11 @@ func (r *Rows) appendNested(w *connectors.Builder, c *column, v schemas.Value) e
 	if c.form == formPoint {
 		x, ok1 := at("x").(float64)
 		y, ok2 := at("y").(float64)
-		if !ok1 || !ok2 {
+		switch {
+		case !ok1 || !ok2:
 			return errKind
+		case at("srid") != nil:
+			return errSRID
 		}
 		w.BeginList(connectors.KindPoint)
 		w.Float64(x)

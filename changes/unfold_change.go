@@ -105,6 +105,7 @@ func (c *change) time(p *rowPlan, v schemas.Value) int64 {
 
 // The reasons why a key is missing.
 var (
+	errNoFields = errors.New("its rows have no fields")
 	errNoKey    = errors.New("the record has no key, and rows are found by it; set primary.key.mode to something else, or give records keys")
 	errNoHeader = errors.New("the record has no header of this name, and primary.key.mode=record_header takes the key from it")
 	errNullKey  = errors.New("it is null, and rows are found by it")

@@ -296,7 +296,13 @@ func (r *Rows) build(p *rowPlan, t *topicRows, topic string, body *connectors.Bo
 	if p.keys, err = r.keyColumns(p, t, body.Key, rows); err != nil {
 		return err
 	}
+	for i := range p.keys {
+		p.keys[i].adopt(rows)
+	}
 	r.makeStream(p, topic, rows)
+	if len(p.columns) == 0 {
+		return errNoFields
+	}
 	p.stream.Row = &schemas.Schema{Kind: schemas.Struct, Optional: true, Name: name}
 	for i := range p.columns {
 		f := p.columns[i].field
@@ -308,16 +314,23 @@ func (r *Rows) build(p *rowPlan, t *topicRows, topic string, body *connectors.Bo
 	return nil
 }
 
+// adopt takes over what the row's schema says of the column beyond the key's: propagated types do not reach keys.
+func (k *keyColumn) adopt(rows []rowColumn) {
+	i := slices.IndexFunc(rows, func(c rowColumn) bool { return c.Name == k.Name })
+	if i < 0 || k.whole == nil || rows[i].whole == nil || k.whole.Kind != rows[i].whole.Kind || k.whole.Name != rows[i].whole.Name {
+		return
+	}
+	optional := k.Optional
+	k.column = rows[i].column
+	k.Optional = optional
+}
+
 // rowColumns lists the members of rows, and the name of their schema.
 func (r *Rows) rowColumns(p *rowPlan, t *topicRows) ([]rowColumn, string, error) {
 	var out []rowColumn
 	if p.value == nil {
-		for i := range t.row.columns {
-			c := t.row.columns[i]
-			if !p.envelope && (c.Name == "__op" || c.Name == "__deleted") || c.TypeName == NullType && !r.o.Nulls {
-				continue
-			}
-			out = append(out, rowColumn{c, i, -1})
+		if out = t.row.rowColumns(p, r.o.Nulls); len(out) == 0 {
+			out = t.row.rowColumns(p, true) // a row has a column
 		}
 		return out, "", nil
 	}
@@ -342,6 +355,17 @@ func (r *Rows) rowColumns(p *rowPlan, t *topicRows) ([]rowColumn, string, error)
 		out = append(out, rowColumn{columnOf(f.Name, f.Schema, p.connector()), i, -1})
 	}
 	return out, s.Name, nil
+}
+
+func (s *looseShape) rowColumns(p *rowPlan, nulls bool) (out []rowColumn) {
+	for i := range s.columns {
+		c := s.columns[i]
+		if !p.envelope && (c.Name == "__op" || c.Name == "__deleted") || c.TypeName == NullType && !nulls {
+			continue
+		}
+		out = append(out, rowColumn{c, i, -1})
+	}
+	return out
 }
 
 // keyColumns lists the fields of the key.

@@ -127,8 +127,9 @@ func parseTimestamp(text string) (int64, bool) {
 	}
 	clock := s.clock()
 	zone := s.zone()
-	const limit = math.MaxInt64/microsPerDay - 1
-	return day*microsPerDay + clock - zone*microsPerSecond, s.ended() && day < limit && day > -limit
+	const limit = math.MaxInt64 / microsPerDay
+	v := day*microsPerDay + clock - zone*microsPerSecond
+	return v, s.ended() && day <= limit && day >= -limit-1 && (day > 0 || v <= 2*microsPerDay) && (day < 0 || v >= -2*microsPerDay)
 }
 
 // parseInterval reads P1Y2M3DT4H5M6.789S, any part of which may be missing or negative.

@@ -138,7 +138,9 @@ func columnOf(name string, s *schemas.Schema, connector string) column {
 		c.plain(s, connector)
 	}
 	c.restore(s, connector)
-	c.field.Scale = c.Scale
+	if c.field.Scale = c.Scale; c.form == formDecimal {
+		c.field.Scale = c.scale
+	}
 	return c
 }
 
@@ -148,7 +150,9 @@ func (c *column) logicalDetails(s *schemas.Schema, connector string) {
 	case NameConnectDecimal:
 		c.Scale = number(s.Parameter("scale"), 0)
 		c.Length = number(s.Parameter("connect.decimal.precision"), -1)
-		c.scale = c.Scale
+		if c.scale = c.Scale; c.Scale > 1000 && strings.HasPrefix(connector, "postgres") {
+			c.Scale -= 2048 // a negative one, as the reference writes it
+		}
 	case NameBits:
 		if c.Length = number(s.Parameter("length"), -1); c.Length == math.MaxInt32 {
 			c.Length = -1
@@ -234,10 +238,12 @@ func (c *column) restore(s *schemas.Schema, connector string) {
 		c.Type = schemas.TypeRange
 	case (base == "INET" || base == "CIDR" || strings.HasPrefix(base, "MACADDR")) && c.form == formText:
 		c.Type = schemas.TypeOther
-	case c.form == formText && c.Type == schemas.TypeText || c.form == formBytes:
+	case c.form == formText && c.Type == schemas.TypeText && strings.Contains(base, "CHAR"), c.form == formBytes && strings.Contains(base, "BINARY"):
 		if length > 0 && length < math.MaxInt32 {
 			c.Length = length
 		}
+	case len(c.Allowed) > 0 && isMySQL(connector):
+		c.TypeName += "('" + strings.ReplaceAll(strings.ReplaceAll(strings.Join(c.Allowed, "\x00"), "'", "''"), "\x00", "','") + "')"
 	}
 	if strings.HasPrefix(connector, "postgres") {
 		c.TypeName = PostgresName(c.TypeName)
@@ -245,7 +251,7 @@ func (c *column) restore(s *schemas.Schema, connector string) {
 	switch {
 	case c.Type == schemas.TypeDecimal && c.Length > 0:
 		c.TypeName += "(" + strconv.Itoa(int(c.Length)) + "," + strconv.Itoa(int(max(c.Scale, 0))) + ")"
-	case (c.Type == schemas.TypeText || c.Type == schemas.TypeBits) && c.Length > 0 && len(c.Allowed) == 0:
+	case (c.Type == schemas.TypeText || c.Type == schemas.TypeBits || c.Type == schemas.TypeBytes) && c.Length > 0:
 		c.TypeName += "(" + strconv.Itoa(int(c.Length)) + ")"
 	}
 }

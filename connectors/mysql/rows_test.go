@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/connectors/mysql/ddl"
 	jsonconverter "github.com/freshet-io/freshet/converters/json"
 	"github.com/freshet-io/freshet/testbed"
@@ -267,13 +270,22 @@ func TestTypesFromBinlog(t *testing.T) {
 				d.sameRows(t, name, rows, d.selected(t, server, database, name, "1"))
 			}
 			stream := binlogOf(t, server, flavorMySQL, func() { server.Exec(t, database, file("stream1.sql")) })
-			checkRecorded(t, decodeBinlog(t, cfg, catalog, stream), recordedRows(t, scenario))
+			checkRecorded(t, decodeBinlog(t, cfg, catalog, stream), recordedRows(t, scenario), lossyColumns(scenario))
 		})
 	}
 }
 
+// lossyColumns are those of which a record in a topic shows less than the database has.
+func lossyColumns(scenario string) string {
+	return map[string]string{
+		"types":         "bt c_bit1 c_ubig k_ub key k_ub ub",
+		"types-modes-1": "bn bt c_bin c_bit1 c_blob c_dec c_dec10_2 c_dec5 c_dec65_30 c_lblob c_mblob c_tblob c_ubig c_udec c_varbin c_vcb d4 d5 d6 dt6 k_bin k_dec k_ub key k_bin key k_dec key k_ub n t0 t1 t2 t3 t4 t5 t6 ub vb",
+		"types-modes-2": "bn c_bin c_blob c_dec c_dec10_2 c_dec5 c_dec65_30 c_lblob c_mblob c_tblob c_udec c_varbin c_vcb k_bin k_dec key k_bin key k_dec n t0 t1 t2 t3 t4 t5 t6 vb",
+	}[scenario]
+}
+
 // checkRecorded compares decoded records with those of the recording: of one table in their order.
-func checkRecorded(t *testing.T, d *decoded, want []recorded) {
+func checkRecorded(t *testing.T, d *decoded, want []recorded, lossy string) {
 	t.Helper()
 	of := map[string][]recorded{}
 	for _, r := range want {
@@ -283,6 +295,13 @@ func checkRecorded(t *testing.T, d *decoded, want []recorded) {
 	}
 	b := d.batch.Finish("", connectors.Order{})
 	defer b.Release()
+	lost := map[string]bool{}
+	connectortest.Unfolded(t, b, changes.DefaultUnavailable, changes.Materialize, func(column, _, _ string) {
+		lost[column] = true
+	})
+	if got := strings.Join(slices.Sorted(maps.Keys(lost)), " "); got != lossy {
+		t.Errorf("read from a topic, these columns differ: %s\nwant %s", got, lossy)
+	}
 	compared := 0
 	for name, rows := range d.rows {
 		if name == "t_key" {
