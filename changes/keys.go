@@ -1,13 +1,16 @@
 package changes
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
 )
 
 // CommonKeys are the keys that every source of a relational database has, without the places that a connector gives them (Arrange).
-func CommonKeys() []connectors.Key { return append(commonConnector(), commonEvents()...) }
+func CommonKeys() []connectors.Key {
+	return slices.Concat(commonConnector(), commonEvents(), reselectKeys())
+}
 
 // KeyGroup is a group of a definition: the names of its keys in their order. The group without a name holds keys that the
 // reference reads and does not list.
@@ -23,7 +26,7 @@ func Arrange(groups []KeyGroup, own []connectors.Key) []connectors.Key {
 	var families []connectors.Key
 	for _, k := range append(CommonKeys(), own...) {
 		known[k.Name] = k
-		if k.Prefix {
+		if k.Prefix || k.Suffix {
 			families = append(families, k)
 		}
 	}

@@ -39,7 +39,7 @@ func commonEvents() []connectors.Key {
 			Doc: "Custom converters of values.",
 		},
 		{
-			Name: "post.processors", Type: connectors.TypeString, Unsupported: "post-processors",
+			Name: "post.processors", Type: connectors.TypeString,
 			Importance: "LOW", Width: "MEDIUM", Display: "List of change event post processors.",
 			Doc: "Processors that run after an event was made.",
 		},

@@ -111,6 +111,12 @@ func (w *Builder) Discard() {
 	w.stack, w.marks, w.row = w.stack[:0], w.marks[:0], nil
 }
 
+// Detach forgets the record begun last, but not the content of its cells, which SetCell may have put elsewhere.
+func (w *Builder) Detach() {
+	w.b.cells = w.b.cells[:w.cells0]
+	w.data0, w.nest0, w.row = len(w.b.data), len(w.b.nested), nil
+}
+
 // Body appends a materialised record (Key and Value with their schemas).
 func (w *Builder) Body(stream uint32, op Op, body Body) *Record {
 	w.Begin(stream, op)
@@ -246,6 +252,9 @@ func (w *Builder) Records() []Record { return w.b.Records }
 
 // SetCell replaces cell i of a row written before.
 func (w *Builder) SetCell(r Row, i int, c Cell) { w.b.cells[int(r.Start)+i] = c }
+
+// Streams returns the streams of the batch so far.
+func (w *Builder) Streams() []*Stream { return w.b.Streams }
 
 // Len is the number of committed records.
 func (w *Builder) Len() int { return len(w.b.Records) }

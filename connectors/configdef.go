@@ -49,6 +49,8 @@ type Key struct {
 	Harmless    []string
 	// Prefix: the key is a family, every configured name that starts with Name belongs to it.
 	Prefix bool
+	// Suffix: the same for names that end with Name, behind a name without dots.
+	Suffix bool
 	// NotNull: Check also refuses a value that has no form of its type (Kafka's ranges do), so that it has two errors.
 	NotNull bool
 	// Own: the reference has no such key. It is shown only where it is configured.
@@ -114,21 +116,33 @@ func (d *ConfigDef) Find(name string) *Key {
 	var best *Key
 	for i := range d.Keys {
 		k := &d.Keys[i]
-		if !k.Prefix && k.Name == name {
+		if !k.family() && k.Name == name {
 			return k
 		}
-		if k.Prefix && strings.HasPrefix(name, k.Name) && (best == nil || len(k.Name) > len(best.Name)) {
+		if k.covers(name) && (best == nil || len(k.Name) > len(best.Name)) {
 			best = k
 		}
 	}
 	return best
 }
 
+// family tells a key that stands for many names.
+func (k *Key) family() bool { return k.Prefix || k.Suffix }
+
+// covers tells that a family has this name.
+func (k *Key) covers(name string) bool {
+	if k.Suffix {
+		own, ok := strings.CutSuffix(name, k.Name)
+		return ok && own != "" && !strings.Contains(own, ".")
+	}
+	return k.Prefix && strings.HasPrefix(name, k.Name)
+}
+
 // Validate checks every key of the definition; unknown lists configured names that no key covers, sorted.
 func (d *ConfigDef) Validate(c Config) (values []ConfigValue, unknown []string) {
 	for i := range d.Keys {
 		k := &d.Keys[i]
-		if k.Prefix {
+		if k.family() {
 			continue
 		}
 		given, ok := c[k.Name]
@@ -138,7 +152,7 @@ func (d *ConfigDef) Validate(c Config) (values []ConfigValue, unknown []string) 
 		k := d.Find(name)
 		if k == nil {
 			unknown = append(unknown, name)
-		} else if k.Prefix {
+		} else if k.family() {
 			values = append(values, d.validate(k, name, given, true))
 		}
 	}

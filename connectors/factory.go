@@ -41,8 +41,9 @@ type OffsetChecker interface {
 // OffsetOwner is a SourceFactory whose sources keep their offsets outside the offset store (Description.OwnOffsets).
 type OffsetOwner interface {
 	Offsets(ctx context.Context, c Config, s Settings) ([]offsets.Entry, error)
-	// SetOffsets changes offsets while no task runs; an entry without Offset is deleted, nil deletes all.
-	SetOffsets(ctx context.Context, c Config, s Settings, entries []offsets.Entry) error
+	// SetOffsets changes offsets while no task runs; an entry without Offset is deleted, nil deletes all. It returns the entries in the form
+	// that Offsets has.
+	SetOffsets(ctx context.Context, c Config, s Settings, entries []offsets.Entry) ([]offsets.Entry, error)
 }
 
 // SinkFactory makes sink tasks.

@@ -36,11 +36,18 @@ func topicWorker(t *testing.T, servers string) *runtime.Worker {
 			[]connectors.SourceFactory{&kafka.Sources{Converters: set, Pool: &kafkaclient.Pool{}}},
 			[]connectors.SinkFactory{file.Sinks{Converters: set}}),
 		Store:  offsets.NewMemory(),
-		Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
+		Logger: testLogger(t),
 		Config: connectors.Config{
 			"bootstrap.servers": servers, "key.converter": plain.Class, "value.converter": plain.Class, "consumer.session.timeout.ms": "6000",
 		},
 	})
+	closeWorker(t, w)
+	return w
+}
+
+// closeWorker closes w at the end of the test.
+func closeWorker(t *testing.T, w *runtime.Worker) {
+	t.Helper()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), deadline)
 		defer cancel()
@@ -48,8 +55,9 @@ func topicWorker(t *testing.T, servers string) *runtime.Worker {
 			t.Error(err)
 		}
 	})
-	return w
 }
+
+func testLogger(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(testWriter{t}, nil)) }
 
 type testWriter struct{ t *testing.T }
 

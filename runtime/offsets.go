@@ -134,7 +134,8 @@ func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.
 		}
 	}
 	if owner, ok := p.source.(connectors.OffsetOwner); ok {
-		if err := owner.SetOffsets(ctx, p.config, w.settings(name, p), entries); err != nil {
+		entries, err := owner.SetOffsets(ctx, p.config, w.settings(name, p), entries)
+		if err != nil {
 			return "", err
 		}
 		// A sink that keeps positions goes by its own.

@@ -91,7 +91,7 @@ func printKeys(to io.Writer, d connectors.Description) error {
 	fmt.Fprintf(&b, "\n%s\n", d.Doc)
 	for _, k := range d.Config.Keys {
 		name := k.Name
-		if k.Prefix {
+		if k.Prefix || k.Suffix {
 			name += "*"
 		}
 		fmt.Fprintf(&b, "\n%s\n    %s", name, strings.ToLower(string(k.Type)))

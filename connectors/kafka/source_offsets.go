@@ -145,11 +145,26 @@ func (f *Sources) Offsets(ctx context.Context, c connectors.Config, s connectors
 }
 
 // SetOffsets implements connectors.OffsetOwner.
-func (f *Sources) SetOffsets(ctx context.Context, c connectors.Config, s connectors.Settings, entries []offsets.Entry) error {
+func (f *Sources) SetOffsets(ctx context.Context, c connectors.Config, s connectors.Settings, entries []offsets.Entry) ([]offsets.Entry, error) {
 	changes, err := parseChanges(entries)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var out []offsets.Entry
+	for _, c := range changes {
+		e := offsets.Entry{}
+		if e.Partition, err = partitionOf(c.at); err != nil {
+			return nil, err
+		}
+		if !c.remove {
+			e.Offset = offsetOf(c.offset)
+		}
+		out = append(out, e)
+	}
+	return out, f.setOffsets(ctx, c, s, changes, entries == nil)
+}
+
+func (f *Sources) setOffsets(ctx context.Context, c connectors.Config, s connectors.Settings, changes []change, all bool) error {
 	if slices.ContainsFunc(changes, func(c change) bool { return !c.remove && c.offset < 0 }) {
 		return fmt.Errorf("Failed to modify offsets for sink connector %s", s.Connector) //nolint:staticcheck // the reference's text
 	}
@@ -158,7 +173,7 @@ func (f *Sources) SetOffsets(ctx context.Context, c connectors.Config, s connect
 		return err
 	}
 	defer client.Close()
-	if entries == nil {
+	if all {
 		return changed(emptied(ctx, client, group, func() error { return client.DeleteGroup(ctx, group) }), "reset", s)
 	}
 	set := map[kafkaclient.TopicPartition]int64{}

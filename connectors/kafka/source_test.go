@@ -309,7 +309,8 @@ func TestOffsetsThatCannotBeChanged(t *testing.T) {
 	servers := cluster(t, kfake.SeedTopics(1, "in"))
 	s := sourceSettings(servers)
 	set := func(partition offsets.Partition, o offsets.Offset) error {
-		return sources().SetOffsets(limit(t), nil, s, []offsets.Entry{{Partition: partition, Offset: o}})
+		_, err := sources().SetOffsets(limit(t), nil, s, []offsets.Entry{{Partition: partition, Offset: o}})
+		return err
 	}
 	const in = `{"kafka_partition":0,"kafka_topic":"in"}`
 	if err := set(in, `{"kafka_offset":-1}`); err == nil || err.Error() != "Failed to modify offsets for sink connector orders" {
@@ -318,12 +319,16 @@ func TestOffsetsThatCannotBeChanged(t *testing.T) {
 	if err := set(`{"kafka_partition":0,"kafka_topic":"none"}`, `{"kafka_offset":1}`); err == nil || err.Error() != "Failed to alter consumer group offsets for connector orders" {
 		t.Error(err)
 	}
-	if err := sources().SetOffsets(limit(t), nil, s, nil); err != nil {
+	reset := func() error {
+		_, err := sources().SetOffsets(limit(t), nil, s, nil)
+		return err
+	}
+	if err := reset(); err != nil {
 		t.Errorf("reset of a group that is not there: %v", err)
 	}
 	produce(t, servers, &kgo.Record{Topic: "in", Value: []byte("1")})
 	texts(t, begin(t, connectors.Config{"topics": "in"}, s, alone{}), "1")
-	for what, err := range map[string]error{"alter": set(in, `{"kafka_offset":0}`), "reset": sources().SetOffsets(limit(t), nil, s, nil)} {
+	for what, err := range map[string]error{"alter": set(in, `{"kafka_offset":0}`), "reset": reset()} {
 		if err == nil || !strings.HasPrefix(err.Error(), "Failed to "+what+" consumer group offsets for connector orders either because its tasks haven't stopped completely yet") {
 			t.Errorf("%s: %v", what, err)
 		}

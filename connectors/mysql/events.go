@@ -127,6 +127,7 @@ func (s *stream) track(id uint64) (*tracked, error) {
 func (s *stream) index(t *tracked) uint32 {
 	if t.build != s.build {
 		t.stream, t.build = s.b.Stream(t.table.stream), s.build
+		s.reselect.note(t.table)
 	}
 	return t.stream
 }

@@ -44,6 +44,7 @@ type source struct {
 	snapshot         *snapshot // until it is done
 	stream           *stream   // nil: nothing to stream
 	heartbeat        *changes.HeartbeatQuery
+	reselect         *reselect // nil: no post-processor
 	watch            watch
 
 	pauseBeforeStream time.Duration // streaming.delay.ms, once after the snapshot
@@ -92,6 +93,9 @@ func (t *source) start(ctx context.Context) error {
 	}
 	if t.state, err = identityPartition(t.partition); err != nil {
 		return err
+	}
+	if t.reselect, err = newReselect(t); err != nil {
+		return connectors.AsPermanent(err)
 	}
 	stored, id, err := t.stored(ctx)
 	if err != nil {
@@ -207,7 +211,7 @@ func (t *source) beginStream(ctx context.Context, p position, id identity) error
 	}
 	s := &stream{
 		cfg: t.cfg, log: t.log, session: t.session, schema: t.schema, watch: &t.watch, version: t.settings.Version, headers: t.headers,
-		partition: t.partition, state: t.state, records: maxRecords, mariadb: t.cfg.flavor == flavorMariaDB,
+		partition: t.partition, state: t.state, records: maxRecords, mariadb: t.cfg.flavor == flavorMariaDB, reselect: t.reselect,
 		known: map[changes.TableID]*tracked{}, patience: time.NewTimer(0),
 	}
 	if t.cfg.heartbeat > 0 {
@@ -298,6 +302,7 @@ func (t *source) Stop(context.Context) error {
 	}
 	t.stopped = true
 	t.heartbeat.Stop()
+	t.reselect.close()
 	if t.snapshot != nil {
 		t.snapshot.close()
 	}

@@ -64,29 +64,30 @@ type stream struct {
 	fileCell  sharedCell
 	queryCell sharedCell
 
-	mariadb bool
-	gtidOn  bool // the server gives commit times with its GTIDs
-	file    string
-	at      uint64 // position of the event being handled
-	size    uint64
-	high    uint64   // what 32-bit positions lack behind 4 GiB of one file
-	pos     position // where the reference would go on; its GTIDs are in done
-	done    *gtidSet // nil: the server has no GTIDs
-	later   []gtid   // completed behind mark: not in done yet
-	current gtid     // of the open transaction, or the last one, which may not be in done
-	counted bool     // current is in done, or in later
-	gtid    []byte   // current, rendered
-	micros  int64    // time of changes, µs since 1970; 0: no event had one yet
-	created int64    // when file was made, seconds since 1970
-	tx      transaction
-	resume  resume
-	id      identity // of the server
-	handed  handed
-	beat    *changes.Heartbeat // nil: no heartbeats
-	beaten  time.Time
-	txns    *changes.Transactions // nil: no transaction metadata
-	txnID   []byte                // what txns calls the open transaction
-	text    []byte                // scratch
+	mariadb  bool
+	gtidOn   bool // the server gives commit times with its GTIDs
+	file     string
+	at       uint64 // position of the event being handled
+	size     uint64
+	high     uint64   // what 32-bit positions lack behind 4 GiB of one file
+	pos      position // where the reference would go on; its GTIDs are in done
+	done     *gtidSet // nil: the server has no GTIDs
+	later    []gtid   // completed behind mark: not in done yet
+	current  gtid     // of the open transaction, or the last one, which may not be in done
+	counted  bool     // current is in done, or in later
+	gtid     []byte   // current, rendered
+	micros   int64    // time of changes, µs since 1970; 0: no event had one yet
+	created  int64    // when file was made, seconds since 1970
+	tx       transaction
+	resume   resume
+	id       identity // of the server
+	handed   handed
+	beat     *changes.Heartbeat // nil: no heartbeats
+	beaten   time.Time
+	txns     *changes.Transactions // nil: no transaction metadata
+	txnID    []byte                // what txns calls the open transaction
+	text     []byte                // scratch
+	reselect *reselect             // nil: no post-processor
 }
 
 // mark is a position to go on at. Its GTIDs are those of stream.done when it was made.
@@ -209,7 +210,7 @@ func (e *sessionError) Unwrap() error { return e.error }
 func (s *stream) nextBatch(ctx context.Context) (*connectors.Batch, error) {
 	for {
 		if s.full() {
-			return s.finish(), nil
+			return s.whole(ctx)
 		}
 		e, err := s.nextEvent(ctx)
 		if err != nil {
@@ -220,7 +221,7 @@ func (s *stream) nextBatch(ctx context.Context) (*connectors.Batch, error) {
 				if s.restComes(ctx) {
 					continue
 				}
-				return s.finish(), nil
+				return s.whole(ctx)
 			}
 			if !s.tx.group && s.due() {
 				if b, err := s.idle(ctx); b != nil || err != nil {
@@ -243,6 +244,11 @@ func (s *stream) nextBatch(ctx context.Context) (*connectors.Batch, error) {
 		}
 		if s.payload == nil {
 			s.next++
+		}
+		if s.reselect.due(s.b) {
+			if err := s.reselect.fill(ctx, s.b); err != nil {
+				return nil, err
+			}
 		}
 		if !s.empty() {
 			s.walked += int(e.size)
@@ -321,6 +327,7 @@ func (s *stream) newBatch(ctx context.Context) error {
 		return &sessionError{err}
 	}
 	s.b = b
+	s.reselect.begin()
 	s.build++
 	return nil
 }
@@ -329,6 +336,14 @@ func (s *stream) empty() bool { return s.b == nil || s.b.Len() == 0 }
 
 func (s *stream) full() bool {
 	return s.b != nil && s.b.Len() > 0 && (s.b.Len() >= s.records || s.b.Size() >= batchBytes || s.walked >= walkBytes)
+}
+
+// whole hands out the batch being built, with what a post-processor reads again.
+func (s *stream) whole(ctx context.Context) (*connectors.Batch, error) {
+	if err := s.reselect.fill(ctx, s.b); err != nil {
+		return nil, err
+	}
+	return s.finish(), nil
 }
 
 // finish hands out the batch being built.

@@ -25,14 +25,18 @@ func (t *table) selectList() string {
 		if n > 0 {
 			out.WriteString(", ")
 		}
-		c := &t.columns[i]
-		quoted := "`" + strings.ReplaceAll(c.name, "`", "``") + "`"
-		if c.float {
-			quoted += " * 1e0"
-		}
-		out.WriteString(quoted)
+		out.WriteString(t.columns[i].selected())
 	}
 	return out.String()
+}
+
+// selected is what is selected for a column.
+func (c *column) selected() string {
+	quoted := quote(c.name)
+	if c.float {
+		quoted += " * 1e0"
+	}
+	return quoted
 }
 
 // appendTextRow appends the cells of a row of a text result set in a session with utf8mb4 and UTC: one field per column of

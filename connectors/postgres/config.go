@@ -154,6 +154,9 @@ func (cfg *config) parseRules(v connectors.Values) error {
 	if cfg.masks, err = changes.NewMasks(c); err != nil {
 		return err
 	}
+	if _, err = changes.NewReselector(c, nil); err != nil {
+		return err
+	}
 	if cfg.keys, err = changes.ParseKeys(v.String("message.key.columns")); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type source struct {
 	snapshot         *snapshot // until it is done
 	stream           *stream   // nil: nothing to stream
 	heartbeat        *changes.HeartbeatQuery
+	reselect         *reselect // nil: no post-processor
 	watch            watch
 
 	pauseBeforeStream time.Duration // streaming.delay.ms, once after the snapshot
@@ -88,6 +89,9 @@ func (t *source) start(ctx context.Context) error {
 	}
 	if t.state, err = identityPartition(t.partition); err != nil {
 		return err
+	}
+	if t.reselect, err = newReselect(t); err != nil {
+		return connectors.AsPermanent(err)
 	}
 	stored, id, err := t.stored(ctx)
 	if err != nil {
@@ -210,7 +214,7 @@ func (t *source) beginStream(p position, r resume, found server, id identity) {
 	}
 	s := &stream{
 		cfg: t.cfg, log: t.log, session: t.session, catalog: t.catalog, watch: &t.watch, partition: t.partition, state: t.state,
-		server: found, records: maxRecords,
+		server: found, records: maxRecords, reselect: t.reselect,
 	}
 	s.txns = changes.NewTransactions(t.cfg.raw, t.cfg.naming)
 	if t.cfg.heartbeat > 0 {
@@ -315,6 +319,7 @@ func (t *source) Stop(ctx context.Context) error {
 	}
 	t.stopped = true
 	t.heartbeat.Stop()
+	t.reselect.close(ctx)
 	if t.snapshot != nil {
 		t.snapshot.close()
 	}

@@ -57,6 +57,7 @@ type stream struct {
 	seq       []byte
 	beat      *changes.Heartbeat // nil: no heartbeats
 	beaten    time.Time
+	reselect  *reselect      // nil: no post-processor
 	logical   *messageStream // nil: logical messages are not asked for
 	txns      *changes.Transactions
 	txnID     []byte // scratch
@@ -124,6 +125,9 @@ func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 			wait := s.empty() || s.tx.open || s.torn() // the rest of the transaction is on its way
 			f, err := s.wal.next(wait)
 			if errors.Is(err, errWouldBlock) {
+				if err := s.reselect.fill(ctx, s.b); err != nil {
+					return nil, err
+				}
 				return s.finish(), nil
 			}
 			if err != nil {
@@ -132,6 +136,9 @@ func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 			s.frame, s.pending = f, true
 		}
 		if s.full() && s.boundary() {
+			if err := s.reselect.fill(ctx, s.b); err != nil {
+				return nil, err
+			}
 			return s.finish(), nil
 		}
 		if s.b == nil && s.frame.kind == 'w' {
@@ -143,6 +150,11 @@ func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 		if err := s.handle(ctx); err != nil {
 			s.pending = s.msg.kind == msgRelation // the catalog could not be asked: the message is needed again
 			return nil, err
+		}
+		if s.reselect.due(s.b) {
+			if err := s.reselect.fill(ctx, s.b); err != nil {
+				return nil, err
+			}
 		}
 		if !s.tx.open && s.due() {
 			if b, err := s.idle(ctx); b != nil || err != nil {
@@ -158,6 +170,7 @@ func (s *stream) newBatch(ctx context.Context) error {
 		return &sessionError{err}
 	}
 	s.b = b
+	s.reselect.begin()
 	s.build++
 	return nil
 }
@@ -411,6 +424,7 @@ func (s *stream) track(oid uint32) (*tracked, error) {
 func (s *stream) index(t *tracked) uint32 {
 	if t.build != s.build {
 		t.stream, t.build = s.b.Stream(t.rel.stream), s.build
+		s.reselect.note(t.rel)
 	}
 	return t.stream
 }

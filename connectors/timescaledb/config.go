@@ -41,6 +41,10 @@ type config struct {
 	offsets     []string // name of the offsets table, with or without schema
 	timeColumns []string
 	chunk       string
+	compress    string   // hypertable.compress.after
+	segments    []string // hypertable.compress.segmentby
+	retention   string
+	placeholder string // unavailable.value.placeholder
 	application string // name of the sessions, unless the URL has one
 }
 
@@ -107,6 +111,8 @@ func parseConfig(c connectors.Config) (*config, error) {
 	if cfg.offsets, err = splitName(v.String(keyOffsets)); err != nil {
 		return nil, fmt.Errorf("read %s: %w", keyOffsets, err)
 	}
+	cfg.compress, cfg.segments, cfg.retention = strings.TrimSpace(v.String(keyCompress)), v.List(keySegment), strings.TrimSpace(v.String(keyRetention))
+	cfg.placeholder = v.String(keyPlaceholder)
 	cfg.timeColumns, cfg.chunk = v.List(keyTime), strings.TrimSpace(v.String(keyChunk))
 	return cfg, cfg.check()
 }
@@ -120,6 +126,10 @@ func (cfg *config) check() error {
 		return fmt.Errorf("%s=true needs %s=record_key: a delete has only a key", keyDelete, keyKeyMode)
 	case len(cfg.include) > 0 && len(cfg.exclude) > 0:
 		return fmt.Errorf("%s and %s cannot both be given", keyInclude, keyExclude)
+	case len(cfg.timeColumns) == 0 && (cfg.chunk != "" || cfg.compress != "" || cfg.retention != ""):
+		return fmt.Errorf("%s, %s and %s are for the hypertables that the sink makes: name their column in %s", keyChunk, keyCompress, keyRetention, keyTime)
+	case len(cfg.segments) > 0 && cfg.compress == "":
+		return fmt.Errorf("%s is for compressed chunks: set %s, too", keySegment, keyCompress)
 	case len(cfg.timeColumns) > 0 && !cfg.create:
 		return fmt.Errorf("%s is for tables that the sink makes, but %s and %s forbid that", keyTime, keyEvolution, keyCreate)
 	}

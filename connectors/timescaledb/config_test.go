@@ -82,7 +82,7 @@ func TestValidate(t *testing.T) {
 		"database":    {[]string{keyURL, "jdbc:postgresql://" + server.Address() + "/nowhere"}, "check the database in connection.url"},
 		"temporary":   {[]string{keyUser, "poor_" + database, keyPassword, "secret-poor"}, "GRANT TEMPORARY ON DATABASE"},
 		"append":      {[]string{keyMode, "append"}, "not supported yet"},
-		"key mode":    {[]string{keyKeyMode, "kafka"}, "not supported yet"},
+		"key mode":    {[]string{keyKeyMode, "kafka"}, "delete.enabled=true needs primary.key.mode=record_key"},
 		"naming":      {[]string{"column.naming.strategy", "com.example.X"}, "not supported yet"},
 		"zone":        {[]string{"use.time.zone", "Europe/Paris"}, "not supported yet"},
 		"hibernate":   {[]string{"hibernate.c3p0.timeout", "1"}, "not supported yet"},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 )
 
@@ -31,7 +32,7 @@ func (f Factory) Describe() connectors.Description {
 	return connectors.Description{
 		Class:   "io.debezium.connector.jdbc.JdbcSinkConnector",
 		Aliases: []string{"TimescaleDbSinkConnector", "PostgresSinkConnector", "timescaledb"},
-		Sink:    true, Version: f.Version, Keeper: true, Config: definition(),
+		Sink:    true, Version: f.Version, Keeper: true, FromTopics: true, Config: definition(),
 		Doc: "Keeps tables of PostgreSQL and TimescaleDB equal to those of the source.",
 	}
 }
@@ -132,6 +133,9 @@ func (f Factory) NewSink(c connectors.Config, s connectors.Settings) (connectors
 	if err != nil {
 		return nil, connectors.AsPermanent(err)
 	}
+	if !s.Shared && (cfg.keys == changes.KeyKafka || cfg.keys == changes.KeyHeader) {
+		return nil, connectors.AsPermanent(fmt.Errorf("%s=%s needs records of topics, and this sink has a source of its own: use none, record_key or record_value", keyKeyMode, cfg.keys))
+	}
 	log := slog.New(slog.DiscardHandler)
 	if s.Logger != nil {
 		log = s.Logger.With("logger", "freshet.timescaledb")
@@ -148,7 +152,8 @@ func (f Factory) NewSink(c connectors.Config, s connectors.Settings) (connectors
 
 const rightsSQL = `SELECT pg_is_in_recovery(), has_database_privilege(current_database(), 'TEMP'), coalesce(current_schema(), ''),
   coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), to_regclass($1) IS NOT NULL,
-  EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'), EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')`
+  EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'), EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb'),
+  coalesce(current_setting('timescaledb.license', true), '')`
 
 // checkDatabase connects and looks at everything that a start needs.
 func (cfg *config) checkDatabase(ctx context.Context) error {
@@ -162,8 +167,8 @@ func (cfg *config) checkDatabase(ctx context.Context) error {
 
 func (cfg *config) checkRights(ctx context.Context, conn *pgx.Conn) error {
 	var standby, temporary, create, exists, timescale, available bool
-	var schema string
-	if err := conn.QueryRow(ctx, rightsSQL, quote(cfg.offsets...)).Scan(&standby, &temporary, &schema, &create, &exists, &timescale, &available); err != nil {
+	var schema, licence string
+	if err := conn.QueryRow(ctx, rightsSQL, quote(cfg.offsets...)).Scan(&standby, &temporary, &schema, &create, &exists, &timescale, &available, &licence); err != nil {
 		return fmt.Errorf("read rights of user %s: %w", cfg.user, err)
 	}
 	database := quote(cfg.address.database)
@@ -180,6 +185,8 @@ func (cfg *config) checkRights(ctx context.Context, conn *pgx.Conn) error {
 		return connectors.AsPermanent(fmt.Errorf("%s is given, but database %s does not have TimescaleDB; let a superuser run: CREATE EXTENSION timescaledb", keyTime, cfg.address.database))
 	case len(cfg.timeColumns) > 0 && !timescale:
 		return connectors.AsPermanent(fmt.Errorf("%s is given, but the server at %s does not have TimescaleDB; install it, or remove the key for plain tables", keyTime, cfg.address.host))
+	case timescale && licence == "apache" && (cfg.compress != "" || cfg.retention != ""):
+		return connectors.AsPermanent(fmt.Errorf("%s or %s is given, but the TimescaleDB at %s is the build under the Apache licence (timescaledb.license), which has neither compression nor retention policies; remove the key, or use a build with the Timescale licence", keyCompress, keyRetention, cfg.address.host))
 	}
 	return nil
 }

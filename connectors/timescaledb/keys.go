@@ -4,31 +4,36 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 )
 
 const (
-	keyURL       = "connection.url"
-	keyUser      = "connection.username"
-	keyPassword  = "connection.password"
-	keyMode      = "freshet.mode"
-	keyInsert    = "insert.mode"
-	keyDelete    = "delete.enabled"
-	keyTruncate  = "truncate.enabled"
-	keyKeyMode   = "primary.key.mode"
-	keyKeyFields = "primary.key.fields"
-	keyEvolution = "schema.evolution"
-	keyCreate    = "auto.create"
-	keyFormat    = "collection.name.format"
-	keyOldFormat = "table.name.format"
-	keyQuote     = "quote.identifiers"
-	keyInclude   = "field.include.list"
-	keyExclude   = "field.exclude.list"
-	keyBatch     = "batch.size"
-	keyBytes     = "batch.max.bytes"
-	keyOffsets   = "offsets.table.name"
-	keyTime      = "hypertable.time.column"
-	keyChunk     = "hypertable.chunk.interval"
+	keyURL         = "connection.url"
+	keyUser        = "connection.username"
+	keyPassword    = "connection.password"
+	keyMode        = "freshet.mode"
+	keyInsert      = "insert.mode"
+	keyDelete      = "delete.enabled"
+	keyTruncate    = "truncate.enabled"
+	keyKeyMode     = "primary.key.mode"
+	keyKeyFields   = "primary.key.fields"
+	keyEvolution   = "schema.evolution"
+	keyCreate      = "auto.create"
+	keyFormat      = "collection.name.format"
+	keyOldFormat   = "table.name.format"
+	keyQuote       = "quote.identifiers"
+	keyInclude     = "field.include.list"
+	keyExclude     = "field.exclude.list"
+	keyBatch       = "batch.size"
+	keyBytes       = "batch.max.bytes"
+	keyOffsets     = "offsets.table.name"
+	keyPlaceholder = "unavailable.value.placeholder"
+	keyTime        = "hypertable.time.column"
+	keyCompress    = "hypertable.compress.after"
+	keySegment     = "hypertable.compress.segmentby"
+	keyRetention   = "hypertable.retention"
+	keyChunk       = "hypertable.chunk.interval"
 )
 
 // definition is every key of io.debezium.connector.jdbc.JdbcSinkConnectorConfig, and those of our own at the end. Where a
@@ -63,7 +68,7 @@ func writeKeys() []connectors.Key {
 	return []connectors.Key{
 		{
 			Name: keyMode, Type: connectors.TypeString, Default: "mirror", HasDefault: true, Importance: "HIGH", Group: "Writes", Order: 1, Recommended: words("mirror reference append"), Closed: true, Check: checkMode,
-			Doc: "Which defaults apply: mirror keeps the target equal to the source's rows (upsert, deletes, tables made and extended); reference has those of Debezium's JDBC sink.",
+			Doc: "Which defaults apply: mirror keeps the target equal to the source's rows (upsert, deletes, tables made and extended); reference has those of Debezium's JDBC sink. It is the default of a connector of that class that reads topics.",
 		},
 		{
 			Name: keyInsert, Type: connectors.TypeString, Importance: "HIGH", Group: "Writes", Order: 2, Recommended: words("insert upsert update"), Closed: true,
@@ -72,8 +77,8 @@ func writeKeys() []connectors.Key {
 		{Name: keyDelete, Type: connectors.TypeBoolean, Importance: "HIGH", Group: "Writes", Order: 3, Doc: "Delete rows that the source deletes; needs primary.key.mode=record_key. Default true, false in mode reference."},
 		{Name: keyTruncate, Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Writes", Order: 4, Doc: "Truncate the table when the source truncates its table (the source leaves truncates out by default: skipped.operations)."},
 		{
-			Name: keyKeyMode, Type: connectors.TypeString, Importance: "HIGH", Group: "Writes", Order: 5, Recommended: words("none kafka record_key record_header record_value"), Closed: true, Check: checkKeyMode,
-			Doc: "Where the columns of the primary key come from: none, record_key or record_value. Default record_key, none in mode reference.",
+			Name: keyKeyMode, Type: connectors.TypeString, Importance: "HIGH", Group: "Writes", Order: 5, Recommended: words("none kafka record_key record_header record_value"), Closed: true,
+			Doc: "Where the columns of the primary key come from: none, record_key, record_value, and with records of topics record_header or kafka (topic, partition and offset). Default record_key, none in mode reference.",
 		},
 		{Name: keyKeyFields, Type: connectors.TypeList, Importance: "LOW", Group: "Writes", Order: 6, Doc: "Which fields of the record key (or value) are the primary key; all when not given."},
 		{Name: keyBatch, Type: connectors.TypeInt, Importance: "LOW", Group: "Writes", Order: 7, Check: checkPositive, Doc: "Most rows in one transaction. Not given: what has piled up while the one before was written, up to batch.max.bytes."},
@@ -84,6 +89,10 @@ func writeKeys() []connectors.Key {
 		{
 			Name: keyOffsets, Type: connectors.TypeString, Default: "freshet_offsets", HasDefault: true, Importance: "LOW", Group: "Writes", Order: 12, Check: checkTableName,
 			Doc: "Table in the target database that holds the connector's positions, written in the data's transactions.",
+		},
+		{
+			Name: keyPlaceholder, Type: connectors.TypeString, Default: changes.DefaultUnavailable, HasDefault: true, Importance: "LOW", Group: "Writes", Order: 13,
+			Doc: "What stands in records of topics for a value that was not sent (the source's key of this name): the column keeps its value.",
 		},
 	}
 }
@@ -107,6 +116,9 @@ func tableKeys() []connectors.Key {
 		{Name: "dialect.sqlserver.identity.insert", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW", Group: "Tables", Unsupported: "this sink writes PostgreSQL", Doc: "Only for SQL Server."},
 		{Name: keyTime, Type: connectors.TypeList, Importance: "MEDIUM", Group: "Hypertables", Order: 1, Check: checkTimeColumns, Doc: "Make new tables that have this NOT NULL column hypertables, partitioned by it. A column name for all tables, or schema.table:column."},
 		{Name: keyChunk, Type: connectors.TypeString, Importance: "LOW", Group: "Hypertables", Order: 2, Check: checkInterval, Doc: "Width of a chunk: an interval (7 days), or a number for integer columns. TimescaleDB's default when not given."},
+		{Name: keyCompress, Type: connectors.TypeString, Importance: "LOW", Group: "Hypertables", Order: 3, Check: checkInterval, Doc: "Compress chunks of new hypertables (columnstore) that are older: an interval, or a number for integer columns. Needs a server with the Timescale licence."},
+		{Name: keySegment, Type: connectors.TypeList, Importance: "LOW", Group: "Hypertables", Order: 4, Doc: "Columns whose values stay together in compressed chunks; the key without the time column when not given."},
+		{Name: keyRetention, Type: connectors.TypeString, Importance: "LOW", Group: "Hypertables", Order: 5, Check: checkInterval, Doc: "Drop chunks of new hypertables that are older: an interval, or a number for integer columns. Needs a server with the Timescale licence."},
 	}
 }
 
@@ -120,14 +132,6 @@ func checkPositive(v string) string {
 func checkMode(v string) string {
 	if strings.EqualFold(strings.TrimSpace(v), "append") {
 		return "not supported yet: append; insert.mode=insert with primary.key.mode=none and delete.enabled=false keeps every new row"
-	}
-	return ""
-}
-
-func checkKeyMode(v string) string {
-	switch m := strings.ToLower(strings.TrimSpace(v)); m {
-	case "kafka", "record_header":
-		return "not supported yet: " + m + "; use none, record_key or record_value"
 	}
 	return ""
 }

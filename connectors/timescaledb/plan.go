@@ -61,6 +61,9 @@ func newPlan(cfg *config, w *wanted, t *target, staging string) (*plan, error) {
 	for i := range w.columns {
 		c := &w.columns[i]
 		have := t.column(c.name)
+		if have == nil && c.TypeName == changes.NullType {
+			continue
+		}
 		if have == nil {
 			return nil, connectors.AsPermanent(fmt.Errorf("target table %s has no column %s", t.id(), c.name))
 		}
@@ -71,8 +74,11 @@ func newPlan(cfg *config, w *wanted, t *target, staging string) (*plan, error) {
 			continue
 		}
 		s, ok := stage(c.Column, have.typ)
+		if c.TypeName == changes.NullType {
+			s, ok = staged{encoder{form: formNone}, "text", have.typ.name}, true
+		}
 		if !ok {
-			return nil, connectors.AsPermanent(fmt.Errorf("column %s of target table %s is of type %s, into which values of type %s cannot be written", c.name, t.id(), have.typ.name, c.TypeName))
+			return nil, connectors.AsPermanent(fmt.Errorf("column %s of target table %s is of type %s, into which values of type %s cannot be written", c.name, t.id(), have.typ.name, c.spelled()))
 		}
 		out := planColumn{name: c.Name, quoted: quote(c.name), cell: c.cell, fromKey: c.fromKey, enc: s.enc, decl: s.decl, spelled: have.typ.name}
 		out.value = fmt.Sprintf("s.c%d", len(p.columns))

@@ -30,6 +30,7 @@ type sink struct {
 	staging int
 	used    []*plan // per stream of the batch at hand
 	parts   []*section
+	rows    *changes.Rows // makes changes of records from topics
 
 	mu      sync.Mutex
 	filling *block
@@ -64,6 +65,9 @@ func (s *sink) Start(ctx context.Context, task connectors.SinkSession) error {
 		return err
 	}
 	s.task = task
+	s.rows = changes.NewRows(changes.RowsOptions{
+		KeyMode: s.cfg.keys, KeyFields: s.cfg.keyFields, Unavailable: s.cfg.placeholder, Nulls: true, Charge: task.Charge,
+	})
 	s.writer = newWriter(s, conn)
 	go pprof.Do(context.Background(), pprof.Labels("connector", s.ledger.connector, "goroutine", "writer"), func(context.Context) { s.writer.run() })
 	return nil
@@ -138,7 +142,8 @@ func (s *sink) fresh(b *connectors.Batch) (from int, moves bool, err error) {
 	if !mine {
 		return 0, false, &lostError{b.Source}
 	}
-	for from < len(b.Records) && b.Records[from].Order.Compare(through) <= 0 {
+	read := b.Origin().Records // their orders are places in the partition
+	for from < len(read) && read[from].Order.Compare(through) <= 0 {
 		from++
 	}
 	if moves = b.Through.Compare(through) > 0; moves {
@@ -190,6 +195,22 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	given := b
+	b, err := s.rows.Batch(b, func(i int, cause error) error { return s.task.Reject(ctx, given, i, cause) })
+	if err != nil {
+		return err
+	}
+	if err = s.put(ctx, b); err != nil && b != given {
+		given.Retain(1) // it stays the caller's
+		b.Release()
+	}
+	if err == nil {
+		b.Release()
+	}
+	return err
+}
+
+func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
 	if err := s.resolve(ctx, b); err != nil {
 		return err
 	}
@@ -210,7 +231,6 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 	s.mu.Unlock()
 	s.task.Charge(grown)
 	s.writer.wake()
-	b.Release()
 	return nil
 }
 
@@ -243,7 +263,7 @@ func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
 		if err == nil {
 			continue
 		}
-		if err := s.task.Reject(ctx, b, i, connectors.AsPermanent(err)); err != nil {
+		if err := s.task.Reject(ctx, b.Origin(), i, connectors.AsPermanent(err)); err != nil {
 			return 0, err
 		}
 	}
@@ -295,7 +315,7 @@ func (s *sink) resolve(ctx context.Context, b *connectors.Batch) error {
 		if s.used[n] != nil || stream.Table == nil {
 			continue
 		}
-		p, err := s.planFor(ctx, stream)
+		p, err := s.planFor(ctx, stream, b.Origin() != b && changes.KeysOnly(stream))
 		if err != nil {
 			return err
 		}
@@ -304,7 +324,10 @@ func (s *sink) resolve(ctx context.Context, b *connectors.Batch) error {
 	return nil
 }
 
-func (s *sink) planFor(ctx context.Context, stream *connectors.Stream) (*plan, error) {
+func (s *sink) planFor(ctx context.Context, stream *connectors.Stream, keysOnly bool) (*plan, error) {
+	if keysOnly && !s.cfg.deletes {
+		return nil, nil
+	}
 	p := s.plans[stream]
 	id := stream.Table.ID() + "\x00" + stream.Topic
 	current := s.tables[id]
@@ -320,7 +343,7 @@ func (s *sink) planFor(ctx context.Context, stream *connectors.Stream) (*plan, e
 		p = current
 	default:
 		var err error
-		if p, err = s.prepare(ctx, stream); err != nil {
+		if p, err = s.prepare(ctx, stream, keysOnly); p == nil {
 			return nil, err
 		}
 	}
@@ -331,9 +354,9 @@ func (s *sink) planFor(ctx context.Context, stream *connectors.Stream) (*plan, e
 	return p, nil
 }
 
-// prepare makes the target fit a new version of a table.
-func (s *sink) prepare(ctx context.Context, stream *connectors.Stream) (*plan, error) {
-	w, err := s.cfg.want(stream)
+// prepare makes the target fit a new version of a table. nil without an error: there are deletes only, and no table.
+func (s *sink) prepare(ctx context.Context, stream *connectors.Stream, keysOnly bool) (*plan, error) {
+	w, err := s.cfg.want(stream, keysOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -341,7 +364,7 @@ func (s *sink) prepare(ctx context.Context, stream *connectors.Stream) (*plan, e
 	var p *plan
 	err = s.writer.call(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		t, ddl, err := s.cfg.ensure(ctx, conn, w)
-		if err != nil {
+		if err != nil || t == nil {
 			return err
 		}
 		if len(ddl) > 0 {
@@ -350,7 +373,7 @@ func (s *sink) prepare(ctx context.Context, stream *connectors.Stream) (*plan, e
 		p, err = newPlan(s.cfg, w, t, fmt.Sprintf("freshet_%d", s.staging))
 		return err
 	})
-	if err != nil {
+	if err != nil || p == nil {
 		return nil, err
 	}
 	for i := range stream.KeyFields {

@@ -1,6 +1,7 @@
 package timescaledb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/schemas"
 )
@@ -19,6 +21,7 @@ type wanted struct {
 	source        *schemas.Table
 	columns       []wantedColumn // key columns first, in key order
 	keys          int
+	keysOnly      bool   // nothing is known of other columns: the target is as it is
 	time          string // column of the hypertable, "" for a plain table
 }
 
@@ -32,8 +35,8 @@ type wantedColumn struct {
 }
 
 // want works out which columns a stream's table has.
-func (cfg *config) want(s *connectors.Stream) (*wanted, error) {
-	w := &wanted{source: s.Table}
+func (cfg *config) want(s *connectors.Stream, keysOnly bool) (*wanted, error) {
+	w := &wanted{source: s.Table, keysOnly: keysOnly}
 	var err error
 	if w.schema, w.table, err = cfg.targetName(s); err != nil {
 		return nil, connectors.AsPermanent(err)
@@ -45,10 +48,10 @@ func (cfg *config) want(s *connectors.Stream) (*wanted, error) {
 		keys = append(keys, column)
 	}
 	switch cfg.keys {
-	case "record_key":
+	case changes.KeyRecord, changes.KeyKafka, changes.KeyHeader:
 		for i := range s.KeyFields {
 			name := s.KeyFields[i].Name
-			if len(cfg.keyFields) > 0 && !slices.Contains(cfg.keyFields, name) {
+			if len(cfg.keyFields) > 0 && cfg.keys != changes.KeyKafka && !slices.Contains(cfg.keyFields, name) {
 				continue
 			}
 			column := s.Table.Column(name)
@@ -57,7 +60,7 @@ func (cfg *config) want(s *connectors.Stream) (*wanted, error) {
 			}
 			add(column, s.KeyFields[i].Cell, true)
 		}
-	case "record_value":
+	case changes.KeyValue:
 		for i := range s.Table.Columns {
 			if len(cfg.keyFields) == 0 || slices.Contains(cfg.keyFields, s.Table.Columns[i].Name) {
 				add(i, i, false)
@@ -65,7 +68,7 @@ func (cfg *config) want(s *connectors.Stream) (*wanted, error) {
 		}
 	}
 	w.keys = len(w.columns)
-	if w.keys == 0 && cfg.keys != "none" && (cfg.mode != "insert" || len(cfg.keyFields) > 0) {
+	if w.keys == 0 && cfg.keys != changes.KeyNone && (cfg.mode != "insert" || len(cfg.keyFields) > 0) {
 		return nil, connectors.AsPermanent(fmt.Errorf("table %s has no key, and %s=%s finds rows by key. Three ways out: add a primary key to the table, name key columns with message.key.columns of the source (%s:column), or set %s=insert with %s=none and %s=false",
 			s.Table.ID(), keyInsert, cfg.mode, s.Table.ID(), keyInsert, keyKeyMode, keyDelete))
 	}
@@ -74,7 +77,7 @@ func (cfg *config) want(s *connectors.Stream) (*wanted, error) {
 			w.columns = append(w.columns, wantedColumn{Column: w.column(c), name: cfg.name(c.Name), cell: i})
 		}
 	}
-	if column := cfg.timeColumn(s.Table); column != "" {
+	if column := cfg.timeColumn(s.Table); column != "" && !keysOnly {
 		i := s.Table.Column(column)
 		if i < 0 {
 			return nil, connectors.AsPermanent(fmt.Errorf("%s names column %s, which table %s does not have", keyTime, column, s.Table.ID()))
@@ -156,9 +159,11 @@ func (cfg *config) lacking(ctx context.Context, conn *pgx.Conn, w *wanted) (*tar
 		return nil, nil, err
 	}
 	var ddl []string
-	if t == nil {
+	switch {
+	case w.keysOnly:
+	case t == nil:
 		ddl, err = cfg.creation(w)
-	} else {
+	default:
 		ddl, err = cfg.evolution(w, t)
 	}
 	return t, ddl, err
@@ -201,6 +206,9 @@ func (cfg *config) creation(w *wanted) ([]string, error) {
 		primary = append(primary, w.time)
 	}
 	for _, i := range tableOrder(w) {
+		if w.columns[i].TypeName == changes.NullType {
+			continue // a value will tell its type
+		}
 		lines = append(lines, w.columns[i].definition(slices.Contains(primary, w.columns[i].name)))
 	}
 	if len(primary) > 0 {
@@ -213,8 +221,34 @@ func (cfg *config) creation(w *wanted) ([]string, error) {
 			call += ", chunk_time_interval => " + chunkWidth(cfg.chunk)
 		}
 		ddl = append(ddl, call+")")
+		ddl = append(ddl, cfg.policies(w, name)...)
 	}
 	return ddl, nil
+}
+
+// policies compress and drop the chunks of a new hypertable.
+func (cfg *config) policies(w *wanted, name string) (ddl []string) {
+	if cfg.compress != "" {
+		segments := make([]string, 0, w.keys)
+		for _, s := range cfg.segments {
+			segments = append(segments, cfg.name(s))
+		}
+		for i := 0; i < w.keys && len(cfg.segments) == 0; i++ {
+			if c := w.columns[i].name; c != w.time {
+				segments = append(segments, c)
+			}
+		}
+		options := "timescaledb.compress, timescaledb.compress_orderby = " + literal(quote(w.time)+" DESC")
+		if len(segments) > 0 {
+			options += ", timescaledb.compress_segmentby = " + literal(quoteList(segments))
+		}
+		ddl = append(ddl, "ALTER TABLE "+name+" SET ("+options+")",
+			"SELECT add_compression_policy("+literal(name)+", "+chunkWidth(cfg.compress)+", if_not_exists => true)")
+	}
+	if cfg.retention != "" {
+		ddl = append(ddl, "SELECT add_retention_policy("+literal(name)+", "+chunkWidth(cfg.retention)+", if_not_exists => true)")
+	}
+	return ddl
 }
 
 // tableOrder lists the wanted columns in the source's order.
@@ -235,6 +269,9 @@ func chunkWidth(text string) string {
 	}
 	return "INTERVAL " + literal(text)
 }
+
+// spelled is the type of the values, for messages; records of topics do not always tell the source's.
+func (c *wantedColumn) spelled() string { return cmp.Or(c.TypeName, c.decl) }
 
 func (c *wantedColumn) definition(key bool) string {
 	text := quote(c.name) + " " + c.decl
@@ -289,10 +326,13 @@ func (cfg *config) evolution(w *wanted, t *target) ([]string, error) {
 
 func (cfg *config) evolveColumn(w *wanted, t *target, c *wantedColumn) (string, error) {
 	have := t.column(c.name)
+	if c.TypeName == changes.NullType {
+		return "", nil
+	}
 	if have == nil {
 		if !cfg.evolve {
 			return "", fmt.Errorf("target table %s has no column %s (%s of table %s); run: ALTER TABLE %s ADD COLUMN %s %s, set %s=basic, or leave it out with %s",
-				t.id(), c.name, c.TypeName, w.id(), t.quoted(), quote(c.name), c.decl, keyEvolution, keyExclude)
+				t.id(), c.name, c.spelled(), w.id(), t.quoted(), quote(c.name), c.decl, keyEvolution, keyExclude)
 		}
 		def := constant(w.fromMySQL(), c.Column)
 		if c.Generated || def == "" {
@@ -312,7 +352,7 @@ func (cfg *config) evolveColumn(w *wanted, t *target, c *wantedColumn) (string, 
 		steps = append(steps, "ALTER COLUMN "+quote(c.name)+" TYPE "+c.decl)
 	} else if _, ok := stage(c.Column, have.typ); !ok {
 		return "", fmt.Errorf("column %s of target table %s is of type %s, into which values of type %s of table %s cannot be written without changing them; alter the column to %s, rename the table, or leave the column out with %s",
-			c.name, t.id(), have.typ.name, c.TypeName, w.id(), c.decl, keyExclude)
+			c.name, t.id(), have.typ.name, c.spelled(), w.id(), c.decl, keyExclude)
 	}
 	inKey := slices.ContainsFunc(t.unique, func(u []string) bool { return slices.Contains(u, c.name) }) || slices.Contains(t.partitions, c.name)
 	if cfg.evolve && have.notNull && c.Optional && !inKey {

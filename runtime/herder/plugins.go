@@ -77,7 +77,7 @@ func keyInfos(defs ...*connectors.ConfigDef) []KeyInfo {
 		}
 		for i := range def.Keys {
 			k := &def.Keys[i]
-			if k.Prefix || k.Own || seen[k.Name] {
+			if k.Prefix || k.Suffix || k.Own || seen[k.Name] {
 				continue
 			}
 			seen[k.Name] = true

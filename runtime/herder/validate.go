@@ -140,7 +140,7 @@ func (b *answer) nulls(framework, own *connectors.ConfigDef) {
 		case own.Find(name) != nil && own.Style != connectors.StyleDebezium:
 			v.Value, v.Errors = nil, nil
 		case own.Find(name) != nil:
-		case k != nil && !k.Prefix:
+		case k != nil && !k.Prefix && !k.Suffix:
 			v.Value, v.Errors = nil, nil
 			if k.NotNull {
 				v.Errors = append(v.Errors, fmt.Sprintf("Invalid value null for configuration %s: Value must be non-null", name))
@@ -159,7 +159,7 @@ func (b *answer) define(def *connectors.ConfigDef) {
 	for i := range def.Keys {
 		k := &def.Keys[i]
 		_, given := b.given[k.Name]
-		if k.Prefix || b.placed[k.Name] || k.Own && !given {
+		if k.Prefix || k.Suffix || b.placed[k.Name] || k.Own && !given {
 			continue
 		}
 		info := keyInfo(def, k, k.Name)
