@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -120,10 +121,12 @@ func (cfg *config) handshake(ctx context.Context, encryption *tls.Config) (*clie
 		defer cancel()
 	}
 	var stop func() bool
+	other := cfg.suspect(ctx)
+	defer other.end()
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := cfg.dialer().DialContext(ctx, network, address)
 		if err == nil { // the library's handshake knows no context
-			stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+			stop = context.AfterFunc(other.ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 		}
 		return c, err
 	}
@@ -133,10 +136,10 @@ func (cfg *config) handshake(ctx context.Context, encryption *tls.Config) (*clie
 	})
 	if stop != nil && !stop() && err == nil {
 		_ = conn.Close()
-		err = ctx.Err()
+		err = context.Cause(other.ctx)
 	}
-	if err != nil && ctx.Err() != nil {
-		err = ctx.Err()
+	if err != nil && other.ctx.Err() != nil {
+		err = context.Cause(other.ctx)
 	}
 	return conn, err
 }
@@ -145,6 +148,15 @@ func (cfg *config) handshake(ctx context.Context, encryption *tls.Config) (*clie
 func encrypted(conn *client.Conn) bool {
 	_, ok := conn.Conn.Conn.(*tls.Conn)
 	return ok
+}
+
+// untrusted tells that the server's certificate was refused, and will be again. One that has expired may be renewed.
+func untrusted(err error) bool {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) {
+		return invalid.Reason != x509.Expired
+	}
+	return errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError))
 }
 
 // withoutTLS tells that the server has no TLS; the library has no value for it.
@@ -189,10 +201,15 @@ func (cfg *config) connectError(err error) error {
 		return fmt.Errorf("%s: no answer in time (connect.timeout.ms is %d); check database.hostname and database.port, and firewalls on the way", where, cfg.connectTimeout.Milliseconds())
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", where, context.Canceled)
+	case errors.Is(err, errPostgres):
+		return connectors.AsPermanent(fmt.Errorf("%s: %w; check database.port (%s listens on 3306 by default)", where, errPostgres, cfg.flavor.product()))
 	case withoutTLS(err):
 		return connectors.AsPermanent(fmt.Errorf("%s: the server has no TLS; give it a certificate (ssl_cert, ssl_key), or set database.ssl.mode to preferred or disabled", where))
 	}
 	text := reason(err)
+	if untrusted(err) {
+		return connectors.AsPermanent(fmt.Errorf("%s: the server's certificate is not trusted: %s; check database.ssl.mode, database.ssl.truststore (the authority that signed it, PEM) and database.hostname", where, text))
+	}
 	if lower := strings.ToLower(text); strings.Contains(lower, "tls") || strings.Contains(lower, "x509") || strings.Contains(lower, "certificate") {
 		return fmt.Errorf("%s: %s; check database.ssl.mode, database.ssl.truststore and database.ssl.keystore", where, text)
 	}

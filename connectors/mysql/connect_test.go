@@ -263,6 +263,9 @@ func TestTLS(t *testing.T) {
 				"database.ssl.truststore.password", secret)
 			if c.want != nil {
 				expect(t, problems(t, Factory{}, p), c.want...)
+				if _, err := parsed(t, Factory{}, p).connect(t.Context()); connectors.ClassOf(err) != connectors.Permanent {
+					t.Errorf("it is tried again: %v", err)
+				}
 				return
 			}
 			conn, err := parsed(t, Factory{}, p).connect(t.Context())

@@ -12,6 +12,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/mysql"
 
 	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
 )
 
 // rights are what SHOW GRANTS tells of the user and its active roles.
@@ -46,6 +47,19 @@ func (r rights) may(names ...string) bool { return has(r.global, names) }
 
 // mayAnywhere tells whether one of the privileges is held somewhere.
 func (r rights) mayAnywhere(names ...string) bool { return has(r.some, names) }
+
+// reads tells whether SELECT is held somewhere, if only on a column.
+func (r rights) reads() bool {
+	if r.mayAnywhere("SELECT") {
+		return true
+	}
+	for name := range r.some {
+		if strings.HasPrefix(name, "SELECT (") {
+			return true
+		}
+	}
+	return false
+}
 
 func has(held map[string]bool, names []string) bool {
 	return held["ALL PRIVILEGES"] || held["ALL"] || slices.ContainsFunc(names, func(n string) bool { return held[n] })
@@ -90,12 +104,44 @@ func checkRights(ctx context.Context, cfg *config, conn *client.Conn) ([]problem
 		out = append(out, problem{key: "database.user", text: fmt.Sprintf("user %s may not read the binlog of the server at %s; run: GRANT %s ON *.* TO %s",
 			cfg.user, cfg.address(), strings.Join(missing, ", "), account(ctx, cfg, conn))})
 	}
+	if cfg.readsTables() && !r.reads() {
+		out = append(out, problem{key: "database.user", text: fmt.Sprintf("user %s may read no table of the server at %s, which a snapshot does; run: GRANT SELECT ON %s.* TO %s",
+			cfg.user, cfg.address(), cfg.someDatabase(), account(ctx, cfg, conn))})
+	}
+	unsettled, err := cfg.checkSettled(ctx, conn, r)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, unsettled...)
 	if cfg.readsTables() && cfg.snapshot.locking != "none" && !r.may("RELOAD", "FLUSH_TABLES") && !r.mayAnywhere("LOCK TABLES") {
 		out = append(out, problem{key: "database.user", text: fmt.Sprintf("user %s may lock neither the server at %s nor its tables, which a snapshot with snapshot.locking.mode=%s does; "+
 			"run: GRANT RELOAD ON *.* TO %s (or GRANT LOCK TABLES on the captured databases), or set snapshot.locking.mode=none if nobody changes tables meanwhile",
 			cfg.user, cfg.address(), cfg.snapshot.locking, account(ctx, cfg, conn))})
 	}
 	return out, nil
+}
+
+// checkSettled looks at what a snapshot without a lock needs where transactions have no GTIDs (snapshot.settle).
+func (cfg *config) checkSettled(ctx context.Context, conn *client.Conn, r rights) ([]problem, error) {
+	if cfg.flavor == flavorMariaDB || cfg.snapshot.locking != "none" || !cfg.readsTables() || !cfg.streams() || r.may("RELOAD") {
+		return nil, nil
+	}
+	if percona, err := cfg.texts(ctx, conn, "SHOW STATUS LIKE 'binlog_snapshot_file'"); err != nil || len(percona) > 0 {
+		return nil, err
+	}
+	mode, err := cfg.value(ctx, conn, "SELECT @@GLOBAL.gtid_mode")
+	if err != nil || strings.EqualFold(mode, "ON") && !cfg.gtids.ignore {
+		return nil, err
+	}
+	return []problem{{key: "database.user", text: fmt.Sprintf("user %s may not begin a binlog file of the server at %s: %s", cfg.user, cfg.address(), cfg.unsettled(account(ctx, cfg, conn)))}}, nil
+}
+
+// someDatabase is a database that the connector captures, for an advice.
+func (cfg *config) someDatabase() string {
+	if named := connectors.SplitList(cfg.raw["database.include.list"]); len(named) > 0 {
+		return quote(named[0])
+	}
+	return "*"
 }
 
 // account is the user as GRANT names it.

@@ -64,13 +64,17 @@ func TestValidateRights(t *testing.T) {
 			}
 			binlog := "database.user: user " + user + " may not read the binlog of the server at " + server.Address() + "; run: GRANT "
 			locks := "run: GRANT RELOAD ON *.* TO '" + user + "'@'%'"
-			want(binlog+"REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '"+user+"'@'%'", locks)
+			reads := "user " + user + " may read no table of the server at " + server.Address() + ", which a snapshot does; run: GRANT SELECT ON `" + database + "`.* TO '" + user + "'@'%'"
+			want(binlog+"REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '"+user+"'@'%'", reads, locks)
 			grant("REPLICATION SLAVE ON *.*")
-			want(binlog+"REPLICATION CLIENT ON *.* TO", locks)
+			want(binlog+"REPLICATION CLIENT ON *.* TO", reads, locks)
 			grant("REPLICATION CLIENT ON *.*")
-			want(locks)
+			want(reads, locks)
 			c["snapshot.locking.mode"] = "none"
+			want(reads)
+			c["snapshot.mode"] = "no_data"
 			want()
+			delete(c, "snapshot.mode")
 			delete(c, "snapshot.locking.mode")
 			grant("LOCK TABLES ON " + database + ".*")
 			grant("SELECT ON " + database + ".seen")

@@ -69,6 +69,9 @@ func (s *snapshot) fix(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
 	if len(s.captured) > 0 {
 		for range t.cfg.snapshot.Threads {
 			r, err := s.newReader(ctx)
