@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/go-mysql-org/go-mysql/client"
 	library "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
+
+	"github.com/freshet-io/freshet/connectors"
 )
 
 // queueBytes bounds what was received and is not taken yet; one event above it passes alone (I5).
@@ -66,6 +69,10 @@ type binlogOptions struct {
 
 // openBinlog connects and asks for the binlog. The server's answer, an error perhaps, is what take returns first.
 func openBinlog(ctx context.Context, o binlogOptions) (*binlog, error) {
+	if o.gtids == nil && o.pos > math.MaxUint32 {
+		return nil, connectors.AsPermanent(fmt.Errorf("ask for the binlog: position %d of %s is beyond 4 GiB, for which a server can only be asked by GTIDs: "+
+			"take a new snapshot (start once with snapshot.mode=when_needed after deleting the connector's offsets); gtid_mode=ON avoids this", o.pos, o.file))
+	}
 	l := &binlog{ended: make(chan struct{}), ready: make(chan struct{}, 1)}
 	l.conn = &binlogDialer{dialer: o.dialer, reads: l.wakeForQueued}
 	l.room.L = &l.mu
@@ -103,9 +110,6 @@ func openBinlog(ctx context.Context, o binlogOptions) (*binlog, error) {
 
 func start(s *replication.BinlogSyncer, flavor string, o binlogOptions) (*replication.BinlogStreamer, error) {
 	if o.gtids == nil {
-		if o.pos > 0xffffffff {
-			return nil, fmt.Errorf("position %d of %s is beyond what can be asked for", o.pos, o.file)
-		}
 		return s.StartSync(library.Position{Name: o.file, Pos: uint32(o.pos)})
 	}
 	set, err := library.ParseGTIDSet(flavor, o.gtids.String())

@@ -23,6 +23,31 @@ func badEvent(what string, err error) error {
 	return connectors.AsPermanent(fmt.Errorf("read %s event: %w", what, err))
 }
 
+// advance notes the position of an event. It never goes back within a file: when the server is asked by GTIDs, it begins with
+// the file that has the first one that is missing, from its start.
+func (s *stream) advance(e *logEvent) {
+	if e.artificial() || e.end <= e.size && !heartbeatEvent(e.kind) {
+		return
+	}
+	format := e.kind == replication.FORMAT_DESCRIPTION_EVENT
+	if format && e.end != binlogStart+e.size { // made up for this connection
+		return
+	}
+	end := s.high + uint64(e.end)
+	if last := s.at + s.size; s.file == s.pos.file && end+1<<31 < last { // end_log_pos has 32 bits
+		s.high += 1 << 32
+		end += 1 << 32
+	}
+	s.size = uint64(e.size)
+	s.at = end - min(s.size, end)
+	if format {
+		s.opened = end
+	}
+	if !s.tx.open && (s.pos.file != s.file || end > s.pos.pos) {
+		s.pos.file, s.pos.pos, s.pos.event, s.pos.row = s.file, end, 0, 0
+	}
+}
+
 // rotate goes on with another file. The server makes one up when a connection begins; it moves nothing when it names the file of
 // the position.
 func (s *stream) rotate(e *logEvent) error {
@@ -71,6 +96,8 @@ func (s *stream) gtidEvent(e *logEvent) error {
 		s.commitTime(e, originalTime(b[fixed:]))
 	}
 	if e.kind == replication.ANONYMOUS_GTID_EVENT {
+		s.endGroup()
+		s.done, s.later, s.counted = nil, nil, true // what has no GTID can only be found by position
 		s.startGTID(gtid{})
 		return nil
 	}

@@ -249,3 +249,28 @@ func TestOrderBeyond4GiB(t *testing.T) {
 		t.Error(a, b)
 	}
 }
+
+// TestBehind4GiB has positions that a server cannot be asked for.
+func TestBehind4GiB(t *testing.T) {
+	const end = 5 << 30
+	s := &server{files: []string{"binlog.000008", "binlog.000009"}, sizes: []uint64{end + 44, end}}
+	for _, c := range []struct {
+		file string
+		pos  uint64
+		want string
+	}{
+		{"binlog.000008", 4711, "binlog.000008:4711"},
+		{"binlog.000008", end, "binlog.000009:4"},                // only the name of the next file follows
+		{"binlog.000008", end - 200, "binlog.000008:5368708920"}, // a transaction does
+		{"binlog.000009", end, "binlog.000009:5368709120"},       // what follows is not written yet
+	} {
+		file, pos := s.behindEnd(c.file, c.pos)
+		if got := fmt.Sprintf("%s:%d", file, pos); got != c.want {
+			t.Errorf("%s:%d: %s, want %s", c.file, c.pos, got, c.want)
+		}
+	}
+	_, err := openBinlog(t.Context(), binlogOptions{file: "binlog.000009", pos: end})
+	if err == nil || connectors.ClassOf(err) != connectors.Permanent || !strings.Contains(err.Error(), "beyond 4 GiB") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,6 +118,17 @@ func (s *server) lacks(p *position) string {
 		return fmt.Sprintf("the newest binlog file of the server is %s, but the offset names %s: the server's binlog was reset, or it was restored from an earlier state", s.files[last], p.file)
 	}
 	return fmt.Sprintf("Connector requires binlog file '%s', but server only has %s: it was purged (see binlog_expire_logs_seconds)", p.file, strings.Join(s.files, ", "))
+}
+
+// behindEnd is a position that cannot be asked for since it lies beyond 4 GiB, moved to the next file where nothing but the event that names it
+// follows; any other is left.
+func (s *server) behindEnd(file string, pos uint64) (string, uint64) {
+	const header, start, checksum = 19, 8, 4
+	i := slices.Index(s.files, file)
+	if pos <= math.MaxUint32 || i < 0 || i+1 >= len(s.files) || s.sizes[i] > pos+header+start+checksum+uint64(len(s.files[i+1])) {
+		return file, pos
+	}
+	return s.files[i+1], binlogStart
 }
 
 // lacksGTIDs tells why the server cannot go on behind a set of transactions; "" when it can.
@@ -351,13 +364,20 @@ func (t *source) openStream(ctx context.Context) error {
 		TLSConfig: encryption, HeartbeatPeriod: serverHeartbeat, ReadTimeout: serverSilence,
 	}}
 	if o.gtids, o.file, o.pos = s.start(); o.gtids == nil && o.file == "" {
-		o.file, o.pos = found.files[0], 4
+		o.file, o.pos = found.files[0], binlogStart
+	}
+	if o.gtids == nil {
+		o.file, o.pos = found.behindEnd(o.file, o.pos)
 	}
 	l, err := openBinlog(ctx, o)
 	if err != nil {
 		return err
 	}
-	s.gtidOn = found.commitTimes
+	s.gtidOn, s.adopts = found.commitTimes, found.gtids && !t.cfg.gtids.ignore
+	s.heard, s.looked = 0, time.Now()
+	if s.adoptNothing(found) {
+		s.done = &gtidSet{mariadb: s.mariadb}
+	}
 	s.attach(l)
 	t.mu.Lock()
 	t.binlog = l
@@ -408,7 +428,7 @@ func (t *source) follow(ctx context.Context) error {
 
 // start is where to ask for the binlog: behind what was handled and is complete. Nil: by file and position; no file: from the oldest on.
 func (s *stream) start() (gtids *gtidSet, file string, pos uint64) {
-	if s.done == nil {
+	if s.done == nil || s.done.empty() && s.current.none() {
 		p := s.behind()
 		return nil, p.file, p.pos
 	}
@@ -440,7 +460,7 @@ func (s *stream) moved(found *server) bool {
 	if found.id != s.id.Server {
 		return true
 	}
-	if s.done == nil {
+	if gtids, _, _ := s.start(); gtids == nil {
 		p := s.behind()
 		return p.file != "" && found.lacks(&p) != ""
 	}

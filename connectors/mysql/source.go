@@ -272,6 +272,12 @@ func (t *source) poll(ctx context.Context) (*connectors.Batch, error) {
 		if err == nil {
 			return b, nil
 		}
+		if errors.Is(err, errQuiet) {
+			if err := t.look(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		var reset *resetError
 		if errors.As(err, &reset) || t.cfg.snapshot.mode == "when_needed" && unavailable(err) {
 			t.disconnect(0)

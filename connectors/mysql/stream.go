@@ -65,10 +65,14 @@ type stream struct {
 	queryCell sharedCell
 
 	mariadb  bool
-	gtidOn   bool // the server gives commit times with its GTIDs
+	gtidOn   bool      // the server gives commit times with its GTIDs
+	adopts   bool      // the server has GTIDs, which are used as soon as it says which transactions are done
+	heard    int64     // when something came that the server does not make up, ns since 1970
+	looked   time.Time // at the server, whether it is the one it was
 	file     string
 	at       uint64 // position of the event being handled
 	size     uint64
+	opened   uint64   // end of the event that begins the file, where it was read
 	high     uint64   // what 32-bit positions lack behind 4 GiB of one file
 	pos      position // where the reference would go on; its GTIDs are in done
 	done     *gtidSet // nil: the server has no GTIDs
@@ -228,6 +232,9 @@ func (s *stream) nextBatch(ctx context.Context) (*connectors.Batch, error) {
 					return b, err
 				}
 				continue
+			}
+			if s.lookDue() {
+				return nil, errQuiet
 			}
 			if err := s.wait(ctx); err != nil {
 				return nil, err
@@ -510,6 +517,9 @@ func (s *stream) handle(ctx context.Context, e *logEvent) error {
 		s.tx.events++
 		s.pos.event++
 	}
+	if !e.artificial() && !heartbeatEvent(e.kind) {
+		s.heard = e.at
+	}
 	if e.time != 0 && !heartbeatEvent(e.kind) && (s.mariadb || !s.gtidOn || s.micros == 0) {
 		s.micros = int64(e.time) * 1e6
 	}
@@ -518,24 +528,6 @@ func (s *stream) handle(ctx context.Context, e *logEvent) error {
 
 func heartbeatEvent(k replication.EventType) bool {
 	return k == replication.HEARTBEAT_EVENT || k == replication.HEARTBEAT_LOG_EVENT_V2
-}
-
-// advance notes the position of an event. It never goes back within a file: when the server is asked by GTIDs, it begins with
-// the file that has the first one that is missing, from its start.
-func (s *stream) advance(e *logEvent) {
-	if e.artificial() || e.end <= e.size && !heartbeatEvent(e.kind) {
-		return
-	}
-	end := s.high + uint64(e.end)
-	if last := s.at + s.size; s.file == s.pos.file && end+1<<31 < last { // end_log_pos has 32 bits
-		s.high += 1 << 32
-		end += 1 << 32
-	}
-	s.size = uint64(e.size)
-	s.at = end - min(s.size, end)
-	if !s.tx.open && (s.pos.file != s.file || end > s.pos.pos) {
-		s.pos.file, s.pos.pos, s.pos.event, s.pos.row = s.file, end, 0, 0
-	}
 }
 
 // control handles an event that is neither a row's nor a table's.
@@ -555,6 +547,8 @@ func (s *stream) control(ctx context.Context, e *logEvent) error {
 		s.endGroup()
 	case replication.ROTATE_EVENT:
 		return s.rotate(e)
+	case replication.PREVIOUS_GTIDS_EVENT, replication.MARIADB_GTID_LIST_EVENT:
+		s.adopt(e)
 	case replication.FORMAT_DESCRIPTION_EVENT:
 		return s.format(e)
 	case replication.TRANSACTION_PAYLOAD_EVENT:
@@ -566,8 +560,8 @@ func (s *stream) control(ctx context.Context, e *logEvent) error {
 	case replication.INCIDENT_EVENT:
 		return connectors.AsPermanent(fmt.Errorf("read the binlog: the server noted an incident at %s:%d: it lost events, which are in no binlog. "+
 			"Take a new snapshot (start once with snapshot.mode=when_needed after deleting the connector's offsets)", s.file, s.at))
-	case replication.STOP_EVENT, replication.HEARTBEAT_EVENT, replication.HEARTBEAT_LOG_EVENT_V2, replication.PREVIOUS_GTIDS_EVENT,
-		replication.MARIADB_GTID_LIST_EVENT, replication.MARIADB_BINLOG_CHECKPOINT_EVENT, replication.MARIADB_START_ENCRYPTION_EVENT,
+	case replication.STOP_EVENT, replication.HEARTBEAT_EVENT, replication.HEARTBEAT_LOG_EVENT_V2,
+		replication.MARIADB_BINLOG_CHECKPOINT_EVENT, replication.MARIADB_START_ENCRYPTION_EVENT,
 		replication.INTVAR_EVENT, replication.RAND_EVENT, replication.USER_VAR_EVENT, replication.IGNORABLE_EVENT, replication.TRANSACTION_CONTEXT_EVENT,
 		replication.VIEW_CHANGE_EVENT, replication.BEGIN_LOAD_QUERY_EVENT, replication.APPEND_BLOCK_EVENT, replication.DELETE_FILE_EVENT:
 	default:
