@@ -205,3 +205,42 @@ WHERE table_schema = DATABASE() AND (column_key <> 'PRI' OR table_name = 't_key'
 		t.Errorf("exit code %d after SIGTERM, want 0; freshet said:\n%s", code, p.Output())
 	}
 }
+
+// Updates whose row images lack columns leave those as they are in the target; a snapshot came before them.
+func TestPartialImagesOfMySQLIntoPostgres(t *testing.T) {
+	t.Parallel()
+	source, target := bed.MySQL(t), bed.Postgres(t)
+	from, to := source.CreateDatabase(t), target.NewDatabase(t)
+	source.Exec(t, from, "CREATE TABLE notes (id int PRIMARY KEY, title varchar(20) NOT NULL, body text, n int NOT NULL DEFAULT 5); INSERT INTO notes VALUES (1, 'a', 'first', 1), (2, 'b', NULL, 2), (3, 'c', 'third', 3)")
+	dir := t.TempDir()
+	c := source.Connector("partial-"+from, from, testbed.HistoryIn(filepath.Join(dir, "history")), nil)
+	maps.Copy(c, target.ToTable(to, map[string]string{"sinks.db.connection.url": "jdbc:postgresql://" + target.Address() + "/" + to + "?sslmode=disable"}))
+	p := start(t, dir, "run", testbed.WriteConnector(t, dir, c))
+	conn := target.Connect(t, to)
+	equal := func(want string) {
+		t.Helper()
+		got := ""
+		testbed.Eventually(t, func() string { return "the target has " + got + ", want " + want + "; freshet said:\n" + p.Output() }, func() bool {
+			err := conn.QueryRow(t.Context(), "SELECT string_agg(concat_ws(' ', id, title, coalesce(body, '-'), n), ' | ' ORDER BY id) FROM "+from+".notes").Scan(&got)
+			return err == nil && got == want
+		})
+	}
+	equal("1 a first 1 | 2 b - 2 | 3 c third 3")
+	source.Exec(t, from, "SET SESSION binlog_row_image = NOBLOB; UPDATE notes SET n = n + 10; UPDATE notes SET body = 'second' WHERE id = 2")
+	equal("1 a first 11 | 2 b second 12 | 3 c third 13")
+	source.Exec(t, from, "SET SESSION binlog_row_image = MINIMAL; UPDATE notes SET title = 'x' WHERE id = 1; UPDATE notes SET body = NULL WHERE id = 3; DELETE FROM notes WHERE id = 2; INSERT INTO notes VALUES (4, 'd', NULL, 5)")
+	equal("1 x first 11 | 3 c - 13 | 4 d - 5")
+	// An insert that leaves columns to their defaults comes without them: nothing is made up.
+	source.Exec(t, from, "SET SESSION binlog_row_image = MINIMAL; INSERT INTO notes (id, title) VALUES (5, 'e')")
+	testbed.Eventually(t, p.Output, func() bool { return strings.Contains(p.Output(), "binlog_row_image=FULL") })
+	if code := p.Ends(); code != 1 || !strings.Contains(p.Output(), "column body") {
+		t.Errorf("exit code %d, want 1; freshet said:\n%s", code, p.Output())
+	}
+	// The post-processor reads them.
+	maps.Copy(c, map[string]string{"post.processors": "again", "again.type": "io.debezium.processors.reselect.ReselectColumnsPostProcessor", "again.reselect.null.values": "false"})
+	p = start(t, dir, "run", testbed.WriteConnector(t, dir, c))
+	equal("1 x first 11 | 3 c - 13 | 4 d - 5 | 5 e - 5")
+	if code := p.Stop(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM, want 0; freshet said:\n%s", code, p.Output())
+	}
+}

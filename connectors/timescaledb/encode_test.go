@@ -200,7 +200,9 @@ func BenchmarkSection(b *testing.B) {
 
 // BenchmarkSink compares the sink with the staging pattern done by hand on the same server: COPY of ready-made bytes into a
 // temporary table, INSERT … ON CONFLICT, one transaction per 10,000 rows. Rounds of both take turns; the budget is a ratio of 0.9.
-func BenchmarkSink(b *testing.B) {
+func BenchmarkSink(b *testing.B) { benchmarkSink(b, tenBatch) }
+
+func benchmarkSink(b *testing.B, make func(s *connectors.Stream, from, rows int) *connectors.Batch) {
 	r := newRig(b, bed.Postgres(b))
 	s := tenColumns()
 	const perBatch, batches = 1000, 60
@@ -211,7 +213,7 @@ func BenchmarkSink(b *testing.B) {
 	for round := 0; b.Loop(); round++ {
 		started := time.Now()
 		for n := range batches {
-			batch := tenBatch(s, (round*batches+n)*perBatch, perBatch)
+			batch := make(s, (round*batches+n)*perBatch, perBatch)
 			batch.ID = r.session.number()
 			if err := r.task.Put(b.Context(), batch); err != nil {
 				b.Fatal(err)

@@ -249,11 +249,22 @@ func (p *plan) append(dst []byte, b *connectors.Batch, r *changes.Row, missing [
 	return dst, some, failure{}
 }
 
+// remedy is how the source sends whole rows.
+func (p *plan) remedy() string {
+	switch {
+	case p.source.Schema != "":
+		return "run on the source: ALTER TABLE " + p.id + " REPLICA IDENTITY FULL, or let its post-processor read such values again"
+	case p.source.Catalog != "":
+		return "set binlog_row_image=FULL on the source, or let its post-processor read such values again"
+	}
+	return "let the source send whole rows"
+}
+
 // explain makes an operator's error of a failure (I10).
 func (p *plan) explain(f failure) error {
 	c := &p.columns[f.column]
 	if f.problem == problemMissing {
-		return fmt.Errorf("write to table %s: the source did not send key column %s, by which the row is found; run on the source: ALTER TABLE %s REPLICA IDENTITY FULL", p.target, c.name, p.id)
+		return fmt.Errorf("write to table %s: the source did not send key column %s, by which the row is found; %s", p.target, c.name, p.remedy())
 	}
 	return fmt.Errorf("write to table %s: column %s (%s): %s; alter the column, or leave it out with %s", p.target, c.name, c.spelled, f.problem, keyExclude)
 }

@@ -188,8 +188,8 @@ func (s *section) pattern() (int, error) {
 func (s *section) unavailable() error {
 	for i, m := range s.missing {
 		if m {
-			return fmt.Errorf("write to table %s: the source did not send the unchanged value of column %s, which a new row needs; run on the source: ALTER TABLE %s REPLICA IDENTITY FULL",
-				s.plan.target, s.plan.columns[i].name, s.plan.id)
+			return fmt.Errorf("write to table %s: the source did not send the unchanged value of column %s, which a new row needs; %s",
+				s.plan.target, s.plan.columns[i].name, s.plan.remedy())
 		}
 	}
 	return nil

@@ -375,8 +375,8 @@ func (w *writer) verify(steps []step, tags []string) error {
 		case s.about != nil:
 			return w.sink.ledger.fenced(s.about.partition)
 		default:
-			return connectors.AsPermanent(fmt.Errorf("write to table %s: %d of %d updated rows, whose unchanged values the source did not send, are not there exactly once; give the target all rows with a new snapshot, or run on the source: ALTER TABLE %s REPLICA IDENTITY FULL",
-				s.section.plan.target, s.rows-n, s.rows, s.section.plan.id))
+			return connectors.AsPermanent(fmt.Errorf("write to table %s: %d of %d updated rows, whose unchanged values the source did not send, are not there exactly once; give the target all rows with a new snapshot, or %s",
+				s.section.plan.target, s.rows-n, s.rows, s.section.plan.remedy()))
 		}
 	}
 	return nil
