@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ func settings(s *testbed.ClickHouse, database string, more ...string) connectors
 
 func newTask(t testing.TB, c connectors.Config) connectors.SinkTask {
 	t.Helper()
-	task, err := Factory{}.NewSink(c, connectors.Settings{Connector: "orders", RunID: strconv.FormatInt(runs.Add(1), 10)})
+	task, err := Factory{}.NewSink(c, connectors.Settings{Connector: "orders", Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), RunID: strconv.FormatInt(runs.Add(1), 10)})
 	if err != nil {
 		t.Fatal(err)
 	}
