@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -67,8 +68,7 @@ func moment(v string) string {
 	v = strings.TrimPrefix(zeros.ReplaceAllString(v, "$1$2"), "+")
 	v = strings.TrimSuffix(v, ".")
 	if year, rest, ok := strings.Cut(v, "-"); bc && ok {
-		n := 0
-		_, _ = fmt.Sscan(year, &n)
+		n, _ := strconv.Atoi(year)
 		v = fmt.Sprintf("-%04d-%s", n-1, rest)
 	}
 	return v
@@ -88,6 +88,9 @@ func zoned(v string) string {
 func pgReading(typ string) reading {
 	same := func(v string) string { return v }
 	base, _, _ := strings.Cut(typ, "(")
+	if typ == "hstore[]" {
+		return reading{"coalesce((SELECT string_agg(coalesce(hstore_to_json(x)::text, '{}'), '¦') FROM unnest(%s) x), '')", "arrayStringConcat(arrayMap(x -> toJSONString(x), %s), '¦')", func(v string) string { return strings.ReplaceAll(v, ": ", ":") }}
+	}
 	if elem, array := strings.CutSuffix(typ, "[]"); array {
 		in := pgReading(elem)
 		each := func(v string) string {
@@ -101,7 +104,7 @@ func pgReading(typ string) reading {
 		}
 		element := "toString(x)"
 		if elem == "bytea" {
-			element = `concat('\\\\x', lower(hex(x)))`
+			element = `concat('\\x', lower(hex(x)))`
 		}
 		return reading{"coalesce(array_to_string(%s, '¦', '∅'), '')", "arrayStringConcat(arrayMap(x -> ifNull(" + element + ", '∅'), %s), '¦')", each}
 	}

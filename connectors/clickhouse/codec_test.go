@@ -119,9 +119,20 @@ func TestBlocksOfChGo(t *testing.T) {
 	}
 }
 
-func readBlock(data []byte, to *proto.Results) error {
+func readBlock(data []byte, to *proto.Results) error { return decodeBlock(data, to.Auto()) }
+
+func decodeBlock(data []byte, to proto.Result) error {
 	var block proto.Block
-	return block.DecodeRawBlock(proto.NewReader(bytes.NewReader(data)), 0, to.Auto())
+	return block.DecodeRawBlock(proto.NewReader(bytes.NewReader(data)), 0, to)
+}
+
+func mustRow(t testing.TB, b *connectors.Batch) changes.Row {
+	t.Helper()
+	row, err := changes.RowOf(b, &b.Records[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row
 }
 
 // cpu is the time that this process has computed for.

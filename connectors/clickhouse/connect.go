@@ -70,7 +70,7 @@ const (
 // may go away: parts, memory, timeouts, keepers, replicas.
 var permanentCodes = map[int]bool{
 	6: true, 9: true, 10: true, 16: true, 20: true, 27: true, 36: true, 38: true, 41: true, 42: true, 43: true, 44: true, 46: true, 47: true, 48: true, 50: true, 53: true,
-	60: true, 62: true, 69: true, 70: true, 72: true, 80: true, 81: true, 115: true, 117: true, 164: true, 169: true, 190: true, 192: true, 193: true, 194: true,
+	60: true, 62: true, 69: true, 70: true, 72: true, 80: true, 81: true, 92: true, 115: true, 117: true, 164: true, 169: true, 190: true, 192: true, 193: true, 194: true,
 	291: true, 321: true, 344: true, 349: true, 392: true, 407: true, 441: true, 452: true, 469: true, 497: true, 516: true, 524: true, 691: true, 701: true,
 }
 

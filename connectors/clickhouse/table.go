@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/schemas"
 )
@@ -55,6 +56,63 @@ func (w *wanted) meta(m mode) []string {
 		return []string{metaOp, metaPartition, metaOrder, metaSeq}
 	}
 	return []string{metaOp, metaPartition, metaOrder}
+}
+
+// defaultOf is what the rows that are there show in an added column, where the source has one constant for them.
+func (w *wanted) defaultOf(c *wantedColumn) string {
+	switch c.Type {
+	case schemas.TypeBool, schemas.TypeInt16, schemas.TypeInt32, schemas.TypeInt64, schemas.TypeUint64, schemas.TypeFloat32, schemas.TypeFloat64, schemas.TypeDecimal,
+		schemas.TypeText, schemas.TypeEnum, schemas.TypeUUID, schemas.TypeJSON, schemas.TypeDate, schemas.TypeTimestamp:
+	default:
+		return ""
+	}
+	text, ok := changes.Constant(w.source.Schema == "" && w.source.Catalog != "", c.Column)
+	if !ok {
+		return ""
+	}
+	return " DEFAULT CAST(" + literal(text) + " AS " + c.decl + ")"
+}
+
+// renames finds the column that has another name now. Postgres adds columns at the end, so another name in the middle, with
+// everything else as it was, is a rename; where it may as well be a drop and an addition, neither is guessed.
+func (cfg *config) renames(w, before *wanted, t *target) ([]string, error) {
+	if !cfg.evolve || before == nil || len(before.source.Columns) != len(w.source.Columns) {
+		return nil, nil
+	}
+	at := -1
+	for i := range w.source.Columns {
+		if old, now := &before.source.Columns[i], &w.source.Columns[i]; old.Name != now.Name {
+			if at >= 0 || old.Type != now.Type || old.TypeName != now.TypeName || old.Length != now.Length || old.Scale != now.Scale {
+				return nil, nil
+			}
+			at = i
+		}
+	}
+	if at < 0 {
+		return nil, nil
+	}
+	old, now := before.source.Columns[at].Name, w.source.Columns[at].Name
+	have := t.column(old)
+	if have == nil || t.column(now) != nil || w.source.Column(old) >= 0 {
+		return nil, nil
+	}
+	if have.sorting {
+		return nil, fmt.Errorf("column %s of table %s seems to be renamed to %s, and column %s is part of the sorting key of target table %s, which cannot be altered: make the table anew", old, w.id(), now, old, t.id())
+	}
+	if w.source.Schema == "" || at == len(w.source.Columns)-1 {
+		return nil, fmt.Errorf("table %s has a column %s where it had %s: it was renamed, or one was dropped and another one added. For a rename run: ALTER TABLE %s RENAME COLUMN %s TO %s; for a new column: ALTER TABLE %s ADD COLUMN %s %s; then restart the task",
+			w.id(), now, old, t.quoted(), quote(old), quote(now), t.quoted(), quote(now), w.declarationOf(now))
+	}
+	have.name = now
+	return []string{"RENAME COLUMN " + quote(old) + " TO " + quote(now)}, nil
+}
+
+func (w *wanted) declarationOf(name string) string {
+	i := slices.IndexFunc(w.columns, func(c wantedColumn) bool { return c.Name == name })
+	if i < 0 {
+		return ""
+	}
+	return w.columns[i].decl
 }
 
 func list(items []string) string { return strings.Join(items, ", ") }
@@ -245,7 +303,10 @@ func (cfg *config) evolution(w, before *wanted, t *target) ([]string, error) {
 	if err := cfg.checkEngine(w, t); err != nil {
 		return nil, connectors.AsPermanent(err)
 	}
-	var steps []string
+	steps, err := cfg.renames(w, before, t)
+	if err != nil {
+		return nil, connectors.AsPermanent(err)
+	}
 	last := "" // column of the source that comes before
 	for _, i := range tableOrder(w) {
 		c := &w.columns[i]
@@ -317,7 +378,7 @@ func (cfg *config) evolveColumn(w *wanted, t *target, c *wantedColumn, inKey boo
 			if t.column(last) != nil {
 				after = " AFTER " + quote(last)
 			}
-			return "ADD COLUMN IF NOT EXISTS " + quote(c.Name) + " " + c.decl + after, nil
+			return "ADD COLUMN IF NOT EXISTS " + quote(c.Name) + " " + c.decl + w.defaultOf(c) + after, nil
 		case cfg.mode == modeReference:
 			return "", nil // left out
 		}

@@ -39,6 +39,12 @@ func (t *columnType) plain() string {
 		}
 	case "FixedString":
 		text = fmt.Sprintf("FixedString(%d)", t.digits)
+	case "Enum8", "Enum16":
+		parts := make([]string, len(t.labels))
+		for i, l := range t.labels {
+			parts[i] = fmt.Sprintf("%s = %d", literal(l), t.numbers[i])
+		}
+		text = t.name + "(" + list(parts) + ")"
 	case "Array", "Map", "Tuple":
 		parts := make([]string, len(t.args))
 		for i, a := range t.args {

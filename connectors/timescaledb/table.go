@@ -360,3 +360,12 @@ func (cfg *config) evolveColumn(w *wanted, t *target, c *wantedColumn) (string, 
 	}
 	return strings.Join(steps, ", "), nil
 }
+
+// constant is the SQL of a default that is one constant, as a literal without type; "" for none and for what a target cannot have.
+func constant(mysql bool, c *schemas.Column) string {
+	text, ok := changes.Constant(mysql, c)
+	if !ok {
+		return ""
+	}
+	return literal(text)
+}

@@ -1,4 +1,4 @@
-package timescaledb
+package changes
 
 import (
 	"encoding/hex"
@@ -21,21 +21,18 @@ var (
 // sinceEpoch is what MySQL's schema history says of CURRENT_TIMESTAMP.
 const sinceEpoch = "1970-01-01 00:00:00"
 
-// constant is the SQL of a default that is one constant, as a literal without type; "" for none and for what a target cannot have:
+// Constant is the text of a default that is one constant, as its type reads it; false for none and for what a target cannot have:
 // functions, expressions, and in MySQL moments, which depend on the time zone of a session.
-func constant(mysql bool, c *schemas.Column) string {
+func Constant(mysql bool, c *schemas.Column) (string, bool) {
 	if c.Default == "" {
-		return ""
+		return "", false
 	}
 	read := postgresConstant
 	if mysql {
 		read = func(text string) (string, bool) { return mysqlConstant(c, text) }
 	}
 	text, ok := read(c.Default)
-	if !ok || strings.IndexByte(text, 0) >= 0 {
-		return ""
-	}
-	return literal(text)
+	return text, ok && strings.IndexByte(text, 0) < 0
 }
 
 // postgresConstant reads what pg_get_expr prints: 'it”s'::text, B'101', 12.5, '-1'::integer, true.

@@ -1,0 +1,144 @@
+package clickhouse
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/schemas"
+)
+
+func TestEvolution(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.ClickHouse(t))
+	first := bets()
+	r.write(first, insert(1, "a", 1))
+	added := col("at", schemas.TypeTimestamp, "timestamp", true)
+	level := col("level", schemas.TypeInt32, "integer", false)
+	level.Default = "7"
+	second := stream("bets", 1, first.Table.Columns[0], first.Table.Columns[1], col("stake", schemas.TypeInt64, "bigint", true), added, level)
+	r.write(second, insert(2, "b", 1<<40, temporal{connectors.KindTimestamp, 5}, 8))
+	r.expect("SELECT * FROM bets_current ORDER BY id", `1 a 1 \N 7 | 2 b 1099511627776 1970-01-01 00:00:00.000005 8`)
+	renamed := stream("bets", 1, first.Table.Columns[0], col("runner", schemas.TypeText, "text", true), second.Table.Columns[2], added, level)
+	r.write(renamed, insert(3, "c", 3, nil, 9))
+	r.expect("SELECT id, runner FROM bets_current ORDER BY id", "1 a | 2 b | 3 c")
+	narrow := stream("bets", 1, first.Table.Columns[0], col("runner", schemas.TypeText, "text", true)) // columns that are dropped stay
+	r.write(narrow, insert(4, "d"))
+	r.expect("SELECT id, runner, stake, level FROM bets FINAL ORDER BY id", `1 a 1 7 | 2 b 1099511627776 8 | 3 c 3 9 | 4 d \N 7`)
+	wrong := stream("bets", 1, first.Table.Columns[0], col("runner", schemas.TypeBool, "boolean", true))
+	wrong.Table.Columns = append(wrong.Table.Columns, col("stake", schemas.TypeDate, "date", true))
+	r.refused(r.tryWrite(wrong, insert(5, true, temporal{connectors.KindDate, 1})), "column stake", "Nullable(Int64)", "date")
+	r.expect("SELECT count() FROM bets_current", "4")
+}
+
+func TestAmbiguousRename(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.ClickHouse(t))
+	r.write(bets(), insert(1, "a", 1))
+	s := bets()
+	s.Table.Columns[2].Name = "amount" // the last one
+	r.refused(r.tryWrite(s, insert(2, "b", 2)), "renamed, or one was dropped", "RENAME COLUMN `stake` TO `amount`")
+	r.query("ALTER TABLE bets RENAME COLUMN stake TO amount")
+	r.start()
+	r.write(s, insert(2, "b", 2))
+	r.expect("SELECT id, amount FROM bets FINAL ORDER BY id", "1 1 | 2 2")
+}
+
+func TestOtherTables(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.ClickHouse(t))
+	r.query("CREATE TABLE bets (id Int32, horse String, stake Int32) ENGINE = MergeTree ORDER BY id")
+	r.refused(r.tryWrite(bets(), insert(1, "a", 1)), "engine MergeTree", "ReplacingMergeTree", "freshet.mode=reference")
+	r.query("DROP TABLE bets")
+	r.query("CREATE TABLE bets (id Int32, horse String, stake Int32, _version UInt128, _is_deleted UInt8) ENGINE = ReplacingMergeTree(_version, _is_deleted) ORDER BY (id, horse)")
+	r.refused(r.tryWrite(bets(), insert(1, "a", 1)), "sorted by (id, horse)", "(id)")
+	r.start(keyEvolution, "none")
+	s := stream("none", 1, col("id", schemas.TypeInt32, "integer", false))
+	r.refused(r.tryWrite(s, insert(1)), "none for public.none does not exist", keyEvolution)
+	r.start(keyDryRun, "true")
+	r.refused(r.tryWrite(s, insert(1)), keyDryRun, "CREATE TABLE IF NOT EXISTS", "ReplacingMergeTree(`_version`, `_is_deleted`) ORDER BY `id`")
+	r.expect("EXISTS TABLE none", "0")
+	r.start()
+	r.write(s, insert(1))
+	other := stream("none", 1, col("id", schemas.TypeInt32, "integer", false))
+	other.Table.Schema = "audit"
+	r.refused(r.tryWrite(other, insert(2)), "public.none and audit.none have the same target", keyFormat)
+}
+
+// The DDL of clusters, which the test server cannot run.
+func TestClusterDDL(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		more []string
+		want []string
+	}{
+		{[]string{keyCluster, "main", keyEngine, "ReplicatedReplacingMergeTree"}, []string{
+			"CREATE TABLE IF NOT EXISTS `d`.`bets` ON CLUSTER `main` (`id` Int32, `horse` Nullable(String), `stake` Nullable(Int32), `_version` UInt128, `_is_deleted` UInt8) ENGINE = ReplicatedReplacingMergeTree(`_version`, `_is_deleted`) ORDER BY `id`",
+			"CREATE OR REPLACE VIEW `d`.`bets_current` ON CLUSTER `main` AS SELECT `id`, `horse`, `stake` FROM `d`.`bets` FINAL WHERE `_is_deleted` = 0",
+		}},
+		{[]string{keyCluster, "main", keyEngine, "ReplicatedReplacingMergeTree('/t/{shard}', '{replica}')", keySharding, "cityHash64(id)", keyView, "", keyMode, "append"}, []string{
+			"CREATE TABLE IF NOT EXISTS `d`.`bets_local` ON CLUSTER `main` (`id` Int32, `horse` Nullable(String), `stake` Nullable(Int32), `_op` LowCardinality(String), `_partition` LowCardinality(String), `_order` UInt128) ENGINE = ReplicatedReplacingMergeTree('/t/{shard}', '{replica}') ORDER BY (`id`, `_partition`, `_order`)",
+			"CREATE TABLE IF NOT EXISTS `d`.`bets` ON CLUSTER `main` AS `d`.`bets_local` ENGINE = Distributed('main', 'd', 'bets_local', cityHash64(id))",
+		}},
+	} {
+		config := connectors.Config{keyHost: "h", keyDatabase: "d"}
+		for i := 0; i+1 < len(c.more); i += 2 {
+			config[c.more[i]] = c.more[i+1]
+		}
+		cfg, err := parseConfig(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := cfg.want(bets(), version{26, 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.creation(w); strings.Join(got, "\n") != strings.Join(c.want, "\n") {
+			t.Errorf("%v:\n got %s\nwant %s", c.more, strings.Join(got, "\n     "), strings.Join(c.want, "\n     "))
+		}
+	}
+}
+
+// TestReplay writes many changes, then all of them again from an earlier place, in other batches: the end state is the same.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"mirror", "append"} {
+		r := newRig(t, bed.ClickHouse(t), keyMode, mode, keyInterval, "0")
+		s := bets()
+		const changes, keys = 20000, 500
+		play := func(from, size int) {
+			for at := from; at < changes; at += size {
+				if err := r.put(func(w *connectors.Builder) {
+					for n := at; n < min(at+size, changes); n++ {
+						id := n * 7919 % keys
+						c := update(id, fmt.Sprint("h", n), n)
+						if n%11 == 0 {
+							c = remove(id, nil, nil)
+						}
+						c.add(w, s, connectors.Order{Epoch: 1, Major: uint64(n/10) + 1, Minor: uint32(n%10) + 1})
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := r.flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		state := "SELECT count(), sum(cityHash64(id, horse, stake, _version)) FROM bets FINAL"
+		if mode == "append" {
+			state = "SELECT count(), sum(cityHash64(id, horse, stake, _op, _order)) FROM bets FINAL"
+		}
+		play(0, 1000)
+		want := r.query(state)
+		r.start(keyMode, mode)
+		play(changes/3, 777)
+		r.expect(state, want)
+		if mode == "mirror" {
+			r.expect("SELECT count(), sum(cityHash64(id, horse, stake)) FROM bets_current", r.query("SELECT count(), sum(cityHash64(id, horse, stake)) FROM bets FINAL"))
+		} else {
+			r.expect("SELECT count() FROM bets FINAL", fmt.Sprint(changes))
+		}
+	}
+}
