@@ -38,7 +38,8 @@ var mayImport = []struct {
 	{"connectors/connectortest", []string{"connectors", "changes", "schemas", "offsets", "go.uber.org/goleak"}},
 	{"changes", []string{"connectors", "schemas", "offsets"}},
 	{"converters", []string{"connectors", "changes", "schemas"}},
-	{"converters/registry", []string{"connectors", "changes", "schemas", "converters", "github.com/riferrei/srclient"}},
+	{"converters/registry", []string{"connectors", "changes", "schemas", "converters", "tlsconfig", "github.com/riferrei/srclient"}},
+	{"converters/registry/registrytest", nil},
 	{"converters/*", []string{
 		"connectors", "changes", "schemas", "converters", "converters/registry", "github.com/twmb/avro", "google.golang.org/protobuf", "github.com/bufbuild/protocompile",
 	}},

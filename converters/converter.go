@@ -3,6 +3,8 @@
 package converters
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,6 +34,7 @@ const Reference = "4.3.0"
 type Kind struct {
 	Class   string   // the reference's class name
 	Aliases []string // short names
+	Version string   // as plugins show it
 	Config  *connectors.ConfigDef
 	New     func(c connectors.Config, key bool) (Converter, error)
 	Decode  func(c connectors.Config) (Decoder, error) // nil: it only writes
@@ -85,4 +88,33 @@ func (s Set) classes() []string {
 	}
 	sort.Strings(out)
 	return out
+}
+
+// Unavailable is the error of a converter whose server does not answer: the record is not at fault, and trying again later helps.
+type Unavailable struct{ Err error }
+
+func (e *Unavailable) Error() string { return e.Err.Error() }
+func (e *Unavailable) Unwrap() error { return e.Err }
+
+// Waiter is a converter or decoder that may wait for a server.
+type Waiter interface {
+	// Within sets what ends such a wait: the context of the calls that follow.
+	Within(ctx context.Context)
+}
+
+// Within tells those that may wait what ends it.
+func Within(ctx context.Context, parts ...any) {
+	for _, p := range parts {
+		if w, ok := p.(Waiter); ok {
+			w.Within(ctx)
+		}
+	}
+}
+
+// Classify makes the error of a record permanent, unless a server was missing.
+func Classify(err error) error {
+	if err == nil || errors.As(err, new(*Unavailable)) {
+		return err
+	}
+	return connectors.AsPermanent(err)
 }

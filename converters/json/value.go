@@ -138,7 +138,7 @@ func (o options) appendMap(dst []byte, s *schemas.Schema, v schemas.MapValue) ([
 	object := true
 	if s != nil {
 		key, elem = s.Key, s.Elem
-		object = key.Kind == schemas.String && !key.Optional
+		object = key.Kind == schemas.String
 	} else {
 		for _, e := range v {
 			_, text := e.Key.(string)

@@ -1,0 +1,289 @@
+package avro
+
+import (
+	"bytes"
+	"encoding/hex"
+	"testing"
+
+	"github.com/freshet-io/freshet/changes"
+	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/converters/registry/registrytest"
+	"github.com/freshet-io/freshet/schemas"
+)
+
+// tenStream is a table of ten columns.
+func tenStream(t testing.TB) *connectors.Stream {
+	t.Helper()
+	c := connectors.Config{"topic.prefix": "pg"}
+	naming, err := changes.NewNaming(c, "io.debezium.schema.SchemaTopicNamingStrategy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes, err := changes.NewModes(c, "adaptive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := connectors.Field{Name: "id", Schema: changes.Plain(schemas.Int32, false)}
+	id.WhenNull = changes.Zero(id.Schema)
+	text := connectors.Field{Schema: changes.Plain(schemas.String, true), WhenUnavailable: "__debezium_unavailable_value"}
+	whole := connectors.Field{Schema: changes.Plain(schemas.Int64, true)}
+	status := connectors.Field{Schema: &schemas.Schema{Kind: schemas.String, Optional: true, Default: "open"}, WhenNull: "open"}
+	columns := []schemas.Column{{Name: "id", Type: schemas.TypeInt32}}
+	for _, name := range []string{"customer", "race", "note", "country", "stake", "odds", "at", "won", "status"} {
+		columns = append(columns, schemas.Column{Name: name, Type: schemas.TypeText})
+	}
+	number := changes.Plain(schemas.Int64, true)
+	return changes.NewStream(changes.StreamSpec{
+		Table: &schemas.Table{Catalog: "pmu", Schema: "public", Name: "bets", Key: []int{0}, Columns: columns},
+		Fields: []connectors.Field{
+			id, whole, whole, text, text, modes.Decimal(10, 2, true), {Schema: changes.Plain(schemas.Float64, true)},
+			modes.ZonedTimestamp(6, true), {Schema: changes.Plain(schemas.Boolean, true)}, status,
+		},
+		Key: []connectors.Field{id}, Naming: naming,
+		Source: changes.NewSourceBlock(changes.SourceSpec{
+			Schema: "io.debezium.connector.postgresql.Source", Version: "3.6.1.Final", Connector: "postgresql", Server: "pg", Database: "pmu",
+			Extra: []changes.SourceColumn{
+				{Name: "schema", Schema: changes.Plain(schemas.String, false), Constant: "public"},
+				{Name: "table", Schema: changes.Plain(schemas.String, false), Constant: "bets"},
+				{Name: "txId", Schema: number, Cell: changes.SourceCells}, {Name: "lsn", Schema: number, Cell: changes.SourceCells + 1}, {Name: "xmin", Schema: number},
+			},
+		}),
+	})
+}
+
+type cellsOf struct {
+	id       int64
+	note     string
+	null     bool
+	decimal  string
+	at       int64
+	snapshot string
+}
+
+func (c cellsOf) row(w *connectors.Builder) {
+	w.Int(c.id)
+	w.Int(c.id * 7)
+	w.Int(-c.id)
+	if c.null {
+		w.Null()
+		w.Unavailable()
+	} else {
+		w.String(c.note)
+		w.String("FR")
+	}
+	w.Text(connectors.KindDecimal, []byte(c.decimal))
+	w.Float64(1.5)
+	w.Temporal(connectors.KindTimestampTZ, c.at)
+	w.Bool(true)
+	if c.null {
+		w.Null()
+	} else {
+		w.String("closed")
+	}
+}
+
+func (c cellsOf) add(w *connectors.Builder, s *connectors.Stream, op connectors.Op) {
+	r := w.Begin(w.Stream(s), op)
+	r.Timestamp = 1_709_210_096_123_456_789
+	w.Key()
+	w.Int(c.id)
+	if op != connectors.OpCreate {
+		w.Before()
+		c.row(w)
+	}
+	if op != connectors.OpDelete {
+		w.After()
+		c.row(w)
+	}
+	w.Source()
+	w.Int(1_709_210_096_000_000)
+	if c.snapshot == "" {
+		w.Null()
+	} else {
+		w.String(c.snapshot)
+	}
+	w.String(`[null,"5"]`)
+	w.Int(700 + c.id)
+	w.Int(1 << 40)
+	w.Commit()
+}
+
+func encoderOf(t testing.TB, url string, s *connectors.Stream, key bool, more connectors.Config) *encoder {
+	t.Helper()
+	c := connectors.Config{"schema.registry.url": url}
+	for k, v := range more {
+		c[k] = v
+	}
+	conv, err := New(c, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := conv.Encoder(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.(*encoder)
+}
+
+// TestCellsAsValues compares what is written from cells with what is written from the materialised record, and reads it again.
+func TestCellsAsValues(t *testing.T) {
+	t.Parallel()
+	for _, more := range []connectors.Config{nil, {"connect.meta.data": "false"}, {"discard.type.doc.default": "true"}} {
+		s := tenStream(t)
+		r := registrytest.New(t)
+		w := connectors.NewBuilder("{}", nil, nil)
+		for i, c := range []cellsOf{
+			{1, "a note", false, "12.50", 1_709_210_096_000_000, ""}, {2, "", true, "-0.01", -1, "true"}, {300, string(bytes.Repeat([]byte("x"), 100)), false, "99999999.99", 0, "last"},
+			{4, "é", false, "NaN", 1, ""},
+		} {
+			c.add(w, s, []connectors.Op{connectors.OpCreate, connectors.OpUpdate, connectors.OpDelete}[i%3])
+		}
+		b := w.Finish("", connectors.Order{})
+		defer b.Release()
+		for _, key := range []bool{true, false} {
+			e, plain := encoderOf(t, r.URL, s, key, more), encoderOf(t, r.URL, s, key, more)
+			d := decoderOf(t, r.URL, more)
+			for i := range b.Records {
+				got, null, err := e.Append(nil, b, &b.Records[i])
+				if err != nil || null {
+					t.Fatal(err, null)
+				}
+				body := changes.Materialize(b, &b.Records[i])
+				want := body.Value
+				if key {
+					want = body.Key
+				}
+				wanted, _, err := plain.typed(nil, want)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(got, wanted) {
+					t.Fatalf("record %d\ngot  %s\nwant %s", i, hex.Dump(got), hex.Dump(wanted))
+				}
+				back, err := d.Decode(got)
+				if err != nil {
+					t.Fatal(err)
+				}
+				again, _, err := plain.typed(nil, back)
+				if err != nil || !bytes.Equal(again, got) {
+					t.Errorf("record %d is not the same when it was read and written again (%v)", i, err)
+				}
+			}
+		}
+		if n := len(r.Subjects()); n != 2 {
+			t.Errorf("%d subjects: %v", n, r.Subjects())
+		}
+	}
+}
+
+func decoderOf(t testing.TB, url string, more connectors.Config) converters.Decoder {
+	t.Helper()
+	c := connectors.Config{"schema.registry.url": url}
+	for k, v := range more {
+		c[k] = v
+	}
+	d, err := NewDecoder(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func BenchmarkEnvelope(b *testing.B) {
+	s := tenStream(b)
+	w := connectors.NewBuilder("{}", nil, nil)
+	for i := range 100 {
+		cellsOf{int64(i), "some text of a note", false, "12.50", 1_709_210_096_000_000, ""}.add(w, s, connectors.OpCreate)
+	}
+	batch := w.Finish("", connectors.Order{})
+	defer batch.Release()
+	e := encoderOf(b, registrytest.New(b).URL, s, false, nil)
+	var dst []byte
+	var err error
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if dst, _, err = e.Append(dst[:0], batch, &batch.Records[i%100]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(int64(len(dst)))
+}
+
+func BenchmarkDecode(b *testing.B) {
+	s := tenStream(b)
+	w := connectors.NewBuilder("{}", nil, nil)
+	cellsOf{7, "some text of a note", false, "12.50", 1_709_210_096_000_000, ""}.add(w, s, connectors.OpCreate)
+	batch := w.Finish("", connectors.Order{})
+	defer batch.Release()
+	url := registrytest.New(b).URL
+	message, _, err := encoderOf(b, url, s, false, nil).Append(nil, batch, &batch.Records[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := decoderOf(b, url, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.Decode(message); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	var readings []*reading
+	o := options{meta: true, flatten: true}
+	for _, r := range readRecorded(f) {
+		if r.Error != "" || len(r.Hex) > 4000 {
+			continue
+		}
+		n, err := parse(r.Schema, nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		s, err := o.toConnect(n, 0)
+		if err != nil {
+			f.Fatal(err)
+		}
+		data, _ := hex.DecodeString(r.Hex)
+		f.Add(len(readings), data)
+		readings = append(readings, &reading{n, s})
+	}
+	f.Fuzz(func(t *testing.T, which int, data []byte) {
+		s := readings[uint(which)%uint(len(readings))]
+		v, err := o.decode(s, data)
+		if err != nil || s.schema == nil {
+			return
+		}
+		out, err := writer{o}.value(nil, s.node, s.schema, v)
+		if err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		again, err := o.decode(s, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if third, err := (writer{o}).value(nil, s.node, s.schema, again); err != nil || !bytes.Equal(third, out) {
+			t.Fatalf("read and written again it differs: %v", err)
+		}
+	})
+}
+
+func FuzzSchema(f *testing.F) {
+	for _, r := range readRecorded(f) {
+		if r.Error == "" && len(r.Schema) < 3000 {
+			f.Add(r.Schema)
+		}
+	}
+	f.Add(`{"type":"record","name":"A","fields":[{"name":"a","type":["null","A"]}]}`)
+	f.Fuzz(func(_ *testing.T, text string) {
+		n, err := parse(text, nil)
+		if err != nil {
+			return
+		}
+		if s, err := (options{meta: true, flatten: true}).toConnect(n, 3); err == nil {
+			_, _ = (options{meta: true}).fromConnect(s) // must not panic
+		}
+	})
+}
+
