@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/freshet-io/freshet/connectors/postgres"
 	"github.com/freshet-io/freshet/connectors/timescaledb"
 	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/converters/avro"
 	"github.com/freshet-io/freshet/converters/bytes"
 	"github.com/freshet-io/freshet/converters/json"
 	text "github.com/freshet-io/freshet/converters/string"
@@ -54,7 +56,7 @@ func (p *program) sinks() []connectors.SinkFactory {
 }
 
 func (p *program) converters() converters.Set {
-	return converters.Set{json.Kind(), text.Kind(), bytes.Kind()}
+	return converters.Set{json.Kind(), text.Kind(), bytes.Kind(), avro.Kind()}
 }
 
 // deadLetters keep what tasks could not process.
@@ -69,7 +71,7 @@ func (p *program) plugins() []runtime.Plugin {
 		{Class: text.Class, Type: runtime.HeaderConverterPlugin, Version: converters.Reference, Config: text.Kind().Config},
 	}
 	for _, k := range p.converters() {
-		out = append(out, runtime.Plugin{Class: k.Class, Aliases: k.Aliases, Type: runtime.ConverterPlugin, Version: converters.Reference, Config: k.Config})
+		out = append(out, runtime.Plugin{Class: k.Class, Aliases: k.Aliases, Type: runtime.ConverterPlugin, Version: cmp.Or(k.Version, converters.Reference), Config: k.Config})
 	}
 	return out
 }

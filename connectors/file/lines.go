@@ -85,6 +85,7 @@ func writesJSON(prefix string, c, worker connectors.Config) bool {
 // append adds the lines of a batch to dst. What cannot be converted is rejected; an error that comes back from there ends it.
 func (l *lines) append(ctx context.Context, dst []byte, b *connectors.Batch, session connectors.SinkSession) ([]byte, error) {
 	l.resolved = append(l.resolved[:0], make([]*output, len(b.Streams))...)
+	converters.Within(ctx, l.keys, l.values)
 	for i := range b.Records {
 		r := &b.Records[i]
 		o := l.resolved[r.Stream]
@@ -102,7 +103,10 @@ func (l *lines) append(ctx context.Context, dst []byte, b *connectors.Batch, ses
 			continue
 		}
 		dst = out[:at]
-		cause := connectors.AsPermanent(fmt.Errorf("convert a record of %s: %w", o.stream.Topic, err))
+		cause := converters.Classify(fmt.Errorf("convert a record of %s: %w", o.stream.Topic, err))
+		if connectors.ClassOf(cause) != connectors.Permanent {
+			return dst, cause
+		}
 		if err := session.Reject(ctx, b, i, cause); err != nil {
 			return dst, err
 		}

@@ -132,6 +132,7 @@ func (s *source) batch(ctx context.Context, p *share) (*connectors.Batch, error)
 		return nil, err
 	}
 	stream := w.Stream(s.stream(p.at.Topic))
+	converters.Within(ctx, s.keys, s.values)
 	size, last := 0, int64(-1)
 	first := p.first.Timestamp
 	for m := p.first; m != nil; m = p.more() {
@@ -164,9 +165,12 @@ func (s *source) add(ctx context.Context, w *connectors.Builder, stream uint32, 
 		body.Value, err = s.values.Decode(m.Value)
 	}
 	if err != nil {
+		cause := converters.Classify(fmt.Errorf("convert the %s of a record of topic %s, partition %d, offset %d: %w", part, m.Topic, m.Partition, m.Offset, err))
+		if connectors.ClassOf(cause) != connectors.Permanent {
+			return cause
+		}
 		raw := rawOf(m)
-		return s.session.Tolerate(ctx, &raw, stage, connectors.AsPermanent(
-			fmt.Errorf("convert the %s of a record of topic %s, partition %d, offset %d: %w", part, m.Topic, m.Partition, m.Offset, err)))
+		return s.session.Tolerate(ctx, &raw, stage, cause)
 	}
 	op := connectors.OpNone
 	if m.Value == nil {

@@ -87,6 +87,7 @@ func (w *writer) disconnect(ctx context.Context) error {
 // write appends every record of the batch and returns the bytes that they took. After an error some of them may be appended.
 func (w *writer) write(ctx context.Context, b *connectors.Batch) (int, error) {
 	w.resolved = append(w.resolved[:0], make([]*output, len(b.Streams))...)
+	converters.Within(ctx, w.keys, w.values)
 	total := 0
 	now := time.Now().UnixMilli()
 	for i := range b.Records {
@@ -123,7 +124,7 @@ func (w *writer) encode(ctx context.Context, o *output, b *connectors.Batch, r *
 	w.record = kafkaclient.Record{Common: o.headers, Timestamp: now} // as Connect's producer does for records without one
 	out, null, err := o.key.Append(w.scratch[:0], b, r)
 	if err != nil {
-		return connectors.AsPermanent(fmt.Errorf("convert the key of a record for topic %s: %w", o.stream.Topic, err))
+		return converters.Classify(fmt.Errorf("convert the key of a record for topic %s: %w", o.stream.Topic, err))
 	}
 	if !null {
 		w.record.Key = out[:len(out):len(out)]
@@ -132,7 +133,7 @@ func (w *writer) encode(ctx context.Context, o *output, b *connectors.Batch, r *
 	w.record.Headers = w.appendHeaders(o, b, r)
 	value, null, err := o.value.Append(w.value[:0], b, r)
 	if err != nil {
-		return connectors.AsPermanent(fmt.Errorf("convert the value of a record for topic %s: %w", o.stream.Topic, err))
+		return converters.Classify(fmt.Errorf("convert the value of a record for topic %s: %w", o.stream.Topic, err))
 	}
 	w.value = value
 	if !null {
@@ -151,10 +152,10 @@ func (w *writer) output(ctx context.Context, s *connectors.Stream) (*output, err
 	}
 	o := &output{stream: s, topic: topic}
 	if o.key, err = w.keys.Encoder(s); err != nil {
-		return nil, connectors.AsPermanent(fmt.Errorf("make the key encoder of topic %s: %w", s.Topic, err))
+		return nil, converters.Classify(fmt.Errorf("make the key encoder of topic %s: %w", s.Topic, err))
 	}
 	if o.value, err = w.values.Encoder(s); err != nil {
-		return nil, connectors.AsPermanent(fmt.Errorf("make the value encoder of topic %s: %w", s.Topic, err))
+		return nil, converters.Classify(fmt.Errorf("make the value encoder of topic %s: %w", s.Topic, err))
 	}
 	var headers []kafkaclient.Header
 	for _, h := range s.Headers {

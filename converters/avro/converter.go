@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/twmb/avro"
+
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/converters/registry"
 	"github.com/freshet-io/freshet/schemas"
-	"github.com/twmb/avro"
 )
 
 type converter struct {

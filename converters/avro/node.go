@@ -30,17 +30,17 @@ var kindNames = [...]string{"null", "boolean", "int", "long", "float", "double",
 
 // node is an Avro schema. A named type is one node wherever it is used; a tree may lead back into itself.
 type node struct {
-	kind      kind
-	space     string // of named types
-	name      string
-	doc       *string
-	fields    []member
-	symbols   []string
-	enumElse  *string // default symbol
-	size      int
-	elem      *node // of arrays and maps
-	branches  []*node
-	props     []prop
+	kind     kind
+	space    string // of named types
+	name     string
+	doc      *string
+	fields   []member
+	symbols  []string
+	enumElse *string // default symbol
+	size     int
+	elem     *node // of arrays and maps
+	branches []*node
+	props    []prop
 }
 
 // member is a field of a record; def is rendered JSON, nil for none.

@@ -221,7 +221,9 @@ func decimalOf(s *schemas.Schema) (scale, digits int, err error) {
 	return scale, digits, nil
 }
 
-func isFixed(s *schemas.Schema) bool { return s.Kind == schemas.Bytes && s.Name != "" && has(s, paramFixed) }
+func isFixed(s *schemas.Schema) bool {
+	return s.Kind == schemas.Bytes && s.Name != "" && has(s, paramFixed)
+}
 
 func (o options) plainMap(s *schemas.Schema) bool {
 	return s.Key.Kind == schemas.String && (!s.Key.Optional || o.optionalKeys)

@@ -63,7 +63,11 @@ func newClient(v connectors.Values, c connectors.Config) (*client, error) {
 
 func (c *client) register(subject string, s Schema) (Schema, error) {
 	return c.call("register a schema under subject "+subject, func() (*srclient.Schema, error) {
-		return c.api.CreateSchema(subject, s.Text, s.Type, s.References...)
+		out, err := c.api.CreateSchema(subject, s.Text, s.Type, s.References...)
+		if code(err) == 40403 { // it reads what it has registered: from a registry that does not know it yet
+			return nil, fmt.Errorf("the schema is not there yet: %s", err) //nolint:errorlint // no refusal
+		}
+		return out, err
 	})
 }
 

@@ -184,4 +184,3 @@ func showURLs(v string) string {
 	}
 	return strings.Join(out, ",")
 }
-

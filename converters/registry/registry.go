@@ -233,7 +233,9 @@ type Cache[T any] struct {
 }
 
 // NewCache makes one for so many schemas.
-func NewCache[T any](room int) *Cache[T] { return &Cache[T]{room: max(1, room), made: map[int]T{}, last: -1} }
+func NewCache[T any](room int) *Cache[T] {
+	return &Cache[T]{room: max(1, room), made: map[int]T{}, last: -1}
+}
 
 // Get finds what was made of a schema.
 func (c *Cache[T]) Get(id int) (T, bool) {

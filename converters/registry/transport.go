@@ -95,8 +95,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		var err error
 		body, err = io.ReadAll(r.Body)
-		r.Body.Close()
-		if err != nil {
+		if err = errors.Join(err, r.Body.Close()); err != nil {
 			return nil, err
 		}
 	}
@@ -164,8 +163,7 @@ func (t *transport) send(r *http.Request, body []byte, to *url.URL, path string)
 		return nil, err
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	resp.Body.Close()
-	if err != nil {
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		return nil, err
 	}
 	if len(answer) > maxAnswer {

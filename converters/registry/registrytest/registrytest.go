@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -114,7 +115,10 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	if r.before != nil && r.before(w, q) {
 		return
 	}
-	parts := strings.Split(strings.Trim(q.URL.Path, "/"), "/")
+	parts := strings.Split(strings.Trim(q.URL.EscapedPath(), "/"), "/")
+	for i := range parts {
+		parts[i], _ = url.PathUnescape(parts[i]) // it was parsed before
+	}
 	switch {
 	case len(parts) == 3 && parts[0] == "schemas":
 		id, _ := strconv.Atoi(parts[2])
