@@ -367,7 +367,7 @@ func (in *input) anything(n *node) (schemas.Value, error) {
 				v, err = in.array(value, &schemas.Schema{Kind: schemas.Array})
 			}
 		default:
-			v, err = in.value(value, &plain[value.kind])
+			v, err = in.value(value, &schemas.Schema{Kind: plain[value.kind]})
 		}
 		if err != nil {
 			return nil, err
@@ -379,7 +379,6 @@ func (in *input) anything(n *node) (schemas.Value, error) {
 	return out, nil
 }
 
-var plain = [...]schemas.Schema{
-	kBoolean: {Kind: schemas.Boolean}, kInt: {Kind: schemas.Int32}, kLong: {Kind: schemas.Int64}, kFloat: {Kind: schemas.Float32},
-	kDouble: {Kind: schemas.Float64}, kBytes: {Kind: schemas.Bytes}, kString: {Kind: schemas.String},
+var plain = [...]schemas.Kind{
+	kBoolean: schemas.Boolean, kInt: schemas.Int32, kLong: schemas.Int64, kFloat: schemas.Float32, kDouble: schemas.Float64, kBytes: schemas.Bytes, kString: schemas.String,
 }
