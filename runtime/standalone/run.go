@@ -123,6 +123,23 @@ func (s *setup) readConnectors(p *workerconfig.Providers) error {
 	return nil
 }
 
+// Given is what the files say of one connector.
+type Given struct {
+	Name   string
+	Config connectors.Config // references to secrets are replaced
+	Worker connectors.Config
+}
+
+// ReadConfig reads the files of the first connector.
+func ReadConfig(o Options) (Given, error) {
+	s, err := load(o)
+	if err != nil {
+		return Given{}, err
+	}
+	c := s.connectors[0]
+	return Given{c.Name, c.named(c.Config), s.worker}, nil
+}
+
 // Validate checks every connector file, live connections included, without running anything.
 func Validate(ctx context.Context, o Options) ([]Checked, error) {
 	s, err := load(o)
