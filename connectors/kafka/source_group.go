@@ -92,9 +92,19 @@ func hopeless(err error) bool {
 	return errors.Is(err, kafkaclient.ErrLogin) || connectors.ClassOf(err) == connectors.Permanent
 }
 
-// report logs what the client cannot tell otherwise, until the group is closed.
+// report logs what the client cannot tell otherwise, until the group is closed. An offset that the log does not have, and that is not to
+// be reset, would be asked for again and again.
 func (s *source) report() {
 	for err := range s.members.Errors() {
+		if errors.Is(err, sarama.ErrOffsetOutOfRange) && !s.config.Sarama().Consumer.Group.ResetInvalidOffsets {
+			at := ""
+			if of := (*sarama.ConsumerError)(nil); errors.As(err, &of) {
+				at = fmt.Sprintf("topic %s, partition %d: ", of.Topic, of.Partition)
+			}
+			s.fail(connectors.AsPermanent(fmt.Errorf("read %sconsumer group %s has an offset that the log does not have (any more), and auto.offset.reset is none; "+
+				"stop the connector and alter its offsets, or set consumer.override.auto.offset.reset", at, s.group)))
+			continue
+		}
 		s.log.Warn("reading topics", "group", s.group, "error", err)
 	}
 }
