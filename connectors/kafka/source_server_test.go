@@ -286,7 +286,7 @@ func TestSourceOutOfRange(t *testing.T) {
 		s := sourceSettings(k.Bootstrap())
 		s.Connector = connector
 		at := offsets.Partition(fmt.Sprintf(`{"kafka_partition":0,"kafka_topic":%q}`, topic))
-		if err := sources().SetOffsets(limit(t), nil, s, []offsets.Entry{{Partition: at, Offset: `{"kafka_offset":3}`}}); err != nil {
+		if _, err := sources().SetOffsets(limit(t), nil, s, []offsets.Entry{{Partition: at, Offset: `{"kafka_offset":3}`}}); err != nil {
 			t.Fatal(err)
 		}
 	}
