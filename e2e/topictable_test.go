@@ -171,6 +171,42 @@ func TestTopicIntoTable(t *testing.T) {
 	})
 }
 
+// A record that does not fit the table is left out with errors.tolerance=all and told in the dead-letter queue; those around it are
+// written, and the partition goes on behind it after a restart.
+func TestRecordThatDoesNotFitTheTable(t *testing.T) {
+	t.Parallel()
+	k, pg := bed.Kafka(t), bed.Postgres(t)
+	topic, database := k.NewTopic(t, 1, nil), pg.NewDatabase(t)
+	pg.Exec(t, database, "CREATE TABLE feed (n smallint)")
+	conn := pg.Connect(t, database)
+	dir := t.TempDir()
+	c := toTable(pg, database, "fit-"+topic, topic)
+	maps.Copy(c, map[string]string{
+		"schema.evolution": "none", "errors.tolerance": "all", "errors.deadletterqueue.topic.name": topic + "-dead", "errors.deadletterqueue.topic.replication.factor": "1",
+		"errors.deadletterqueue.context.headers.enable": "true",
+	})
+	file := testbed.WriteConnector(t, dir, c)
+	worker := testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+k.Bootstrap()+"\n")
+	sendJSON(t, k.Bootstrap(), topic, 1, 32760, 32770) // two of them above the range
+	for _, want := range []int{8, 9} {
+		p := start(t, dir, "run", file, "-c", worker)
+		testbed.Eventually(t, p.Output, func() bool { rows, _ := feed(t, conn); return rows >= want })
+		if code := p.Stop(); code != 0 {
+			t.Errorf("exit code %d: %s", code, p.Output())
+		}
+		if rows, different := feed(t, conn); rows != want || different != want {
+			t.Errorf("%d rows, %d different, want %d", rows, different, want)
+		}
+		if want == 8 {
+			sendJSON(t, k.Bootstrap(), topic, 1, 1, 2)
+		}
+	}
+	dead := k.Read(t, topic+"-dead")
+	if len(dead) != 2 || string(dead[0].Value) != `{"n":32768}` || !strings.Contains(fmt.Sprintf("%s", dead[0].Headers), "out of the column's range") {
+		t.Errorf("the dead-letter queue has %d records: %v", len(dead), dead)
+	}
+}
+
 // Changes of a Postgres go into topics and from there into tables: a mirror under the short name; under the reference's, with its
 // defaults, rows are inserted into tables that are there, named after the topic.
 func TestPostgresThroughTopicsIntoTables(t *testing.T) {

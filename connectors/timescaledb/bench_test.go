@@ -31,8 +31,16 @@ func topicBatch(s *connectors.Stream, value *schemas.Schema, from, rows int) *co
 	for i := range rows {
 		n := from + i
 		row := schemas.StructValue{
-			int64(n), int32(n % 1000), "Comet of the Northern Hills", "somebody.somewhere@example.org", []byte{0x12, 0xd6, 0x87}, 1.5 * float64(n), n%2 == 0,
-			"2026-01-01T00:00:00.123456Z", int32(20000 + n%1000), "a note that is a little longer than the other texts of the row are",
+			int64(n),
+			int32(n % 1000),
+			"Comet of the Northern Hills",
+			"somebody.somewhere@example.org",
+			[]byte{0x12, 0xd6, 0x87},
+			1.5 * float64(n),
+			n%2 == 0,
+			"2026-01-01T00:00:00.123456Z",
+			int32(20000 + n%1000),
+			"a note that is a little longer than the other texts of the row are",
 		}
 		body := connectors.Body{Key: schemas.Typed{Schema: key, Value: schemas.StructValue{int64(n)}}, Value: schemas.Typed{Schema: value, Value: row}}
 		w.Body(stream, connectors.OpNone, body).Order = connectors.Order{Epoch: 1, Major: uint64(n), Minor: 1}
