@@ -513,7 +513,7 @@ func (s *stream) handle(ctx context.Context, e *logEvent) error {
 	if err != nil {
 		return err
 	}
-	if s.tx.group {
+	if s.tx.group && (s.cfg.query || e.kind != replication.MARIADB_ANNOTATE_ROWS_EVENT) { // the reference is not sent statements then
 		s.tx.events++
 		s.pos.event++
 	}
