@@ -19,6 +19,9 @@ func OnMySQL(m *testbed.MySQL) Server { return onMySQL{m} }
 // MySQLSettings are the settings of the server that the recordings were made on, as far as they differ from testbed.StartMySQL's.
 func MySQLSettings() []string { return []string{"server-id=223344", "binlog-rows-query-log-events=ON"} }
 
+// MariaDBSettings are those of the MariaDB that the recordings were made on.
+func MariaDBSettings() []string { return []string{"server-id=223344"} }
+
 func (m onMySQL) create(ctx context.Context, database string) error {
 	if err := m.drop(ctx, database); err != nil {
 		return err

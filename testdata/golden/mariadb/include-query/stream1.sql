@@ -1,0 +1,11 @@
+INSERT INTO customers VALUES (10,'q''1'),(11,'é');
+SET GLOBAL log_bin_compress = ON;
+SET GLOBAL log_bin_compress_min_len = 10;
+BEGIN; INSERT INTO customers VALUES (12,'z'); UPDATE customers SET name = 'zz' WHERE id = 12; INSERT INTO bets VALUES (2,1,1),(3,1,1); COMMIT;
+SET GLOBAL log_bin_compress = OFF;
+SET GLOBAL log_bin_compress_min_len = DEFAULT;
+XA START 'x1'; INSERT INTO bets VALUES (4,1,1); XA END 'x1'; XA PREPARE 'x1'; XA COMMIT 'x1';
+XA START 'x2'; INSERT INTO bets VALUES (5,1,1); XA END 'x2'; XA PREPARE 'x2'; XA ROLLBACK 'x2';
+SET SESSION binlog_annotate_row_events = OFF;
+INSERT INTO bets VALUES (6,1,1);
+DELETE customers, bets FROM customers JOIN bets ON bets.customer_id = customers.id WHERE bets.id = 6;
