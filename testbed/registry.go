@@ -29,7 +29,7 @@ func startRegistry(ctx context.Context, e *engine) (*Registry, error) {
 		server: "apicurio",
 		inside: "8080/tcp",
 		environment: func(string, int) map[string]string {
-			return map[string]string{"QUARKUS_HTTP_HOST": "0.0.0.0", "APICURIO_DATASOURCE_URL": "jdbc:h2:file:/tmp/registry"}
+			return map[string]string{"QUARKUS_HTTP_HOST": "0.0.0.0", "APICURIO_DATASOURCE_URL": "jdbc:h2:file:/tmp/registry;WRITE_DELAY=0"}
 		},
 		ready: registryReady,
 	})
