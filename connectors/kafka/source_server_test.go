@@ -17,7 +17,6 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/offsets"
-	"github.com/freshet-io/freshet/testbed"
 )
 
 // ledger is what all members of a group have delivered to their sinks.
@@ -343,16 +342,18 @@ func TestSourceOfATopicMadeAgain(t *testing.T) {
 	if _, err := remove.RequestWith(limit(t), k.Client(t)); err != nil {
 		t.Fatal(err)
 	}
+	again := kmsg.NewPtrCreateTopicsRequest()
+	again.TimeoutMillis = 10_000
+	again.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: topic, NumPartitions: 1, ReplicationFactor: 1}}
 	for deadline := limit(t); ; { // the name is free when the deletion is through
-		parts, err := testbed.Partitions(limit(t), k.Client(t))
-		if err == nil && parts[topic] == 0 {
+		made, err := again.RequestWith(limit(t), k.Client(t))
+		if err == nil && made.Topics[0].ErrorCode == 0 {
 			break
 		}
 		if deadline.Err() != nil {
 			t.Fatal(err)
 		}
 	}
-	k.CreateTopic(t, topic, 1, nil)
 	for n := range 3 {
 		produce(t, k.Bootstrap(), &kgo.Record{Topic: topic, Value: []byte("new" + strconv.Itoa(n))})
 	}
