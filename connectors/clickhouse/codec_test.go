@@ -180,8 +180,18 @@ func BenchmarkEncodeChGo(b *testing.B) {
 	var order proto.ColUInt128
 	var deleted proto.ColUInt8
 	input := proto.Input{
-		{Name: "id", Data: &id}, {Name: "customer", Data: customer}, {Name: "name", Data: name}, {Name: "email", Data: email}, {Name: "price", Data: price}, {Name: "odds", Data: odds},
-		{Name: "open", Data: open}, {Name: "at", Data: at}, {Name: "day", Data: day}, {Name: "note", Data: note}, {Name: "_version", Data: &order}, {Name: "_is_deleted", Data: &deleted},
+		{Name: "id", Data: &id},
+		{Name: "customer", Data: customer},
+		{Name: "name", Data: name},
+		{Name: "email", Data: email},
+		{Name: "price", Data: price},
+		{Name: "odds", Data: odds},
+		{Name: "open", Data: open},
+		{Name: "at", Data: at},
+		{Name: "day", Data: day},
+		{Name: "note", Data: note},
+		{Name: "_version", Data: &order},
+		{Name: "_is_deleted", Data: &deleted},
 	}
 	str := func(to *proto.ColNullable[string]) func(c connectors.Cell) {
 		return func(c connectors.Cell) {

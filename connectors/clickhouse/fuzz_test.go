@@ -115,8 +115,13 @@ func FuzzBlock(f *testing.F) {
 		texts := new(proto.ColStr).Nullable()
 		lists := proto.NewArray(new(proto.ColStr).Nullable())
 		results := proto.Results{
-			{Name: "id", Data: new(proto.ColInt64)}, {Name: "small", Data: new(proto.ColInt16).Nullable()}, {Name: "t", Data: texts}, {Name: "list", Data: lists}, {Name: "last", Data: new(proto.ColInt16)},
-			{Name: "_version", Data: new(proto.ColUInt128)}, {Name: "_is_deleted", Data: new(proto.ColUInt8)},
+			{Name: "id", Data: new(proto.ColInt64)},
+			{Name: "small", Data: new(proto.ColInt16).Nullable()},
+			{Name: "t", Data: texts},
+			{Name: "list", Data: lists},
+			{Name: "last", Data: new(proto.ColInt16)},
+			{Name: "_version", Data: new(proto.ColUInt128)},
+			{Name: "_is_deleted", Data: new(proto.ColUInt8)},
 		}
 		if err := decodeBlock(block, results); err != nil {
 			t.Fatal(err)

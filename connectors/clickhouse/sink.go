@@ -199,7 +199,7 @@ func (s *sink) planFor(ctx context.Context, stream *connectors.Stream) (*plan, e
 		return nil, err
 	}
 	switch {
-	case known:
+	case p != nil:
 	case current != nil && current.fits(stream):
 		p = current
 	default:

@@ -30,7 +30,8 @@ func (r *rig) topic(first uint64, bodies ...connectors.Body) error {
 var (
 	topicKey = &schemas.Schema{Kind: schemas.Struct, Fields: []schemas.Field{{Name: "id", Schema: &schemas.Schema{Kind: schemas.Int32}}}}
 	topicRow = &schemas.Schema{Kind: schemas.Struct, Fields: []schemas.Field{
-		{Name: "id", Schema: &schemas.Schema{Kind: schemas.Int32}}, {Name: "horse", Schema: &schemas.Schema{Kind: schemas.String, Optional: true}},
+		{Name: "id", Schema: &schemas.Schema{Kind: schemas.Int32}},
+		{Name: "horse", Schema: &schemas.Schema{Kind: schemas.String, Optional: true}},
 		{Name: "at", Schema: &schemas.Schema{Kind: schemas.Int64, Optional: true, Name: "io.debezium.time.MicroTimestamp"}},
 	}}
 )
