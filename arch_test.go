@@ -48,7 +48,7 @@ var mayImport = []struct {
 	{"connectors/mysql/ddl", nil},
 	{"connectors/timescaledb", []string{"connectors", "changes", "schemas", "offsets", "github.com/jackc/"}},
 	{"connectors/clickhouse", []string{"connectors", "changes", "schemas", "offsets", "tlsconfig", "github.com/ClickHouse/ch-go", "github.com/klauspost/compress", "github.com/pierrec/lz4"}},
-	{"connectors/elasticsearch", []string{"connectors", "changes", "schemas", "offsets"}},
+	{"connectors/elasticsearch", []string{"connectors", "changes", "schemas", "offsets", "tlsconfig"}},
 	{"connectors/kafka", []string{"connectors", "changes", "schemas", "offsets", "offsets/kafkastore", "converters", "converters/*", "kafkaclient", "github.com/IBM/sarama"}},
 	{"connectors/file", []string{"connectors", "changes", "schemas", "offsets", "converters", "converters/*"}},
 	{"plugins", []string{"connectors", "schemas", "offsets", "plugins/*", "github.com/hashicorp/go-plugin", "google.golang.org/"}},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/clickhouse"
+	"github.com/freshet-io/freshet/connectors/elasticsearch"
 	"github.com/freshet-io/freshet/connectors/file"
 	"github.com/freshet-io/freshet/connectors/kafka"
 	"github.com/freshet-io/freshet/connectors/mysql"
@@ -52,6 +53,7 @@ func (p *program) sinks() []connectors.SinkFactory {
 		file.Sinks{Version: versionText(), Converters: p.converters()},
 		timescaledb.Factory{Version: versionText()},
 		clickhouse.Factory{Version: versionText()},
+		elasticsearch.Factory{Version: versionText()},
 	}
 }
 
