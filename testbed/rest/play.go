@@ -15,7 +15,8 @@ import (
 // Play plays the scenarios of dir whose needs are met, each in a subtest, and fails for every difference that
 // differences.json in dir does not give a reason for: {"scenario/step": "why"}, or {"scenario/step/body/place": "why"} for one
 // place of an answer. only keeps the steps whose scenario/step begins with one of these; none: all. What is recommended for converters,
-// transformations and predicates depends on what the target has: of the recorded lists that is kept which the target has, once.
+// transformations and predicates depends on what the target has: of the recorded lists that is kept which the target has, once; Confluent's
+// converters, which the recorded worker had not installed, are put before it.
 func Play(t *testing.T, dir, base, follower string, have []string, vars map[string]string, only ...string) {
 	t.Helper()
 	scenarios, err := Load(dir)
@@ -125,7 +126,11 @@ func (p *Player) plugins() (map[string][]string, error) {
 	return out, nil
 }
 
-// narrow leaves in the recommended values of keys that name a plugin those that the target has, each once.
+// uninstalled begins the classes that come in packages which the recorded worker did not have; they sort before its own.
+const uninstalled = "io.confluent."
+
+// narrow leaves in the recommended values of keys that name a plugin those that the target has, each once, after those that the
+// recorded worker lacked.
 func narrow(v any, plugins map[string][]string) {
 	switch v := v.(type) {
 	case []any:
@@ -136,6 +141,11 @@ func narrow(v any, plugins map[string][]string) {
 		name, _ := v["name"].(string)
 		if list, ok := v["recommended_values"].([]any); ok && plugins != nil && pluginType(name) != "" {
 			kept := []any{}
+			for _, class := range slices.Sorted(slices.Values(plugins[pluginType(name)])) {
+				if strings.HasPrefix(class, uninstalled) {
+					kept = append(kept, class)
+				}
+			}
 			for _, x := range list {
 				if class, _ := x.(string); slices.Contains(plugins[pluginType(name)], class) && !slices.Contains(kept, x) {
 					kept = append(kept, x)
