@@ -17,7 +17,7 @@ VERSION = $$(git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Packages with benchmarks.
 BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -r dirname | sort -u)
 BENCH ?= .
-# Flags of `make bench`.
+# Flags of `make bench` and `make demo-full`.
 ARGS ?=
 
 # How long `make fuzz` runs each target, and which ones.
@@ -33,7 +33,7 @@ FAULTS_OF ?= (|MySQL|MariaDB)
 # How many turns `make interchange` takes with MySQL.
 TURNS ?= 12
 
-.PHONY: help build lint fmt test test-short images demo bench microbench faults clusterfaults scale fuzz interchange clean
+.PHONY: help build lint fmt test test-short images demo demo-full bench microbench faults clusterfaults scale fuzz interchange clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,12 @@ test-short: ## only tests that need no server
 
 demo: ## two databases, a broker and a worker that is killed half-way; needs no Docker
 	$(GO) run ./cmd/freshet demo
+
+demo-full: build ## a Postgres in ClickHouse, Elasticsearch and TimescaleDB at once, in containers, until Ctrl-C; ARGS=--once ends by itself
+	@testdata/images/engine || { echo "the full demo needs containers; make demo needs none" >&2; exit 1; }
+	@for server in postgres clickhouse elasticsearch timescaledb; do \
+	  image=$$(testdata/images/images get $$server); export FRESHET_IMAGE_$${server^^}="$$image"; \
+	done; exec bin/freshet demo full $(ARGS)
 
 bench: images ## throughput, freshness and memory as ratios, beside their budgets; ARGS="-quick" and others: ARGS=-help
 	@$(GO) build -o bin/bench ./testbed/bench

@@ -45,10 +45,11 @@ func newLoad(ctx context.Context, s source, tables []table, seed uint64) (*load,
 // fill writes the rows that are there before the worker starts.
 func (l *load) fill(ctx context.Context) error {
 	for _, w := range l.writers {
-		if err := w.fill(ctx); err != nil {
+		n, err := w.fill(ctx)
+		if err != nil {
 			return fmt.Errorf("fill the source: %w", err)
 		}
-		l.done.Add(int64(len(w.history)))
+		l.done.Add(int64(n))
 	}
 	return nil
 }
@@ -150,9 +151,11 @@ func (w *writer) transact(ctx context.Context, f func(*tx)) (int, error) {
 	for _, f := range t.committed {
 		f()
 	}
-	w.history = append(w.history, t.changes...)
-	if !sent.IsZero() {
-		w.date(t.changes, sent)
+	if !w.forgetful {
+		w.history = append(w.history, t.changes...)
+		if !sent.IsZero() {
+			w.date(t.changes, sent)
+		}
 	}
 	if t.ledger != 0 {
 		w.newest.Store(t.ledger)

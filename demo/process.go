@@ -79,20 +79,25 @@ func lastLines(text string) string {
 	return "  " + strings.Join(lines, "\n  ")
 }
 
-// startWorker starts the worker and cancels the run when it ends by itself.
-func (d *demo) startWorker(ctx context.Context, cancel context.CancelCauseFunc) error {
-	args := append([]string{"run"}, d.connectorFiles()...)
-	p, err := startProcess(d.path("worker.log"), d.Executable, append(args, "-c", d.path("worker.properties"))...)
+// startWorker starts freshet with these arguments, and cancels the run when it ends by itself.
+func startWorker(ctx context.Context, cancel context.CancelCauseFunc, log, executable string, args ...string) (*process, error) {
+	p, err := startProcess(log, executable, args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d.worker = p
-	go d.watchWorker(ctx, p, cancel)
-	return nil
+	go p.watch(ctx, cancel)
+	return p, nil
 }
 
-// watchWorker ends with the worker or with the run.
-func (d *demo) watchWorker(ctx context.Context, p *process, cancel context.CancelCauseFunc) {
+// startWorker starts the worker with both connectors.
+func (d *demo) startWorker(ctx context.Context, cancel context.CancelCauseFunc) (err error) {
+	args := append([]string{"run"}, d.connectorFiles()...)
+	d.worker, err = startWorker(ctx, cancel, d.path("worker.log"), d.Executable, append(args, "-c", d.path("worker.properties"))...)
+	return err
+}
+
+// watch ends with the worker or with the run.
+func (p *process) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	select {
 	case <-ctx.Done():
 	case <-p.done:

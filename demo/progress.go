@@ -41,12 +41,17 @@ func (p *progress) phase(name string) {
 
 // say prints a line that stays.
 func (p *progress) say(format string, args ...any) {
+	p.text(fmt.Sprintf("%5.1fs  %s", time.Since(p.began).Seconds(), fmt.Sprintf(format, args...)))
+}
+
+// text prints lines as they are, which stay.
+func (p *progress) text(lines string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.live {
 		fmt.Fprint(p.out, "\r\x1b[K")
 	}
-	fmt.Fprintf(p.out, "%5.1fs  %s\n", time.Since(p.began).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Fprintln(p.out, lines)
 }
 
 // watch shows the status again and again until stop, five times a second on a terminal, every two seconds elsewhere.

@@ -22,6 +22,8 @@ type writer struct {
 	history []change
 	sent    commitTimes
 
+	forgetful bool // keeps no history
+
 	customers []int64
 	horses    []string // passports
 	races     []race
@@ -45,25 +47,26 @@ func newWriter(id int64, seed uint64, s session, tables []table) *writer {
 	return &writer{id: id, session: s, tables: tables, rng: rand.New(rand.NewPCG(seed, uint64(id))), version: id}
 }
 
-// fill writes the first rows, a few hundred per transaction.
-func (w *writer) fill(ctx context.Context) error {
+// fill writes the first rows, a few hundred per transaction, and returns how many changes that were.
+func (w *writer) fill(ctx context.Context) (changes int, err error) {
 	steps := []struct {
 		times int
 		f     func(*tx)
 	}{{500, w.newCustomer}, {125, w.newHorse}, {50, w.newRace}, {1000, w.placeBet}}
 	for _, s := range steps {
 		for done := 0; done < s.times; done += 125 {
-			_, err := w.transact(ctx, func(t *tx) {
+			n, err := w.transact(ctx, func(t *tx) {
 				for range min(125, s.times-done) {
 					s.f(t)
 				}
 			})
 			if err != nil {
-				return err
+				return changes, err
 			}
+			changes += n
 		}
 	}
-	return nil
+	return changes, nil
 }
 
 // transaction does one piece of business, chosen at random, and returns how many rows it changed.
