@@ -95,7 +95,7 @@ func (c *container) fetch(ctx context.Context) error {
 		return nil
 	}
 	if _, err := docker(ctx, "pull", "--quiet", c.image); err != nil {
-		return fmt.Errorf("get the image of %s: %w; FRESHET_IMAGE_… names another one", c.title, err)
+		return fmt.Errorf("get the image of %s: %w; make demo-full can build it, FRESHET_IMAGE_… names another one", c.title, err)
 	}
 	return nil
 }

@@ -366,6 +366,7 @@ func (d *fullDemo) showExamples(ctx context.Context) error {
 
 // close ends what runs, in the order in which data flows, and removes containers and files.
 func (d *fullDemo) close() error {
+	d.progress.phase("ending everything")
 	if d.load != nil {
 		d.load.close()
 	}

@@ -5,12 +5,15 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/freshet-io/freshet/demo"
 	"github.com/freshet-io/freshet/testbed"
 )
 
@@ -28,6 +31,9 @@ func TestDemoFull(t *testing.T) {
 		return strings.Fields(string(out))
 	}
 	t.Cleanup(func() {
+		if cache, err := demo.CacheDir(); err == nil {
+			_ = os.Remove(filepath.Join(cache, name+".lock")) // of a name that never comes again
+		}
 		if ids := containers(context.Background()); len(ids) > 0 {
 			t.Errorf("%d containers are left", len(ids))
 			_ = exec.Command("docker", append([]string{"rm", "-fv"}, ids...)...).Run() // said above
