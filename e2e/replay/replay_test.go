@@ -26,9 +26,9 @@ const partitions = 4
 type sink struct {
 	name   string
 	config map[string]string
-	rows   func() []string // that it shows, as the source's query does
-	newest bool            // what it shows never goes back while changes come again
-	size   func() int      // how many changes it keeps; nil: only rows
+	rows   func(testing.TB) []string // that it shows, as the source's query does
+	newest bool                      // what it shows never goes back while changes come again
+	size   func(testing.TB) int      // how many changes it keeps; nil: only rows
 }
 
 // play is the worker, and what it reads.
@@ -61,7 +61,8 @@ func TestReplay(t *testing.T) {
 			t.Fatalf("%s: %v", changesKey, err)
 		}
 	}
-	source, kafka, registry, ch, ts := bed.Postgres(t), bed.Kafka(t), bed.Registry(t), bed.ClickHouse(t), testbed.StartTimescale(t)
+	source, kafka, registry, ch := bed.Postgres(t), bed.Kafka(t), bed.Registry(t), bed.ClickHouse(t)
+	ts, es := testbed.StartTimescale(t), bed.Elasticsearch(t)
 	from, dir := source.NewDatabase(t), t.TempDir()
 	p := &play{T: t, client: kafka.Client(t), topic: "t" + from + ".public.bets", patience: 2*time.Minute + time.Duration(changes)*500*time.Microsecond}
 	kafka.CreateTopic(t, p.topic, partitions, nil)
@@ -84,77 +85,24 @@ func TestReplay(t *testing.T) {
 	if n := total(p.ends()); n != int64(done.records) {
 		t.Fatalf("%d records in the topic, want %d", n, done.records)
 	}
-	want := lines(t, conn, "SELECT concat_ws(' ', id, seq, coalesce(stake::text, '-'), coalesce(note, '-'), (extract(epoch FROM at) * 1000000)::bigint) FROM bets ORDER BY id")
+	want := lines(t, conn, "SELECT "+rowText+" FROM bets ORDER BY id")
 	t.Logf("%d changes, %d records, %d rows at the end", done.changes, done.records, len(want))
 
-	sinks := []*sink{p.mirror(ch), p.changes(ch), p.tables(ts)}
-	for _, s := range sinks {
-		p.apply(s.config)
-	}
-	for _, s := range sinks {
-		p.check(s, want, done, "at first")
-	}
-	for _, s := range sinks {
-		p.again(s, want, done)
-	}
+	t.Run("sinks", func(t *testing.T) {
+		for _, s := range []*sink{mirror(p, ch), everything(p, ch), tables(p, ts), documents(p, es)} {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				p := *p
+				p.T = t
+				maps.Copy(s.config, map[string]string{"name": s.name, "topics": p.topic, "tasks.max": "2"})
+				p.apply(s.config)
+				p.check(s, want, done, "at first")
+				p.again(s, want, done)
+			})
+		}
+	})
 	if code := p.worker.Stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM:\n%s", code, p.worker.Output())
-	}
-}
-
-// sinkOf has the keys that all sink connectors share.
-func (p *play) sinkOf(name, class string, more map[string]string) map[string]string {
-	c := map[string]string{"name": name, "connector.class": class, "topics": p.topic, "tasks.max": "2"}
-	maps.Copy(c, more)
-	return c
-}
-
-const clickHouseRow = "concat(toString(id), ' ', toString(seq), ' ', ifNull(toDecimalString(stake, 2), '-'), ' ', ifNull(note, '-'), ' ', ifNull(toString(toUnixTimestamp64Micro(at)), '-'))"
-
-func (p *play) clickHouse(name string, ch *testbed.ClickHouse, mode, current string) *sink {
-	database := ch.NewDatabase(p)
-	return &sink{
-		name: name,
-		config: p.sinkOf(name, "clickhouse", map[string]string{
-			"hostname": ch.Host(), "port": strconv.Itoa(ch.Port()), "database": database, "username": testbed.ClickHouseUser, "password": testbed.ClickHousePassword,
-			"freshet.mode": mode,
-		}),
-		newest: true,
-		rows: func() []string {
-			return strings.Split(ch.Query(p, database, "SELECT "+clickHouseRow+" FROM "+current+" ORDER BY id FORMAT TSVRaw"), "\n")
-		},
-		size: func() int {
-			n, err := strconv.Atoi(ch.Query(p, database, "SELECT count() FROM bets FINAL"))
-			if err != nil {
-				p.Fatal(err)
-			}
-			return n
-		},
-	}
-}
-
-func (p *play) mirror(ch *testbed.ClickHouse) *sink {
-	s := p.clickHouse("mirror", ch, "mirror", "bets_current")
-	s.size = nil
-	return s
-}
-
-// changes keeps every change; the newest one of each key is its row.
-func (p *play) changes(ch *testbed.ClickHouse) *sink {
-	return p.clickHouse("changes", ch, "append", "(SELECT * FROM (SELECT * FROM bets FINAL ORDER BY _order DESC LIMIT 1 BY id) WHERE _op != 'd')")
-}
-
-func (p *play) tables(ts *testbed.Postgres) *sink {
-	database := ts.NewDatabase(p)
-	conn := ts.Connect(p, database)
-	return &sink{
-		name: "tables",
-		config: p.sinkOf("tables", "TimescaleDbSinkConnector", map[string]string{
-			"connection.url": "jdbc:postgresql://" + ts.Address() + "/" + database, "connection.username": testbed.PostgresUser, "connection.password": testbed.PostgresPassword,
-		}),
-		rows: func() []string {
-			return lines(p, conn, "SELECT concat_ws(' ', id, seq, coalesce(stake::text, '-'), coalesce(note, '-'), (extract(epoch FROM at) * 1000000)::bigint) FROM public.bets ORDER BY id")
-		},
 	}
 }
 
@@ -179,7 +127,7 @@ func (p *play) again(s *sink, want []string, done written) {
 		p.ask("connectors", "resume", s.name)
 		if s.newest {
 			p.until(s.name+" does not begin again", func() bool { return total(p.at(s.name)) > total(begin) })
-			if diff := difference(want, s.rows()); diff != "" {
+			if diff := difference(want, s.rows(p)); diff != "" {
 				p.Errorf("%s while it is sent changes %s: %s", s.name, what, diff)
 			}
 		}
@@ -194,11 +142,11 @@ func (p *play) check(s *sink, want []string, done written, what string) {
 	ends := p.ends()
 	p.until(s.name+" is not at the end "+what, func() bool { return slices.Equal(p.at(s.name), ends) })
 	p.Logf("%s %s: at the end after %s", s.name, what, time.Since(began).Round(time.Millisecond))
-	if diff := difference(want, s.rows()); diff != "" {
+	if diff := difference(want, s.rows(p)); diff != "" {
 		p.Errorf("%s %s: %s", s.name, what, diff)
 	}
 	if s.size != nil {
-		if n := s.size(); n != done.changes {
+		if n := s.size(p); n != done.changes {
 			p.Errorf("%s %s: %d changes, want %d", s.name, what, n, done.changes)
 		}
 	}
