@@ -103,8 +103,7 @@ func poisonInATopic(t *testing.T, servers, topic string) {
 	letters := readAll(t, servers, dead)
 	lines := counted(t, out)
 	for n, want := range sent {
-		key := string(want.Key)
-		got, isDead := letters[key]
+		got, isDead := letters[string(want.Key)]
 		if poisoned := n%every == 0; isDead != poisoned || poisoned == (lines[fmt.Sprintf("{n=%d}", n)] > 0) {
 			t.Errorf("record %d: in the dead-letter queue %t, in the file %d times", n, isDead, lines[fmt.Sprintf("{n=%d}", n)])
 			continue

@@ -36,9 +36,9 @@ func deadLettersCommand() *cobra.Command {
 (errors.deadletterqueue.topic.name, errors.deadletterqueue.file). The connector may be running.
 
 ` + filesHelp,
-		Example: `  freshet dead-letters list bets.json -c worker.properties
-  freshet dead-letters list bets.json -o json
-  freshet dead-letters replay bets.json -c worker.properties`,
+		Example: `  freshet dead-letters list examples/topics-to-timescaledb.json -c examples/worker.properties
+  freshet dead-letters list examples/topics-to-timescaledb.json -o json
+  freshet dead-letters replay examples/topics-to-timescaledb.json -c examples/worker.properties`,
 		Args: usage(cobra.NoArgs),
 		RunE: needsSubcommand,
 	}
@@ -160,15 +160,16 @@ again. Those of a connector with direct sinks are written into the sink that ref
 records of topics. A row that was changed since gets the state of the letter, unless the sink compares versions.
 
 Mend the cause first (a converter, a column): a record that a sink still refuses ends the replay.`,
-		Example: `  freshet dead-letters replay bets.json -c worker.properties
-  freshet dead-letters replay bets.json -c worker.properties --topic bets-mended`,
+		Example: `  freshet dead-letters replay examples/topics-to-timescaledb.json -c examples/worker.properties
+  freshet dead-letters replay examples/topics-to-timescaledb.json -c examples/worker.properties --topic racing-mended`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			r, from, err := f.open(c, args[0])
 			if err != nil {
 				return err
 			}
-			n, marks := 0, deadletter.Marks{}
+			var n int
+			var marks deadletter.Marks
 			if given := f.given.Config; topic != "" || strings.TrimSpace(given["topics"])+strings.TrimSpace(given["topics.regex"]) != "" {
 				n, marks, err = r.Replay(c.Context(), from, topic)
 			} else {

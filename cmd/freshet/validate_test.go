@@ -27,9 +27,10 @@ const golden = "../../testdata/golden/rest"
 func serveValidation(t *testing.T) string {
 	t.Helper()
 	converter := "org.apache.kafka.connect.json.JsonConverter"
+	p := newProgram()
 	worker := runtime.NewWorker(runtime.Options{
-		Catalog: newProgram().catalog(), Store: offsets.NewMemory(),
-		Config: connectors.Config{"key.converter": converter, "value.converter": converter},
+		Catalog: p.catalog(), Store: offsets.NewMemory(), DeadLetters: p.deadLetters(),
+		Config: connectors.Config{"bootstrap.servers": "localhost:1", "key.converter": converter, "value.converter": converter},
 	})
 	configs, statuses := herder.LocalLogs()
 	h := herder.New(herder.Options{Worker: worker, Config: configs, Status: statuses, Group: herder.LocalGroup()})

@@ -91,8 +91,8 @@ func TestReference(t *testing.T) {
 			"upsert":  {[]string{keyMethod, "UPSERT"}, map[string]string{"x": `{"id":3,"text":"c"}`, "y": `{"id":2,"text":"b"}`}},
 		} {
 			t.Run(name, func(t *testing.T) {
-				r, index := onServer(t, server, append([]string{keyMode, modeReference, keyFormat, server.NewPrefix(t) + "-${topic}"}, c.keys...)...)
-				index = strings.ReplaceAll(r.sink.cfg.format, "${topic}", "bets")
+				r, _ := onServer(t, server, append([]string{keyMode, modeReference, keyFormat, server.NewPrefix(t) + "-${topic}"}, c.keys...)...)
+				index := strings.ReplaceAll(r.sink.cfg.format, "${topic}", "bets")
 				for range 2 {
 					if err := r.putRecords(stream, list...); err != nil {
 						t.Fatal(err)
