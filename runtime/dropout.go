@@ -272,29 +272,51 @@ func (t *instance) readMarks(ctx context.Context) error {
 			s.placed = true
 			if why := connectors.ResyncOf(e.Offset); why != "" {
 				s.out = &dropout{cause: errors.New(why), gone: true, marked: true}
-				t.log.Error(s.out.describe(s))
 			}
 		}
 	}
 	return nil
 }
 
-// startSink starts a sink; one that may drop out, and has a place to come back to, does so when it cannot be started.
-func (t *instance) startSink(ctx context.Context, s *sinkRun) error {
-	if s.out != nil {
+// startSinks starts the sinks, which fence earlier owners before anything is read from the store (I11). One that may drop out, and has a
+// place to come back to, does so when it cannot be started.
+func (t *instance) startSinks(ctx context.Context) error {
+	failed := map[*sinkRun]error{}
+	for _, s := range t.sinks {
+		err := s.call("start", func() error { return s.task.Start(ctx, s) })
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("start sink %s: %w", s.name(), err)
+		if !s.plan.policy.stop || connectors.ClassOf(err) == connectors.Fenced || ctx.Err() != nil {
+			return err
+		}
+		failed[s] = err
+	}
+	if len(t.sinks) == 1 {
 		return nil
 	}
-	err := s.call("start", func() error { return s.task.Start(ctx, s) })
-	if err == nil {
-		return nil
-	}
-	err = fmt.Errorf("start sink %s: %w", s.name(), err)
-	if !s.plan.policy.stop || !s.placed || connectors.ClassOf(err) == connectors.Fenced || ctx.Err() != nil {
+	if err := t.readMarks(ctx); err != nil {
 		return err
 	}
-	s.out = &dropout{cause: err}
-	t.log.Error(s.out.describe(s))
-	t.stopOut(s)
+	left := 0
+	for _, s := range t.sinks {
+		err := failed[s]
+		switch {
+		case s.out == nil && err == nil:
+			left++
+			continue
+		case s.out == nil && !s.placed:
+			return err
+		case s.out == nil:
+			s.out = &dropout{cause: err}
+		}
+		t.log.Error(s.out.describe(s))
+		t.stopOut(s)
+	}
+	if left == 0 {
+		return fmt.Errorf("no sink is left: %w", t.sinks[0].out.cause)
+	}
 	return nil
 }
 

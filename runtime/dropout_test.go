@@ -255,3 +255,29 @@ func TestSinkPolicyIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestSinksStartBeforeOffsetsAreRead: an earlier owner's transaction in the store's own topic ends when its sink is fenced (I11).
+func TestSinksStartBeforeOffsetsAreRead(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		var started atomic.Int32
+		b.sinkOf = func(_ int, s connectors.SinkTask) connectors.SinkTask { return &startedSink{s, &started} }
+		b.store.load = func() {
+			if n := started.Load(); n != 3 {
+				t.Errorf("offsets are read when %d of 3 sinks have started", n)
+			}
+		}
+		b.start()
+		b.until("it runs", func() bool { return b.task().State == Running && started.Load() == 3 })
+		b.close()
+	})
+}
+
+type startedSink struct {
+	connectors.SinkTask
+	n *atomic.Int32
+}
+
+func (s *startedSink) Start(ctx context.Context, session connectors.SinkSession) error {
+	defer s.n.Add(1)
+	return s.SinkTask.Start(ctx, session)
+}

@@ -38,6 +38,14 @@ type loggedStore struct {
 	mu    sync.Mutex
 	saves [][]offsets.Entry
 	fail  func() error
+	load  func()
+}
+
+func (s *loggedStore) Load(ctx context.Context, c string, p ...offsets.Partition) ([]offsets.Entry, error) {
+	if s.load != nil {
+		s.load()
+	}
+	return s.Memory.Load(ctx, c, p...)
 }
 
 func (s *loggedStore) Save(ctx context.Context, c string, e []offsets.Entry) error {

@@ -215,21 +215,11 @@ func (t *instance) run(stop context.Context) error {
 func (t *instance) start(stop context.Context) error {
 	ctx, cancel := both(t.hard, stop)
 	defer cancel()
-	if len(t.sinks) > 1 {
-		if err := t.readMarks(ctx); err != nil {
-			return err
-		}
-	}
 	if err := t.openQueues(ctx); err != nil {
 		return err
 	}
-	for _, s := range t.sinks {
-		if err := t.startSink(ctx, s); err != nil {
-			return err
-		}
-	}
-	if !slices.ContainsFunc(t.sinks, func(s *sinkRun) bool { return s.out == nil }) {
-		return fmt.Errorf("no sink is left: %w", t.sinks[0].out.cause)
+	if err := t.startSinks(ctx); err != nil {
+		return err
 	}
 	if err := t.resumeAll(ctx); err != nil {
 		return err
