@@ -137,6 +137,10 @@ func builtin(t changes.TableID) bool {
 	return false
 }
 
+// commented tells that descriptions of tables have comments: where include.schema.comments asks for them, and always with a MariaDB,
+// as in the reference.
+func (cfg *config) commented() bool { return cfg.comments || cfg.flavor == flavorMariaDB }
+
 // parseConfig reads a configuration that passed checkKeys.
 func parseConfig(c connectors.Config, f flavor) (*config, error) {
 	v := definition(f).Values(c)

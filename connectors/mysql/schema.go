@@ -350,9 +350,9 @@ func (s *schema) record(at *position, e *schemaEvent) historyRecord {
 	return h
 }
 
-// describable is a table without the comments that include.schema.comments does not ask for.
+// describable is a table without the comments that the configuration does not ask for.
 func (s *schema) describable(t *ddl.Table) *ddl.Table {
-	if t == nil || s.cfg.comments {
+	if t == nil || s.cfg.commented() {
 		return t
 	}
 	plain := *t

@@ -100,7 +100,7 @@ func newSchemaTopic(cfg *config, source *connectors.SourceBlock, headers []conne
 		schemas.Field{Name: "type", Schema: text}, schemas.Field{Name: "id", Schema: text}, schemas.Field{Name: "table", Schema: table})
 	prefix := "io.debezium.connector." + cfg.flavor.String() + ".SchemaChange"
 	return &schemaTopic{
-		source: source, database: source.Schema.Field("db"), tab: source.Schema.Field("table"), comments: cfg.comments,
+		source: source, database: source.Schema.Field("db"), tab: source.Schema.Field("table"), comments: cfg.commented(),
 		stream: &connectors.Stream{
 			Topic: n.SchemaChangeTopic(), Headers: headers,
 			Key: record(prefix+"Key", false, schemas.Field{Name: "databaseName", Schema: text}),
@@ -168,7 +168,7 @@ func (t *schemaTopic) column(c *ddl.Column) schemas.StructValue {
 	}
 }
 
-// comment is nil unless include.schema.comments asks for comments.
+// comment is nil where comments are not asked for.
 func (t *schemaTopic) comment(text string) schemas.Value {
 	if !t.comments {
 		return nil

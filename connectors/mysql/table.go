@@ -82,7 +82,7 @@ func newTable(cfg *config, def *ddl.Table, source *connectors.SourceBlock, heade
 	t := &table{id: changes.TableID{Catalog: def.Database, Name: def.ID.Table}, copyKey: true}
 	captured := &schemas.Table{Catalog: t.id.Catalog, Name: t.id.Name, Comment: def.Comment}
 	spec := changes.StreamSpec{
-		Table: captured, Source: source, Naming: cfg.naming, Masks: cfg.masks, Propagation: cfg.propagation, Comments: cfg.comments, Headers: headers,
+		Table: captured, Source: source, Naming: cfg.naming, Masks: cfg.masks, Propagation: cfg.propagation, Comments: cfg.commented(), Headers: headers,
 	}
 	key, nowhere := recordKey(cfg, t.id, def)
 	t.nowhere = nowhere

@@ -42,6 +42,13 @@ func TestGoldenMySQL(t *testing.T) {
 	})
 }
 
+func TestGoldenMariaDB(t *testing.T) {
+	t.Parallel()
+	suite{of: "mariadb", differences: "differences.json"}.play(t, func(lane int) golden.Server {
+		return golden.OnMySQL(bed.MariaDB(t, append(golden.MariaDBSettings(), fmt.Sprintf("report-host=lane%d", lane))...))
+	})
+}
+
 // suite is the scenarios of one database.
 type suite struct {
 	of          string   // folder
