@@ -48,6 +48,30 @@ func startClickHouse(ctx context.Context, e *engine) (*ClickHouse, error) {
 	return &ClickHouse{s}, nil
 }
 
+// ClickHouse starts a ClickHouse. Its port is the engine's, not the host's own.
+func (l *Local) ClickHouse(ctx context.Context) (*ClickHouse, error) {
+	c, err := startClickHouse(ctx, l.engine)
+	if err != nil {
+		return nil, err
+	}
+	l.servers = append(l.servers, c)
+	return c, nil
+}
+
+// Process is the number of the server's process where the engine is on this machine.
+func (c *ClickHouse) Process(ctx context.Context) (int, error) {
+	state, err := c.container.State(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("find the process of ClickHouse: %w", err)
+	}
+	return state.Pid, nil
+}
+
+// Ask is Query for a program.
+func (c *ClickHouse) Ask(ctx context.Context, database, sql string) (string, error) {
+	return clickHouseQuery(ctx, c.Address(), database, sql)
+}
+
 func clickHouseReady(ctx context.Context, address string) error {
 	_, err := clickHouseQuery(ctx, address, "", "SELECT 1")
 	return err

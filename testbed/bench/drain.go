@@ -137,6 +137,9 @@ func (b *bench) drains(r logRange, template *kgo.Record, blocks [][]byte) []vari
 			variant{toTables, func(ctx context.Context) (sample, error) { return b.drainToTables(ctx, r) }},
 			variant{tablesByHand, func(ctx context.Context) (sample, error) { return b.tablesByHandRun(ctx, blocks) }})
 	}
+	if b.ch != nil {
+		list = append(list, variant{toClickHouse, func(ctx context.Context) (sample, error) { return b.drainToClickHouse(ctx, r) }})
+	}
 	return list
 }
 
@@ -148,6 +151,7 @@ const (
 	toKafkaOnce    = "Freshet → Kafka JSON, exactly once"
 	toKafkaLZ4     = "Freshet → Kafka JSON, lz4"
 	toTables       = "Freshet → TimescaleDB tables"
+	toClickHouse   = "Freshet → ClickHouse"
 	brokerAlone    = "encoded before → Kafka"
 	tablesByHand   = "encoded before → tables by hand"
 	floorAlone     = "the log's reader, and made events → Kafka"

@@ -73,6 +73,9 @@ func (b *bench) freshnesses() []paceVariant {
 		if b.target.dsn != nil {
 			list = append(list, paceVariant{toTables, rate, 50, b.freshTables})
 		}
+		if b.ch != nil {
+			list = append(list, paceVariant{toClickHouse, rate, 0, b.freshClickHouse})
+		}
 	}
 	list = append(list, paceVariant{floorAlone, rates[len(rates)-1], 0, b.freshFloor})
 	if b.compareURL != "" {
@@ -321,17 +324,35 @@ func (b *bench) freshTables(ctx context.Context) (*fresh, error) {
 		p.stop()
 		return nil, fmt.Errorf("connect to the target: %w", err)
 	}
-	return &fresh{process: p.ended, pid: p.pid(), reader: &tableReader{conn: conn, last: make([]int64, pacedWriters)}, close: func() error {
+	return &fresh{process: p.ended, pid: p.pid(), reader: &tableReader{conn: conn, last: make(seenIDs, pacedWriters)}, close: func() error {
 		p.stop()
 		clean := context.WithoutCancel(ctx)
 		return errors.Join(conn.Close(clean), b.source.release(clean, name))
 	}}, nil
 }
 
+// seenIDs is behind the last row of each writer that was seen, relative to its first.
+type seenIDs []int64
+
+// query finds the rows behind those.
+func (s seenIDs) query(columns, table string) string {
+	var queries []string
+	for i, last := range s {
+		first := int64(i+1) * idsOfWriter
+		queries = append(queries, fmt.Sprintf("SELECT %s FROM %s WHERE id >= %d AND id < %d", columns, table, first+last, first+idsOfWriter))
+	}
+	return strings.Join(queries, " UNION ALL ")
+}
+
+func (s seenIDs) saw(id int64) {
+	writer := id/idsOfWriter - 1
+	s[writer] = max(s[writer], id%idsOfWriter+1)
+}
+
 // tableReader asks the target's table for rows that it has not seen. The ids of each writer grow.
 type tableReader struct {
 	conn  *pgx.Conn
-	last  []int64 // per writer, relative to its first
+	last  seenIDs
 	found []arrival
 	there bool
 }
@@ -345,12 +366,7 @@ func (r *tableReader) read(ctx context.Context) error {
 			return err
 		}
 	}
-	var queries []string
-	for i, last := range r.last {
-		first := int64(i+1) * idsOfWriter
-		queries = append(queries, fmt.Sprintf("SELECT id, sent FROM bench.rows WHERE id >= %d AND id < %d", first+last, first+idsOfWriter))
-	}
-	rows, err := r.conn.Query(ctx, strings.Join(queries, " UNION ALL "), pgx.QueryExecModeSimpleProtocol)
+	rows, err := r.conn.Query(ctx, r.last.query("id, sent", "bench.rows"), pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		return fmt.Errorf("look for new rows: %w", err)
 	}
@@ -359,8 +375,7 @@ func (r *tableReader) read(ctx context.Context) error {
 	var sent time.Time
 	_, err = pgx.ForEachRow(rows, []any{&id, &sent}, func() error {
 		r.found = append(r.found, arrival{committed: sent})
-		writer := id/idsOfWriter - 1
-		r.last[writer] = max(r.last[writer], id%idsOfWriter+1)
+		r.last.saw(id)
 		return nil
 	})
 	if err != nil {

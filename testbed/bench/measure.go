@@ -61,7 +61,7 @@ func (s *servers) meter() *meter {
 
 func (s *servers) used() (source, broker, target time.Duration) {
 	all := processes()
-	return treeCPU(all, s.source.pid()), treeCPU(all, s.broker), treeCPU(all, s.target.process)
+	return treeCPU(all, s.source.pid()), treeCPU(all, s.broker), treeCPU(all, s.target.process) + treeCPU(all, s.chProcess)
 }
 
 // stop ends the measurement; first of all it takes the time.

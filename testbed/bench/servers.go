@@ -34,12 +34,14 @@ type server struct {
 
 // servers is what the measurements run against.
 type servers struct {
-	local   *testbed.Local
-	source  origin
-	target  server // TimescaleDB; its dsn is nil when the run does not write into tables
-	brokers string
-	broker  int // process; 0: not to be seen
-	kafka   *kgo.Client
+	local     *testbed.Local
+	source    origin
+	target    server              // TimescaleDB; its dsn is nil when the run does not write into tables
+	ch        *testbed.ClickHouse // nil when the run does not write into it
+	chProcess int                 // process; 0: not to be seen
+	brokers   string
+	broker    int // process; 0: not to be seen
+	kafka     *kgo.Client
 }
 
 // loadSettings are the source's and the target's settings beside testbed's defaults. Autovacuum and checkpoints would fall into
@@ -89,7 +91,7 @@ func (s *servers) start(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// startSource starts the source, and for Postgres the tables that it is written into.
+// startSource starts the source, and for Postgres the databases that it is written into.
 func (s *servers) startSource(ctx context.Context, o options) error {
 	if o.origin == sourceMySQL {
 		m, err := s.local.MySQL(ctx, "mysql", mysqlSettings()...)
@@ -120,7 +122,13 @@ func (s *servers) startSource(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	s.target, err = existing(ctx, t.DSN("postgres"))
+	if s.target, err = existing(ctx, t.DSN("postgres")); err != nil {
+		return err
+	}
+	if s.ch, err = s.local.ClickHouse(ctx); err != nil {
+		return err
+	}
+	s.chProcess, err = s.ch.Process(ctx)
 	return err
 }
 
@@ -262,6 +270,10 @@ func describeMachine(ctx context.Context, s *servers, o options) string {
 		var version string
 		_ = s.target.one(ctx, "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'", &version) // the description goes without it
 		databases += ", TimescaleDB " + version
+	}
+	if s.ch != nil {
+		version, _ := s.ch.Ask(ctx, "", "SELECT version()") // likewise
+		databases += ", ClickHouse " + version
 	}
 	kafka := "unknown"
 	if v, err := s.kafkaVersion(ctx); err == nil {
