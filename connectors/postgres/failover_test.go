@@ -397,7 +397,7 @@ func TestPromotionsWithoutLoss(t *testing.T) {
 	c.goOnAsEver(t)
 
 	away.stop()
-	c.exec("COPY (SELECT) TO PROGRAM 'rm pg_wal/00000003.history'")
+	c.exec("COPY (SELECT) TO PROGRAM 'cat >/dev/null; rm pg_wal/00000003.history'")
 	away.refuses(t, "pg_wal/00000003.history", "copy the file")
 }
 
@@ -445,7 +445,7 @@ func TestServerWithoutItsLastCommits(t *testing.T) {
 	}
 	away.stop()
 	c.primary.Kill(t)
-	older.Exec(t, "postgres", "COPY (SELECT) TO PROGRAM 'rm standby.signal'")
+	older.Exec(t, "postgres", "COPY (SELECT) TO PROGRAM 'cat >/dev/null; rm standby.signal'")
 	older.Kill(t)
 	older.Restart(t)
 	c.leadTo(older)
