@@ -102,7 +102,10 @@ func (c *crash) interruptSnapshot(times int) {
 	for range times {
 		c.h.Allow(c.h.Allowed() + crashTransactions/16)
 		c.start()
-		c.p.Says(`msg="reading table"`)
+		c.p.Until("it neither reads a table nor streams", func() bool { // a quick machine has read all before it can be killed
+			said := c.p.Output()
+			return strings.Contains(said, `msg="reading table"`) || strings.Contains(said, "msg=streaming")
+		})
 		c.kill()
 	}
 	c.h.Allow(c.h.Allowed() + crashTransactions/16)
