@@ -554,6 +554,7 @@ func (t *instance) deliver(b *connectors.Batch) error {
 	}
 	t.tracker.Add(uint64(b.ID), offsets.Entry{Partition: b.Source, Offset: b.Offset}, 1, b.Extra...)
 	t.unsettled.Add(int64(len(b.Records)))
+	t.sinks[0].taken = t.taken
 	return t.cause(t.sinks[0].put(t.hard, b))
 }
 

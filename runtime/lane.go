@@ -28,6 +28,7 @@ type lane struct {
 // carried is a batch, or the wish to have everything before it durable.
 type carried struct {
 	batch   *connectors.Batch
+	taken   time.Time // with a tracer: when it came from the source
 	flushed chan error
 }
 
@@ -100,6 +101,7 @@ func (l *lane) carry() {
 		}
 		if c.batch != nil {
 			id, records := c.batch.ID, len(c.batch.Records)
+			l.of.taken = c.taken
 			if err := l.of.put(l.ctx, c.batch); err != nil {
 				l.of.mu.Lock()
 				l.of.held[id] = weight{records: records} // to be given up with the rest when the sink drops out
@@ -169,7 +171,7 @@ func (t *instance) fanOut(b *connectors.Batch) error {
 	lanes := to[0].lane != nil
 	for _, s := range to {
 		if lanes {
-			s.lane.add(carried{batch: b})
+			s.lane.add(carried{batch: b, taken: t.taken})
 		}
 	}
 	t.members.Unlock()
@@ -177,6 +179,7 @@ func (t *instance) fanOut(b *connectors.Batch) error {
 		if lanes {
 			break
 		}
+		s.taken = t.taken
 		if err := s.put(t.hard, b); err != nil {
 			for range to[i+1:] {
 				b.Release()

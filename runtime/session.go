@@ -116,6 +116,7 @@ type sinkRun struct {
 	out     *dropout                                        // with the instance's members: the others went on without it
 	placed  bool                                            // it has a stored record
 	acks    atomic.Uint64
+	taken   time.Time    // of the goroutine that puts: when the batch at hand came from the source
 	inside  atomic.Int32 // calls of the sink that have not returned
 
 	rejects *rejects

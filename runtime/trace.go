@@ -31,7 +31,7 @@ func (s *sinkRun) traced(b *connectors.Batch) {
 	}
 	t := BatchTrace{
 		Connector: s.run.connector, Task: s.run.task, Sink: s.name(), Records: len(b.Records), Bytes: b.Size(),
-		Partition: b.Source, Offset: b.Offset, Taken: s.run.taken,
+		Partition: b.Source, Offset: b.Offset, Taken: s.taken,
 	}
 	if b.Committed > 0 {
 		t.Committed = time.UnixMicro(b.Committed)
