@@ -44,6 +44,7 @@ func (t *instance) commit(ctx context.Context) error {
 			t.tracker.Putback(plain)
 			return err
 		}
+		clear(t.frozen) // nothing is kept back when there is something to store
 	}
 	return t.forget(ctx, plain)
 }

@@ -116,11 +116,11 @@ func (t *instance) drop(s *sinkRun, cause error) {
 		return
 	}
 	t.log.Error(text)
-	if s.lane == nil {
-		// There are no goroutines yet.
-	} else if err := s.lane.stop(2 * t.limits.grace); err != nil {
-		t.fail(connectors.AsPermanent(fmt.Errorf("sink %s dropped out: %w", s.name(), err)))
-		return
+	if s.lane != nil {
+		if err := s.lane.stop(2 * t.limits.grace); err != nil {
+			t.fail(connectors.AsPermanent(fmt.Errorf("sink %s dropped out: %w", s.name(), err)))
+			return
+		}
 	}
 	t.stopOut(s)
 	s.mu.Lock()
