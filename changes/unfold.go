@@ -148,6 +148,21 @@ func (r *Rows) Batch(b *connectors.Batch, reject func(record int, cause error) e
 	return out, nil
 }
 
+// Hand gives the changes of b (Batch) to a function that takes them over, and b with them, unless it returns an error: the rule of
+// SinkTask.Put, for a Put to be made of.
+func (r *Rows) Hand(b *connectors.Batch, reject func(record int, cause error) error, to func(rows *connectors.Batch) error) error {
+	b.Retain(1) // rows owns one, and b is the caller's again when it is not taken
+	rows, err := r.Batch(b, reject)
+	if err == nil {
+		if err = to(rows); err != nil {
+			rows.Release()
+			return err
+		}
+	}
+	b.Release()
+	return err
+}
+
 func hasBody(b *connectors.Batch) bool {
 	for i := range b.Records {
 		if b.Records[i].Value != 0 {

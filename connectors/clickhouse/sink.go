@@ -72,19 +72,11 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 	if s.writer == nil {
 		return errors.New("the sink was not started")
 	}
-	rows, err := s.rows.Batch(b, func(i int, cause error) error { return s.task.Reject(ctx, b, i, cause) })
-	if err != nil {
-		return err
-	}
-	if err = s.put(ctx, rows); err != nil && rows != b {
-		b.Retain(1) // it stays the caller's
-	}
-	if err == nil || rows != b {
-		rows.Release()
-	}
-	return err
+	reject := func(i int, cause error) error { return s.task.Reject(ctx, b, i, cause) }
+	return s.rows.Hand(b, reject, func(rows *connectors.Batch) error { return s.put(ctx, rows) })
 }
 
+// put takes over a batch of changes: encoded, its memory is not needed any more.
 func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
 	if err := s.resolve(ctx, b); err != nil {
 		return err
@@ -104,6 +96,7 @@ func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
 		return err
 	}
 	s.mu.Unlock()
+	b.Release()
 	s.task.Charge(grown)
 	s.writer.wake()
 	return nil

@@ -93,16 +93,8 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 	if s.cfg.mode == modeReference {
 		return s.put(ctx, b)
 	}
-	b.Retain(1) // rows owns one, and b is the caller's again when it is not taken
-	rows, err := s.rows.Batch(b, func(i int, cause error) error { return s.task.Reject(ctx, b, i, cause) })
-	if err == nil {
-		if err = s.put(ctx, rows); err != nil {
-			rows.Release()
-			return err
-		}
-	}
-	b.Release()
-	return err
+	reject := func(i int, cause error) error { return s.task.Reject(ctx, b, i, cause) }
+	return s.rows.Hand(b, reject, func(rows *connectors.Batch) error { return s.put(ctx, rows) })
 }
 
 // put takes over a batch of changes, or of values in mode reference.

@@ -195,21 +195,11 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	given := b
-	b, err := s.rows.Batch(b, func(i int, cause error) error { return s.task.Reject(ctx, given, i, cause) })
-	if err != nil {
-		return err
-	}
-	if err = s.put(ctx, b); err != nil && b != given {
-		given.Retain(1) // it stays the caller's
-		b.Release()
-	}
-	if err == nil {
-		b.Release()
-	}
-	return err
+	reject := func(i int, cause error) error { return s.task.Reject(ctx, b, i, cause) }
+	return s.rows.Hand(b, reject, func(rows *connectors.Batch) error { return s.put(ctx, rows) })
 }
 
+// put takes over a batch of changes: encoded, its memory is not needed any more.
 func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
 	if err := s.resolve(ctx, b); err != nil {
 		return err
@@ -229,6 +219,7 @@ func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
 		return err
 	}
 	s.mu.Unlock()
+	b.Release()
 	s.task.Charge(grown)
 	s.writer.wake()
 	return nil
