@@ -437,6 +437,30 @@ func Errors(values []ConfigValue) []string {
 	return out
 }
 
+// Blame adds an error to the key that its text names first; otherwise is the key to blame when it names none.
+func Blame(values []ConfigValue, err error, otherwise string) []ConfigValue {
+	best, at := -1, len(err.Error())+1
+	for i := range values {
+		if n := strings.Index(err.Error(), values[i].Name); n >= 0 && n < at {
+			best, at = i, n
+		}
+		if values[i].Name == otherwise && best < 0 {
+			best = i
+		}
+	}
+	values[best].Errors = append(values[best].Errors, err.Error())
+	return values
+}
+
+// BlameServer is Blame for what a live check found: it may pass when the error is retriable.
+func BlameServer(values []ConfigValue, err error, otherwise string) []ConfigValue {
+	values = Blame(values, err, otherwise)
+	for i := range values {
+		values[i].Passing = len(values[i].Errors) > 0 && ClassOf(err) == Retriable
+	}
+	return values
+}
+
 // OneOf is the Check of a key with a closed set of values, in the words of Kafka's ConfigDef.
 func OneOf(values ...string) func(string) string {
 	return func(v string) string {

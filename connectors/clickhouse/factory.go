@@ -40,33 +40,15 @@ func (f Factory) Validate(ctx context.Context, c connectors.Config) []connectors
 	}
 	cfg, err := parseConfig(c)
 	if err != nil {
-		return withError(values, err)
+		return connectors.Blame(values, err, keyHost)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	s := newServer(cfg)
 	defer s.close()
 	if _, err := s.probe(ctx); err != nil {
-		values = withError(values, err)
-		for i := range values {
-			values[i].Passing = len(values[i].Errors) > 0 && connectors.ClassOf(err) == connectors.Retriable
-		}
+		return connectors.BlameServer(values, err, keyHost)
 	}
-	return values
-}
-
-// withError adds an error to the key that its text names first, hostname by default.
-func withError(values []connectors.ConfigValue, err error) []connectors.ConfigValue {
-	best, at := -1, len(err.Error())+1
-	for i := range values {
-		if n := strings.Index(err.Error(), values[i].Name); n >= 0 && n < at {
-			best, at = i, n
-		}
-		if values[i].Name == keyHost && best < 0 {
-			best = i
-		}
-	}
-	values[best].Errors = append(values[best].Errors, err.Error())
 	return values
 }
 

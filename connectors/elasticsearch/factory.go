@@ -40,15 +40,12 @@ func (f Factory) Validate(ctx context.Context, c connectors.Config) []connectors
 	}
 	cfg, err := parseConfig(c)
 	if err != nil {
-		return withError(values, err)
+		return connectors.Blame(values, err, keyURL)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	if err := cfg.checkCluster(ctx); err != nil {
-		values = withError(values, err)
-		for i := range values {
-			values[i].Passing = len(values[i].Errors) > 0 && connectors.ClassOf(err) == connectors.Retriable
-		}
+		return connectors.BlameServer(values, err, keyURL)
 	}
 	return values
 }
@@ -62,21 +59,6 @@ func (cfg *config) checkCluster(ctx context.Context) error {
 	defer client.close()
 	_, err = client.hello(ctx)
 	return err
-}
-
-// withError adds an error to the key that its text names first, connection.url by default.
-func withError(values []connectors.ConfigValue, err error) []connectors.ConfigValue {
-	best, at := -1, len(err.Error())+1
-	for i := range values {
-		if n := strings.Index(err.Error(), values[i].Name); n >= 0 && n < at {
-			best, at = i, n
-		}
-		if values[i].Name == keyURL && best < 0 {
-			best = i
-		}
-	}
-	values[best].Errors = append(values[best].Errors, err.Error())
-	return values
 }
 
 // Tasks implements connectors.Factory.
