@@ -335,28 +335,49 @@ func TestSourceOfATopicMadeAgain(t *testing.T) {
 	if err := m.Drain(limit(t)); err != nil {
 		t.Fatal(err)
 	}
-	remove := kmsg.NewPtrDeleteTopicsRequest()
-	remove.TimeoutMillis = 10_000
-	remove.TopicNames = []string{topic}
-	remove.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: &topic}}
-	if _, err := remove.RequestWith(limit(t), k.Client(t)); err != nil {
-		t.Fatal(err)
-	}
-	again := kmsg.NewPtrCreateTopicsRequest()
-	again.TimeoutMillis = 10_000
-	again.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: topic, NumPartitions: 1, ReplicationFactor: 1}}
-	for deadline := limit(t); ; { // the name is free when the deletion is through
-		made, err := again.RequestWith(limit(t), k.Client(t))
-		if err == nil && made.Topics[0].ErrorCode == 0 {
-			break
-		}
-		if deadline.Err() != nil {
-			t.Fatal(err)
-		}
-	}
+	makeAgain(t, k.Client(t), topic)
 	for n := range 3 {
 		produce(t, k.Bootstrap(), &kgo.Record{Topic: topic, Value: []byte("new" + strconv.Itoa(n))})
 	}
 	wait(8)
 	m.leave(t, false)
+}
+
+// makeAgain deletes a topic and waits until another one has its name: ours, or one that the broker made for a reader who asked for it.
+func makeAgain(t *testing.T, c *kgo.Client, topic string) {
+	t.Helper()
+	id := func() (out kmsg.MetadataResponseTopic) {
+		ask := kmsg.NewPtrMetadataRequest()
+		ask.Topics = []kmsg.MetadataRequestTopic{{Topic: &topic}}
+		answer, err := ask.RequestWith(limit(t), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.Topics[0]
+	}
+	old := id().TopicID
+	remove := kmsg.NewPtrDeleteTopicsRequest()
+	remove.TimeoutMillis = 10_000
+	remove.TopicNames = []string{topic}
+	remove.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: &topic}}
+	if _, err := remove.RequestWith(limit(t), c); err != nil {
+		t.Fatal(err)
+	}
+	again := kmsg.NewPtrCreateTopicsRequest()
+	again.TimeoutMillis = 10_000
+	again.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: topic, NumPartitions: 1, ReplicationFactor: 1}}
+	for deadline, tick := limit(t), time.NewTicker(50*time.Millisecond); ; { // the name is free when the deletion is through
+		if _, err := again.RequestWith(limit(t), c); err != nil {
+			t.Fatal(err)
+		}
+		now := id()
+		if now.ErrorCode == 0 && now.TopicID != old {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.Done():
+			t.Fatalf("topic %s has error %d and id %x, which was %x", topic, now.ErrorCode, now.TopicID, old)
+		}
+	}
 }
