@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -215,34 +214,6 @@ func parseTypes(text string) ([]columnRule, error) {
 	return out, nil
 }
 
-// expand puts values into a text with ${name}.
-func expand(format string, names map[string]string) (string, error) {
-	var out strings.Builder
-	for rest := format; rest != ""; {
-		before, after, ok := strings.Cut(rest, "${")
-		out.WriteString(before)
-		if !ok {
-			break
-		}
-		name, tail, ok := strings.Cut(after, "}")
-		if !ok {
-			return "", fmt.Errorf("%q has ${ without }", format)
-		}
-		value, known := names[name]
-		if !known {
-			list := make([]string, 0, len(names))
-			for n := range names {
-				list = append(list, "${"+n+"}")
-			}
-			slices.Sort(list)
-			return "", fmt.Errorf("${%s} is not known; there are %s", name, strings.Join(list, ", "))
-		}
-		out.WriteString(value)
-		rest = tail
-	}
-	return out.String(), nil
-}
-
 // targetName returns database and table of a stream's target.
 func (cfg *config) targetName(s *connectors.Stream) (database, table string, err error) {
 	database = cfg.database
@@ -255,11 +226,7 @@ func (cfg *config) targetName(s *connectors.Stream) (database, table string, err
 		}
 		return "", "", fmt.Errorf("name target table of topic %s: it has no %q between database and table, as %s asks", s.Topic, cfg.split, keySplit)
 	}
-	n := map[string]string{"topic": s.Topic, "source.db": s.Table.Catalog, "source.schema": s.Table.Schema, "source.table": s.Table.Name}
-	if s.Table.Schema == "" {
-		n["source.schema"] = s.Table.Catalog
-	}
-	if table, err = expand(cfg.format, n); err != nil {
+	if table, err = changes.Expand(cfg.format, changes.TargetNames(s)); err != nil {
 		return "", "", fmt.Errorf("name target table of %s: %w", s.Table.ID(), err)
 	}
 	if literalDot := strings.Contains(cfg.format, "}."); literalDot || !strings.Contains(cfg.format, "${") && strings.Contains(cfg.format, ".") {
@@ -271,22 +238,6 @@ func (cfg *config) targetName(s *connectors.Stream) (database, table string, err
 		return "", "", errors.New("name target table of " + s.Table.ID() + ": " + keyFormat + " gives an empty name")
 	}
 	return database, table, nil
-}
-
-// written tells whether a column is written at all.
-func (cfg *config) written(topic string, c *schemas.Column) bool {
-	match := func(list []string) bool {
-		return slices.ContainsFunc(list, func(item string) bool {
-			if t, name, ok := strings.Cut(item, ":"); ok {
-				return t == topic && name == c.Name
-			}
-			return item == c.Name
-		})
-	}
-	if len(cfg.include) > 0 {
-		return match(cfg.include)
-	}
-	return !match(cfg.exclude)
 }
 
 // typeRule returns the type that column.types gives to a column, "" when it gives none.

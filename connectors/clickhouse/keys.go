@@ -163,7 +163,7 @@ func ownKeys() []connectors.Key {
 		closed(open(keyEvolution, connectors.TypeString, "basic: make missing tables, add missing columns, widen types, rename columns; none: none of it. Default basic, none in mode reference (auto.evolve adds columns)."), "none basic"),
 		open(keyCreate, connectors.TypeBoolean, "Make missing tables; as schema.evolution when not given."),
 		own(keyDryRun, connectors.TypeBoolean, "false", "Only log the DDL that is needed, and stop."),
-		checked(open(keyFormat, connectors.TypeString, "Name of the target table, with ${topic}, ${source.db}, ${source.schema}, ${source.table}; a dot separates database and table. Default ${source.table}, ${topic} in mode reference."), checkFormat),
+		checked(open(keyFormat, connectors.TypeString, "Name of the target table, with ${topic}, ${source.db}, ${source.schema}, ${source.table}; a dot separates database and table. Default ${source.table}, ${topic} in mode reference."), changes.CheckTargetFormat),
 		checked(own(keyView, connectors.TypeString, "${table}_current", "Name of the view of the current rows of a mirror, with ${table}; empty: none."), checkView),
 		own(keyPrefix, connectors.TypeString, "_", "What the names of this sink's own columns begin with: version, is_deleted; partition, order, op, seq."),
 		open(keyInclude, connectors.TypeList, "Columns to write, as topic:column or column; all when not given."),
@@ -214,18 +214,8 @@ func checkPairs(v string) string {
 	return ""
 }
 
-func checkFormat(v string) string {
-	if strings.TrimSpace(v) == "" {
-		return ""
-	}
-	if _, err := expand(v, map[string]string{"topic": "t", "source.db": "d", "source.schema": "s", "source.table": "t"}); err != nil {
-		return err.Error()
-	}
-	return ""
-}
-
 func checkView(v string) string {
-	switch name, err := expand(v, map[string]string{"table": "t"}); {
+	switch name, err := changes.Expand(v, map[string]string{"table": "t"}); {
 	case err != nil:
 		return err.Error()
 	case name == "t":

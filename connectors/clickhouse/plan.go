@@ -7,7 +7,6 @@ import (
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
-	"github.com/freshet-io/freshet/schemas"
 )
 
 // plan is how the rows of one version of a source table get into a target table. Of Put's goroutine, but for insert and header,
@@ -85,23 +84,7 @@ func header(name, typ string) []byte {
 }
 
 // fits tells whether the plan is also right for this stream: same table, same key.
-func (p *plan) fits(s *connectors.Stream) bool {
-	source := p.wanted.source
-	if len(p.keyed) != len(s.KeyFields) || source.ID() != s.Table.ID() || len(source.Columns) != len(s.Table.Columns) {
-		return false
-	}
-	for i := range s.KeyFields {
-		if p.keyed[i] != s.KeyFields[i].Name {
-			return false
-		}
-	}
-	for i := range s.Table.Columns {
-		if source.Columns[i].Name != s.Table.Columns[i].Name {
-			return false
-		}
-	}
-	return len(schemas.Diff(source, s.Table)) == 0
-}
+func (p *plan) fits(s *connectors.Stream) bool { return changes.SameRows(p.wanted.source, p.keyed, s) }
 
 // seqOf tells rows of a table without key apart that have one position, as those of a snapshot have: their place in the topic, else in
 // the snapshot.

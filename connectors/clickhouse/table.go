@@ -140,7 +140,7 @@ func (cfg *config) want(s *connectors.Stream, server version) (*wanted, error) {
 	w.keys = len(w.columns)
 	w.versioned = cfg.mode == modeMirror && w.keys > 0
 	for i := range s.Table.Columns {
-		if c := &s.Table.Columns[i]; !slices.Contains(inKey, i) && cfg.written(s.Topic, c) {
+		if c := &s.Table.Columns[i]; !slices.Contains(inKey, i) && changes.Listed(cfg.include, cfg.exclude, s.Topic, c.Name) {
 			w.columns = append(w.columns, wantedColumn{Column: c, cell: i, keyCell: -1})
 		}
 	}
@@ -276,7 +276,7 @@ func (cfg *config) viewOf(w *wanted) []string {
 	if cfg.view == "" || cfg.mode != modeMirror {
 		return nil
 	}
-	name, _ := expand(cfg.view, map[string]string{"table": w.table}) // checked
+	name, _ := changes.Expand(cfg.view, map[string]string{"table": w.table}) // checked
 	names := make([]string, 0, len(w.columns))
 	for _, i := range tableOrder(w) {
 		names = append(names, w.columns[i].Name)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/schemas"
 )
@@ -216,50 +217,6 @@ func parseResources(list []string) (map[string]string, error) {
 	return out, nil
 }
 
-// names are what an index's name is made of.
-type names struct{ topic, db, schema, table string }
-
-// expand makes a name from index.name.format.
-func expand(format string, n names) (string, error) {
-	var out strings.Builder
-	for rest := format; rest != ""; {
-		before, after, ok := strings.Cut(rest, "${")
-		out.WriteString(before)
-		if !ok {
-			break
-		}
-		name, tail, ok := strings.Cut(after, "}")
-		if !ok {
-			return "", fmt.Errorf("%q has ${ without }", format)
-		}
-		switch name {
-		case "topic":
-			out.WriteString(n.topic)
-		case "source.db":
-			out.WriteString(n.db)
-		case "source.schema":
-			out.WriteString(n.schema)
-		case "source.table":
-			out.WriteString(n.table)
-		default:
-			return "", fmt.Errorf("${%s} is not known; there are ${topic}, ${source.db}, ${source.schema} and ${source.table}", name)
-		}
-		rest = tail
-	}
-	return out.String(), nil
-}
-
-func namesOf(s *connectors.Stream) names {
-	n := names{topic: s.Topic}
-	if s.Table != nil {
-		n.db, n.schema, n.table = s.Table.Catalog, s.Table.Schema, s.Table.Name
-		if n.schema == "" {
-			n.schema = n.db
-		}
-	}
-	return n
-}
-
 // target is the index, data stream or alias that a stream is written to.
 func (cfg *config) target(s *connectors.Stream) (string, error) {
 	if cfg.usage != "disabled" {
@@ -273,7 +230,7 @@ func (cfg *config) target(s *connectors.Stream) (string, error) {
 		space := strings.ReplaceAll(cfg.stream.namespace, "${topic}", strings.ToLower(s.Topic))
 		return fmt.Sprintf("%s-%s-%s", cfg.stream.kind, cfg.stream.dataset, space[:min(len(space), 100)]), nil
 	}
-	name, err := expand(cfg.format, namesOf(s))
+	name, err := changes.Expand(cfg.format, changes.TargetNames(s))
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", keyFormat, err)
 	}

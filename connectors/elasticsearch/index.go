@@ -44,10 +44,10 @@ func (s *sink) ensure(ctx context.Context, p *plan, stream *connectors.Stream) e
 	if s.cfg.mode == modeAppend {
 		fields = append(appendFields(), fields...)
 	}
-	return s.ensureIndex(ctx, p.index, p.id, fields, namesOf(stream))
+	return s.ensureIndex(ctx, p.index, p.id, fields, changes.TargetNames(stream))
 }
 
-func (s *sink) ensureIndex(ctx context.Context, index, table string, fields []wantedField, n names) error {
+func (s *sink) ensureIndex(ctx context.Context, index, table string, fields []wantedField, n map[string]string) error {
 	t, err := s.read(ctx, index)
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func appendMapping(dst []byte, fields []wantedField) []byte {
 }
 
 // make makes an index, or the data stream with its template.
-func (s *sink) make(ctx context.Context, index string, fields []wantedField, n names) error {
+func (s *sink) make(ctx context.Context, index string, fields []wantedField, n map[string]string) error {
 	settings := map[string]string{"index.gc_deletes": gcDeletes, "index.mapping.total_fields.limit": fmt.Sprint(max(1000, 3*len(fields)))}
 	if s.cfg.streams() {
 		delete(settings, "index.gc_deletes")
@@ -163,7 +163,7 @@ func (s *sink) make(ctx context.Context, index string, fields []wantedField, n n
 	}
 	aliases := map[string]struct{}{}
 	for _, format := range s.cfg.aliases {
-		name, err := expand(format, n)
+		name, err := changes.Expand(format, n)
 		if err == nil {
 			name, err = indexName(name)
 		}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 )
 
@@ -110,7 +111,7 @@ func resourceKeys() []connectors.Key {
 			Name: keyMode, Type: connectors.TypeString, Default: modeMirror, HasDefault: true, Importance: "HIGH", Group: group, Order: 1, Recommended: []string{modeMirror, modeReference, modeAppend}, Closed: true,
 			Doc: "mirror: documents equal the source's rows; append: a document for every change; reference: record values as documents, as Confluent's connector writes them; the default of a sink connector with Confluent's class name.",
 		},
-		{Name: keyFormat, Type: connectors.TypeString, Default: "${topic}", HasDefault: true, Importance: "HIGH", Group: group, Order: 2, Check: checkFormat, Doc: "Name of the index, with ${topic}, ${source.db}, ${source.schema}, ${source.table}; made lower case."},
+		{Name: keyFormat, Type: connectors.TypeString, Default: "${topic}", HasDefault: true, Importance: "HIGH", Group: group, Order: 2, Check: changes.CheckTargetFormat, Doc: "Name of the index, with ${topic}, ${source.db}, ${source.schema}, ${source.table}; made lower case."},
 		{Name: keyCreate, Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 3, Doc: "Make missing indices."},
 		{Name: keyEvolution, Type: connectors.TypeString, Default: "basic", HasDefault: true, Importance: "MEDIUM", Group: group, Order: 4, Recommended: words("none basic"), Closed: true, Doc: "basic: put the fields of the schema into the mapping before they are used."},
 		{Name: keySettings, Type: connectors.TypeString, Prefix: true, Importance: "LOW", Group: group, Order: 5, Doc: "Settings of indices that the sink makes: index.settings.number_of_shards=3."},
@@ -205,16 +206,9 @@ func withoutPasswords(text string) string {
 	return strings.Join(list, ",")
 }
 
-func checkFormat(v string) string {
-	if _, err := expand(v, names{topic: "t", db: "d", schema: "s", table: "t"}); err != nil {
-		return err.Error()
-	}
-	return ""
-}
-
 func checkFormats(v string) string {
 	for _, item := range connectors.SplitList(v) {
-		if p := checkFormat(item); p != "" {
+		if p := changes.CheckTargetFormat(item); p != "" {
 			return p
 		}
 	}

@@ -80,20 +80,8 @@ func (p *plan) begin() {
 
 // fits tells whether the plan is also right for this stream: same table, same key.
 func (p *plan) fits(s *connectors.Stream) bool {
-	if len(p.keyed) != len(s.KeyFields) || p.source.ID() != s.Table.ID() || len(p.source.Columns) != len(s.Table.Columns) {
-		return false
-	}
-	for i := range s.KeyFields {
-		if p.keyed[i] != s.KeyFields[i].Name || p.keys[i] != s.KeyFields[i].Cell {
-			return false
-		}
-	}
-	for i := range s.Table.Columns {
-		if p.source.Columns[i].Name != s.Table.Columns[i].Name {
-			return false
-		}
-	}
-	return len(schemas.Diff(p.source, s.Table)) == 0
+	sameCells := slices.EqualFunc(p.keys, s.KeyFields, func(cell int, f connectors.Field) bool { return cell == f.Cell })
+	return sameCells && changes.SameRows(p.source, p.keyed, s)
 }
 
 // failure is a value that cannot be written.

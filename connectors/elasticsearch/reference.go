@@ -35,7 +35,9 @@ func (s *sink) prepareReference(ctx context.Context, b *connectors.Batch, stream
 		}
 		p = &plan{id: "topic " + stream.Topic, index: name, routing: -1, mapped: s.cfg.schemaless(stream.Topic), number: s.number(name)}
 		p.begin()
-		if err := s.retry(ctx, func(ctx context.Context) error { return s.ensureIndex(ctx, name, p.id, nil, namesOf(stream)) }); err != nil {
+		if err := s.retry(ctx, func(ctx context.Context) error {
+			return s.ensureIndex(ctx, name, p.id, nil, changes.TargetNames(stream))
+		}); err != nil {
 			return nil, fmt.Errorf("prepare index %s for topic %s: %w", name, stream.Topic, err)
 		}
 		if len(s.plans) >= maxPlans {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/schemas"
 )
@@ -254,39 +255,6 @@ func (cfg *config) connConfig() (*pgx.ConnConfig, error) {
 	return c, nil
 }
 
-// names are what a table's name is made of.
-type names struct{ topic, db, schema, table string }
-
-// expand makes a name from collection.name.format.
-func expand(format string, n names) (string, error) {
-	var out strings.Builder
-	for rest := format; rest != ""; {
-		before, after, ok := strings.Cut(rest, "${")
-		out.WriteString(before)
-		if !ok {
-			break
-		}
-		name, tail, ok := strings.Cut(after, "}")
-		if !ok {
-			return "", fmt.Errorf("%q has ${ without }", format)
-		}
-		switch name {
-		case "topic":
-			out.WriteString(strings.ReplaceAll(n.topic, ".", "_"))
-		case "source.db":
-			out.WriteString(n.db)
-		case "source.schema":
-			out.WriteString(n.schema)
-		case "source.table":
-			out.WriteString(n.table)
-		default:
-			return "", fmt.Errorf("${%s} is not known; there are ${topic}, ${source.db}, ${source.schema} and ${source.table}", name)
-		}
-		rest = tail
-	}
-	return out.String(), nil
-}
-
 // splitName splits schema.table or table.
 func splitName(v string) ([]string, error) {
 	parts := strings.Split(strings.TrimSpace(v), ".")
@@ -298,14 +266,12 @@ func splitName(v string) ([]string, error) {
 
 // targetName returns schema ("" for the connection's) and name of the table for a stream.
 func (cfg *config) targetName(s *connectors.Stream) (schema, table string, err error) {
-	n := names{topic: s.Topic, db: s.Table.Catalog, schema: s.Table.Schema, table: s.Table.Name}
-	if n.schema == "" {
-		n.schema = n.db
-	}
+	n := changes.TargetNames(s)
+	n["topic"] = strings.ReplaceAll(s.Topic, ".", "_")
 	if cfg.format == "${source.schema}.${source.table}" { // names with dots in them stay whole
-		schema, table = n.schema, n.table
+		schema, table = n["source.schema"], n["source.table"]
 	} else {
-		full, err := expand(cfg.format, n)
+		full, err := changes.Expand(cfg.format, n)
 		if err != nil {
 			return "", "", fmt.Errorf("name target table of %s: %w", s.Table.ID(), err)
 		}
@@ -326,22 +292,6 @@ func (cfg *config) name(n string) string {
 		return strings.ToLower(n)
 	}
 	return n
-}
-
-// written tells whether a column is written at all.
-func (cfg *config) written(topic string, c *schemas.Column) bool {
-	match := func(list []string) bool {
-		return slices.ContainsFunc(list, func(item string) bool {
-			if t, name, ok := strings.Cut(item, ":"); ok {
-				return t == topic && name == c.Name
-			}
-			return item == c.Name
-		})
-	}
-	if len(cfg.include) > 0 {
-		return match(cfg.include)
-	}
-	return !match(cfg.exclude)
 }
 
 // timeColumn returns the column that a table's hypertable is partitioned by, "" for a plain table.

@@ -187,22 +187,7 @@ func (p *plan) update(op int, missing []bool) string {
 }
 
 // fits tells whether the plan is also right for this stream: same table, same key.
-func (p *plan) fits(s *connectors.Stream) bool {
-	if len(p.keyed) != len(s.KeyFields) || p.source.ID() != s.Table.ID() || len(p.source.Columns) != len(s.Table.Columns) {
-		return false
-	}
-	for i := range s.KeyFields {
-		if p.keyed[i] != s.KeyFields[i].Name {
-			return false
-		}
-	}
-	for i := range s.Table.Columns {
-		if p.source.Columns[i].Name != s.Table.Columns[i].Name {
-			return false
-		}
-	}
-	return len(schemas.Diff(p.source, s.Table)) == 0
-}
+func (p *plan) fits(s *connectors.Stream) bool { return changes.SameRows(p.source, p.keyed, s) }
 
 // failure is a value that cannot be written.
 type failure struct {

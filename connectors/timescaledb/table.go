@@ -73,7 +73,7 @@ func (cfg *config) want(s *connectors.Stream, keysOnly bool) (*wanted, error) {
 			s.Table.ID(), keyInsert, cfg.mode, s.Table.ID(), keyInsert, keyKeyMode, keyDelete))
 	}
 	for i := range s.Table.Columns {
-		if c := &s.Table.Columns[i]; !slices.Contains(keys, i) && cfg.written(s.Topic, c) {
+		if c := &s.Table.Columns[i]; !slices.Contains(keys, i) && changes.Listed(cfg.include, cfg.exclude, s.Topic, c.Name) {
 			w.columns = append(w.columns, wantedColumn{Column: w.column(c), name: cfg.name(c.Name), cell: i})
 		}
 	}
