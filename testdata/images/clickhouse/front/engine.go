@@ -11,8 +11,8 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// library is the part of chdb.h that is used here.
-type library struct {
+// chdb is the part of chdb.h that is used here.
+type chdb struct {
 	Connect     func(argc int32, argv unsafe.Pointer) uintptr
 	Close       func(handle uintptr)
 	Query       func(conn uintptr, query unsafe.Pointer, queryLen uintptr, format unsafe.Pointer, formatLen uintptr) uintptr
@@ -31,12 +31,12 @@ type library struct {
 	Signals     func(on int32)
 }
 
-func load(path string) (*library, error) {
+func load(path string) (*chdb, error) {
 	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	l := &library{}
+	l := &chdb{}
 	for name, f := range map[string]any{
 		"chdb_connect": &l.Connect, "chdb_close_conn": &l.Close, "chdb_query_n": &l.Query, "chdb_query_with_params_n": &l.Bound, "chdb_stream_insert_n": &l.Insert,
 		"chdb_stream_append": &l.Append, "chdb_stream_done": &l.Done, "chdb_stream_cancel_insert": &l.Cancel, "chdb_stream_insert_error": &l.InsertError,
@@ -51,11 +51,11 @@ func load(path string) (*library, error) {
 
 // engine is one connection to the database in a folder. Settings belong to it, so a request has its own.
 type engine struct {
-	*library
+	*chdb
 	handle, conn uintptr
 }
 
-func (l *library) open(folder string) (*engine, error) {
+func (l *chdb) open(folder string) (*engine, error) {
 	name, path := []byte("clickhouse\x00"), []byte("--path="+folder+"\x00")
 	argv := []unsafe.Pointer{unsafe.Pointer(&name[0]), unsafe.Pointer(&path[0]), nil}
 	handle := l.Connect(2, unsafe.Pointer(&argv[0]))
@@ -67,7 +67,7 @@ func (l *library) open(folder string) (*engine, error) {
 	return &engine{l, handle, *(*uintptr)(unsafe.Pointer(handle))}, nil
 }
 
-func (e *engine) close() { e.library.Close(e.handle) }
+func (e *engine) close() { e.chdb.Close(e.handle) }
 
 // query runs a statement; parameters are those of {name:Type} in it.
 func (e *engine) query(statement, format string, parameters map[string]string) (answer, error) {

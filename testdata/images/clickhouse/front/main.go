@@ -24,7 +24,7 @@ import (
 const folder = "/var/lib/clickhouse"
 
 type server struct {
-	library  *library
+	chdb     *chdb
 	user     string
 	password string
 	version  string
@@ -73,7 +73,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e, err := s.library.open(folder)
+	e, err := s.chdb.open(folder)
 	if err != nil {
 		return err
 	}

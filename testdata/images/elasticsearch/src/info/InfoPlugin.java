@@ -1,4 +1,4 @@
-package root;
+package info;
 
 import java.util.Collection;
 import java.util.List;
@@ -21,7 +21,7 @@ import org.elasticsearch.rest.RestStatus;
 import org.elasticsearch.xcontent.XContentBuilder;
 
 /** Answers "GET /": the server's own module for that is not published as a library. */
-public final class RootPlugin extends Plugin implements ActionPlugin {
+public final class InfoPlugin extends Plugin implements ActionPlugin {
   private volatile ClusterService cluster;
 
   @Override
