@@ -42,6 +42,10 @@ type SourceSession interface {
 	// Anew says that the source begins p anew, and that what sinks have of it is of another history of the log: every record
 	// goes to every sink, whatever its Order.
 	Anew(p offsets.Partition)
+	// State returns state of the source's own (OwnPartition) that Remember has stored; what is not stored is absent.
+	State(ctx context.Context, p ...offsets.Partition) ([]offsets.Entry, error)
+	// Remember stores such state at once, whatever is on its way to the sinks. Tasks of one connector share it.
+	Remember(ctx context.Context, state ...offsets.Entry) error
 	// Tolerate hands out one record that cannot be turned into one of a batch. nil: it is tolerated, and the source goes on without
 	// it; it is durable in the dead-letter queue, where there is one, before a batch that Poll returns from then on is put to a
 	// sink. Otherwise the error to fail with. It keeps nothing of r.

@@ -294,7 +294,7 @@ func TestTopicIntoFilesThroughKills(t *testing.T) {
 		}
 		total := int64(0)
 		for _, n := range at {
-			total += n
+			total += n.Next
 		}
 		return total == int64(sent)
 	})

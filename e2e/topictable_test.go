@@ -171,6 +171,50 @@ func TestTopicIntoTable(t *testing.T) {
 	})
 }
 
+// A topic that is deleted and made again, while the sink runs and while it does not, is another one for a sink that has positions in the
+// old one: every record of each is in the table exactly once.
+func TestTopicMadeAgainIntoTable(t *testing.T) {
+	t.Parallel()
+	const partitions = 2
+	k, pg := bed.Kafka(t), bed.Postgres(t)
+	topic, database := k.NewTopic(t, partitions, nil), pg.NewDatabase(t)
+	conn := pg.Connect(t, database)
+	dir := t.TempDir()
+	worker := testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+k.Bootstrap()+"\noffset.storage.file.filename="+dir+
+		"/offsets\nconsumer.metadata.max.age.ms=500\nconsumer.allow.auto.create.topics=false\n")
+	file := testbed.WriteConnector(t, dir, toTable(pg, database, "again-"+topic, topic))
+	p := start(t, dir, "run", file, "-c", worker)
+	sent := 0
+	send := func(n int) {
+		sendJSON(t, k.Bootstrap(), topic, partitions, sent, sent+n)
+		sent += n
+	}
+	exact := func(when string) {
+		t.Helper()
+		testbed.Eventually(t, p.Output, func() bool { _, different := feed(t, conn); return different == sent })
+		if rows, _ := feed(t, conn); rows != sent {
+			t.Errorf("%s: %d rows of %d records", when, rows, sent)
+		}
+	}
+	send(200)
+	exact("at first")
+	k.MakeTopicAgain(t, topic, partitions)
+	send(100)
+	exact("made again while the sink runs")
+	for _, n := range []int{80, 500} { // fewer than there were, and more
+		if code := p.Stop(); code != 0 {
+			t.Errorf("exit code %d: %s", code, p.Output())
+		}
+		k.MakeTopicAgain(t, topic, partitions)
+		send(n)
+		p = start(t, dir, "run", file, "-c", worker)
+		exact("made again meanwhile")
+	}
+	if code := p.Stop(); code != 0 {
+		t.Errorf("exit code %d: %s", code, p.Output())
+	}
+}
+
 // A record that does not fit the table is left out with errors.tolerance=all and told in the dead-letter queue; those around it are
 // written, and the partition goes on behind it after a restart.
 func TestRecordThatDoesNotFitTheTable(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/IBM/sarama"
@@ -14,6 +13,12 @@ import (
 type TopicPartition struct {
 	Topic     string
 	Partition int32
+}
+
+// GroupOffset is what a consumer group has committed for a partition.
+type GroupOffset struct {
+	Next     int64  // where it is read on
+	Metadata string // what the member that committed it added
 }
 
 // GroupMember is who commits offsets of a consumer group.
@@ -32,9 +37,9 @@ var ErrGroupLost = errors.New("it is not a member of this generation of the cons
 // ErrGroupBusy: the consumer group has members, so its offsets cannot be changed from outside.
 var ErrGroupBusy = errors.New("the consumer group has members")
 
-// GroupOffsets returns what a consumer group has committed: where each partition is read on. A group that is not known has none.
-func (s *Session) GroupOffsets(ctx context.Context, group string) (map[TopicPartition]int64, error) {
-	out := map[TopicPartition]int64{}
+// GroupOffsets returns what a consumer group has committed. A group that is not known has none.
+func (s *Session) GroupOffsets(ctx context.Context, group string) (map[TopicPartition]GroupOffset, error) {
+	out := map[TopicPartition]GroupOffset{}
 	err := s.askCoordinator(ctx, group, func(b *sarama.Broker) error {
 		resp, err := b.FetchOffset(sarama.NewOffsetFetchRequest(s.client.Config().Version, group, nil))
 		if err != nil {
@@ -54,7 +59,7 @@ func (s *Session) GroupOffsets(ctx context.Context, group string) (map[TopicPart
 					return at.Err
 				}
 				if at.Offset >= 0 {
-					out[TopicPartition{topic, partition}] = at.Offset
+					out[TopicPartition{topic, partition}] = GroupOffset{at.Offset, at.Metadata}
 				}
 			}
 		}
@@ -70,15 +75,15 @@ func (s *Session) GroupOffsets(ctx context.Context, group string) (map[TopicPart
 }
 
 // CommitGroup stores where partitions are read on. ErrGroupLost for a member, ErrGroupBusy for NoMember: the group has others.
-func (s *Session) CommitGroup(ctx context.Context, group string, m GroupMember, at map[TopicPartition]int64) error {
+func (s *Session) CommitGroup(ctx context.Context, group string, m GroupMember, at map[TopicPartition]GroupOffset) error {
 	err := s.askCoordinator(ctx, group, func(b *sarama.Broker) error {
 		req := sarama.NewOffsetCommitRequest(s.client.Config(), group)
 		req.ConsumerID, req.ConsumerGroupGeneration = m.ID, m.Generation
 		if m.Instance != "" {
 			req.GroupInstanceId = &m.Instance
 		}
-		for p, offset := range at {
-			req.AddBlockWithLeaderEpoch(p.Topic, p.Partition, offset, -1, 0, "")
+		for p, o := range at {
+			req.AddBlockWithLeaderEpoch(p.Topic, p.Partition, o.Next, -1, 0, o.Metadata)
 		}
 		resp, err := b.CommitOffset(req)
 		if err != nil {
@@ -214,10 +219,11 @@ func (s *Session) askCoordinator(ctx context.Context, group string, call func(*s
 	}, call)
 }
 
-// Existing returns which of the named topics there are, sorted; the brokers may make those that are missing when create is set and
-// their auto.create.topics.enable is. No names: every topic but Kafka's internal ones.
-func (s *Session) Existing(ctx context.Context, create bool, names ...string) ([]string, error) {
-	found := map[string]bool{}
+// Existing returns which of the named topics there are, each with its id as Kafka's tools show it, by which a topic that is deleted and
+// made again is another one; "" from brokers that have none. The brokers may make those that are missing when create is set and their
+// auto.create.topics.enable is. No names: every topic but Kafka's internal ones.
+func (s *Session) Existing(ctx context.Context, create bool, names ...string) (map[string]string, error) {
+	found := map[string]string{}
 	err := s.ask(ctx, func(b *sarama.Broker) error {
 		req := sarama.NewMetadataRequest(sarama.V2_8_0_0, names)
 		req.AllowAutoTopicCreation = create && len(names) > 0
@@ -230,7 +236,10 @@ func (s *Session) Existing(ctx context.Context, create bool, names ...string) ([
 			switch {
 			case len(names) == 0 && t.IsInternal:
 			case t.Err == sarama.ErrNoError, t.Err == sarama.ErrLeaderNotAvailable && len(t.Partitions) > 0:
-				found[t.Name] = true
+				found[t.Name] = ""
+				if t.Uuid != (sarama.Uuid{}) {
+					found[t.Name] = t.Uuid.String()
+				}
 			case t.Err == sarama.ErrTopicAuthorizationFailed, t.Err == sarama.ErrInvalidTopic:
 				return fmt.Errorf("topic %s: %w", t.Name, t.Err)
 			}
@@ -240,5 +249,5 @@ func (s *Session) Existing(ctx context.Context, create bool, names ...string) ([
 	if err != nil {
 		return nil, fmt.Errorf("look for topics: %w", explain(err))
 	}
-	return slices.Sorted(maps.Keys(found)), nil
+	return found, nil
 }

@@ -73,6 +73,26 @@ func (s *sourceSession) Anew(p offsets.Partition) {
 	}
 }
 
+// State implements connectors.SourceSession.
+func (s *sourceSession) State(ctx context.Context, p ...offsets.Partition) ([]offsets.Entry, error) {
+	out, err := s.run.store.Load(ctx, s.run.connector, p...)
+	if err != nil {
+		return nil, fmt.Errorf("load offsets of connector %s: %w", s.run.connector, err)
+	}
+	return out, nil
+}
+
+// Remember implements connectors.SourceSession.
+func (s *sourceSession) Remember(ctx context.Context, state ...offsets.Entry) error {
+	r := s.run
+	r.committing.Lock()
+	defer r.committing.Unlock()
+	if r.fenced() || r.abandoned.Load() {
+		return context.Cause(r.hard) // I6
+	}
+	return r.save(ctx, state)
+}
+
 // Tolerate implements connectors.SourceSession. What it takes is durable before the next batch is delivered.
 func (s *sourceSession) Tolerate(ctx context.Context, raw *connectors.Raw, at connectors.Stage, cause error) error {
 	r := s.run

@@ -179,6 +179,49 @@ func (k *Kafka) CreateTopic(t testing.TB, name string, partitions int32, configs
 	}
 }
 
+// MakeTopicAgain deletes a topic and waits until another one has its name: this one's, or one that the broker made for a reader who asked
+// for it.
+func (k *Kafka) MakeTopicAgain(t testing.TB, name string, partitions int32) {
+	t.Helper()
+	c := k.Client(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	look := func() kmsg.MetadataResponseTopic {
+		ask := kmsg.NewPtrMetadataRequest()
+		ask.Topics = []kmsg.MetadataRequestTopic{{Topic: &name}}
+		answer, err := ask.RequestWith(ctx, c)
+		if err != nil {
+			t.Fatalf("look for topic %s: %v", name, err)
+		}
+		return answer.Topics[0]
+	}
+	old := look().TopicID
+	remove := kmsg.NewPtrDeleteTopicsRequest()
+	remove.TimeoutMillis = 10_000
+	remove.TopicNames = []string{name}
+	remove.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: &name}}
+	if _, err := remove.RequestWith(ctx, c); err != nil {
+		t.Fatalf("delete topic %s: %v", name, err)
+	}
+	again := kmsg.NewPtrCreateTopicsRequest()
+	again.TimeoutMillis = 10_000
+	again.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: name, NumPartitions: partitions, ReplicationFactor: 1}}
+	for tick := time.NewTicker(50 * time.Millisecond); ; { // the name is free when the deletion is through
+		if _, err := again.RequestWith(ctx, c); err != nil {
+			t.Fatalf("create topic %s: %v", name, err)
+		}
+		now := look()
+		if now.ErrorCode == 0 && now.TopicID != old {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("topic %s has error %d and id %x, which was %x", name, now.ErrorCode, now.TopicID, old)
+		}
+	}
+}
+
 // AlterTopic sets one setting of a topic.
 func (k *Kafka) AlterTopic(t testing.TB, name, key, value string) {
 	t.Helper()

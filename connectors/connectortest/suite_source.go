@@ -71,7 +71,8 @@ type sourceCheck struct {
 
 	mu      sync.Mutex
 	stored  map[offsets.Partition]offsets.Offset
-	open    int // batches not released
+	state   map[offsets.Partition]offsets.Offset // of Remember
+	open    int                                  // batches not released
 	blocked bool
 }
 
@@ -126,6 +127,32 @@ func (s *sourceCheck) Reached(offsets.Partition) []connectors.Reached { return n
 
 // Anew implements connectors.SourceSession.
 func (s *sourceCheck) Anew(offsets.Partition) {}
+
+// State implements connectors.SourceSession.
+func (s *sourceCheck) State(_ context.Context, p ...offsets.Partition) ([]offsets.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []offsets.Entry
+	for _, name := range p {
+		if o, ok := s.state[name]; ok {
+			out = append(out, offsets.Entry{Partition: name, Offset: o})
+		}
+	}
+	return out, nil
+}
+
+// Remember implements connectors.SourceSession.
+func (s *sourceCheck) Remember(_ context.Context, state ...offsets.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == nil {
+		s.state = map[offsets.Partition]offsets.Offset{}
+	}
+	for _, e := range state {
+		s.state[e.Partition] = e.Offset
+	}
+	return nil
+}
 
 // Tolerate implements connectors.SourceSession: nothing is tolerated.
 func (s *sourceCheck) Tolerate(_ context.Context, _ *connectors.Raw, _ connectors.Stage, cause error) error {

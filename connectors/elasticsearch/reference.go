@@ -224,10 +224,13 @@ func documentID(dst []byte, key schemas.Typed) ([]byte, error) {
 	return dst, fmt.Errorf("%s is not supported as the document id.", kind) //nolint:staticcheck // the reference's text
 }
 
-// versionOf is the reference's version: the Kafka offset, or the number in a header.
+// versionOf is the reference's version: the Kafka offset, or the number in a header. In a topic that was made again offsets begin anew, and
+// versions go on above those of the one before.
 func (r *reference) versionOf(b *connectors.Batch, rec *connectors.Record) (uint64, error) {
 	if r.version == "" {
-		return rec.Order.Major, nil
+		order := rec.Order
+		order.Epoch = max(order.Epoch, 1) - 1
+		return versionOf(order)
 	}
 	headers := b.Cells(rec.Headers)
 	for i := len(headers) - 2; i >= 0; i -= 2 {

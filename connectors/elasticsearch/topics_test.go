@@ -19,11 +19,16 @@ type record struct {
 
 // putRecords hands over records as topics have them.
 func (r *rig) putRecords(stream *connectors.Stream, list ...record) error {
+	return r.putHistory(1, stream, list...)
+}
+
+// putHistory is putRecords for the topic with this name that was made so many times.
+func (r *rig) putHistory(epoch uint32, stream *connectors.Stream, list ...record) error {
 	w := connectors.NewBuilder(`{"kafka_partition":3,"kafka_topic":"Bets"}`, nil, nil)
 	s := w.Stream(stream)
 	for _, rec := range list {
 		at := w.Body(s, connectors.OpNone, connectors.Body{Key: rec.key, Value: rec.value})
-		at.Order, at.KafkaPartition, at.Timestamp = connectors.Order{Epoch: 1, Major: rec.offset, Minor: 1}, 3, 1709210096123000000
+		at.Order, at.KafkaPartition, at.Timestamp = connectors.Order{Epoch: epoch, Major: rec.offset, Minor: 1}, 3, 1709210096123000000
 		if rec.version != "" {
 			w.Headers()
 			w.String("version")
@@ -73,6 +78,25 @@ func TestMirrorOfATopic(t *testing.T) {
 			equal(t, documents(t, server, index), map[string]string{"1": `{"id":1,"text":"c"}`})
 		}
 	})
+}
+
+// Offsets of a topic that was made again are lower than those of the one before, and its records newer.
+func TestTopicMadeAgain(t *testing.T) {
+	stream := &connectors.Stream{Topic: "Bets"}
+	for _, mode := range []string{modeMirror, modeReference} {
+		server := newFake(t)
+		r := newRig(t, server, keyMode, mode)
+		for epoch, text := range []string{"old", "new", "newest"} {
+			if err := r.putHistory(uint32(epoch+1), stream, record{textKey("x"), betRow(1, text), uint64(9 - epoch), ""}); err != nil {
+				t.Fatal(err)
+			}
+			for id, doc := range server.docs {
+				if len(server.docs) != 1 || !strings.Contains(string(doc), `"`+text+`"`) {
+					t.Errorf("%s: document %s is %s, want %s", mode, id, doc, text)
+				}
+			}
+		}
+	}
 }
 
 // Record values become documents as Confluent's connector makes them.

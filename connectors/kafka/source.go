@@ -136,7 +136,7 @@ func (s *source) batch(ctx context.Context, p *share) (*connectors.Batch, error)
 	size, last := 0, int64(-1)
 	first := p.first.Timestamp
 	for m := p.first; m != nil; m = p.more() {
-		if s.broken = s.add(ctx, w, stream, m); s.broken != nil {
+		if s.broken = s.add(ctx, w, p, stream, m); s.broken != nil {
 			break
 		}
 		last = m.Offset
@@ -148,7 +148,7 @@ func (s *source) batch(ctx context.Context, p *share) (*connectors.Batch, error)
 		w.Abandon()
 		return nil, nil
 	}
-	b := w.Finish(offsetOf(last+1), orderOf(last))
+	b := w.Finish(p.offset(last+1), p.log.order(last))
 	if first.UnixMicro() > 0 {
 		b.Committed = first.UnixMicro()
 	}
@@ -156,7 +156,7 @@ func (s *source) batch(ctx context.Context, p *share) (*connectors.Batch, error)
 }
 
 // add appends one record. One that cannot be converted is left out when that is tolerated.
-func (s *source) add(ctx context.Context, w *connectors.Builder, stream uint32, m *sarama.ConsumerMessage) error {
+func (s *source) add(ctx context.Context, w *connectors.Builder, p *share, stream uint32, m *sarama.ConsumerMessage) error {
 	var body connectors.Body
 	var err error
 	part, stage := "key", connectors.StageKeyConverter
@@ -177,7 +177,7 @@ func (s *source) add(ctx context.Context, w *connectors.Builder, stream uint32, 
 		op = connectors.OpTombstone
 	}
 	r := w.Body(stream, op, body)
-	r.KafkaPartition, r.Order, r.Last = m.Partition, orderOf(m.Offset), true
+	r.KafkaPartition, r.Order, r.Last = m.Partition, p.log.order(m.Offset), true
 	if !m.Timestamp.IsZero() {
 		r.Timestamp = m.Timestamp.UnixNano()
 	}
@@ -226,12 +226,8 @@ func (s *source) stream(topic string) *connectors.Stream {
 	return s.streams[topic]
 }
 
-// orderOf is the place of a record in its partition; Order.Minor has too few bits for an offset.
-func orderOf(offset int64) connectors.Order {
-	return connectors.Order{Epoch: 1, Major: uint64(offset), Minor: 1}
-}
-
-// Commit stores offsets in the group: the durable write. What this member does not own any more is left to who does.
+// Commit stores offsets in the group: the durable write. What this member does not own any more is left to who does, and what is of a
+// log that is gone to nobody.
 func (s *source) Commit(ctx context.Context, upTo []offsets.Entry) error {
 	s.mu.Lock()
 	m := s.member
@@ -239,15 +235,15 @@ func (s *source) Commit(ctx context.Context, upTo []offsets.Entry) error {
 	if m == nil {
 		return nil
 	}
-	at := map[kafkaclient.TopicPartition]int64{}
+	at := map[kafkaclient.TopicPartition]kafkaclient.GroupOffset{}
 	for _, e := range upTo {
 		p := m.shares[e.Partition]
-		next, err := parseOffset(e.Offset)
+		next, of, err := parsePosition(e.Offset)
 		if err != nil {
 			return connectors.AsPermanent(err)
 		}
-		if p != nil && next > p.next.Load() {
-			at[p.at] = next
+		if p != nil && of == p.log && next > p.next.Load() {
+			at[p.at] = kafkaclient.GroupOffset{Next: next, Metadata: p.text}
 		}
 	}
 	if len(at) == 0 {
@@ -264,7 +260,7 @@ func (s *source) Commit(ctx context.Context, upTo []offsets.Entry) error {
 	}
 	for _, p := range m.shares {
 		if next, ok := at[p.at]; ok {
-			p.next.Store(next)
+			p.next.Store(next.Next)
 		}
 	}
 	return nil

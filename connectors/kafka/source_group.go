@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,8 @@ type share struct {
 	of        *member
 	at        kafkaclient.TopicPartition
 	partition offsets.Partition
+	log       lineage
+	text      string       // of it
 	next      atomic.Int64 // committed: where the partition is read on
 	messages  <-chan *sarama.ConsumerMessage
 	first     *sarama.ConsumerMessage // taken from messages
@@ -45,8 +48,9 @@ func (p *share) more() *sarama.ConsumerMessage {
 }
 
 const (
-	missing = time.Second // between two looks for topics that are not there
-	rejoin  = time.Second // between two attempts to join
+	missing   = time.Second      // between two looks for topics that are not there
+	lookAgain = 30 * time.Second // at most, between two looks whether topics are still the same
+	rejoin    = time.Second      // between two attempts to join
 )
 
 // take is the goroutine "group": it joins one generation after the other until ctx ends.
@@ -58,10 +62,11 @@ func (s *source) take(ctx context.Context) {
 			continue
 		}
 		if err == nil {
+			names := slices.Sorted(maps.Keys(topics))
 			watch, changed := context.WithCancel(ctx)
 			done := make(chan struct{})
 			go func() { defer close(done); s.watch(watch, topics, changed) }()
-			err = s.members.Consume(watch, topics, group{s})
+			err = s.members.Consume(watch, names, group{s, topics})
 			changed()
 			<-done
 		}
@@ -109,35 +114,48 @@ func (s *source) report() {
 	}
 }
 
-// present lists the topics to read that there are.
-func (s *source) present(ctx context.Context) ([]string, error) {
+// present finds the topics to read that there are, and their ids.
+func (s *source) present(ctx context.Context) (map[string]string, error) {
 	if s.pattern == nil {
 		return s.client.Existing(ctx, s.config.Sarama().Metadata.AllowAutoTopicCreation, s.topics...)
 	}
 	all, err := s.client.Existing(ctx, false)
-	return slices.DeleteFunc(all, func(name string) bool { return !s.pattern.MatchString(name) }), err
+	maps.DeleteFunc(all, func(name, _ string) bool { return !s.pattern.MatchString(name) })
+	return all, err
 }
 
-// watch ends a generation when other topics are to be read than those that it began with.
-func (s *source) watch(ctx context.Context, topics []string, changed func()) {
+// watch ends a generation when other topics are to be read than those that it began with, or one was made again.
+func (s *source) watch(ctx context.Context, topics map[string]string, changed func()) {
 	every := s.config.Sarama().Metadata.RefreshFrequency
-	if s.pattern == nil {
-		if every = missing; len(topics) == len(s.topics) {
-			return // all are there
-		}
+	if s.pattern == nil && len(topics) < len(s.topics) {
+		every = missing
 	}
-	for every > 0 && pause(ctx, every) {
-		if now, err := s.present(ctx); err == nil && !slices.Equal(now, topics) {
+	for every > 0 && pause(ctx, min(every, lookAgain)) {
+		if now, err := s.present(ctx); err == nil && s.others(topics, now) {
 			changed()
 			return
 		}
 	}
 }
 
-// group hears of assignments (sarama.ConsumerGroupHandler).
-type group struct{ *source }
+// others tells that there are topics now which a generation does not read. That a named one is away, as it is for a broker that has just
+// started, changes nothing.
+func (s *source) others(before, now map[string]string) bool {
+	for name, id := range now {
+		if old, known := before[name]; !known || old != id && old != "" && id != "" {
+			return true
+		}
+	}
+	return s.pattern != nil && len(now) < len(before)
+}
 
-// Setup begins a generation: it asks where a sink that keeps offsets is, which takes those partitions over.
+// group hears of assignments (sarama.ConsumerGroupHandler).
+type group struct {
+	*source
+	ids map[string]string // of the topics
+}
+
+// Setup begins a generation.
 func (g group) Setup(session sarama.ConsumerGroupSession) error {
 	m := &member{session: session, shares: map[offsets.Partition]*share{}, open: true}
 	var list []offsets.Partition
@@ -153,18 +171,15 @@ func (g group) Setup(session sarama.ConsumerGroupSession) error {
 		}
 	}
 	if len(list) > 0 {
-		kept, err := g.session.Offsets(session.Context(), list...)
+		starts, err := g.place(session.Context(), m, list)
 		if err != nil {
-			return fmt.Errorf("read positions: %w", err)
+			return err
 		}
-		for _, e := range kept {
-			next, err := parseOffset(e.Offset)
-			if err != nil {
-				return connectors.AsPermanent(err)
+		for p, s := range starts {
+			if at := m.shares[p].at; s.moved {
+				session.MarkOffset(at.Topic, at.Partition, s.next, "")
+				session.ResetOffset(at.Topic, at.Partition, s.next, "")
 			}
-			at := m.shares[e.Partition].at
-			session.MarkOffset(at.Topic, at.Partition, next, "")
-			session.ResetOffset(at.Topic, at.Partition, next, "")
 		}
 	}
 	g.mu.Lock()

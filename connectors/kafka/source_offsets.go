@@ -32,17 +32,6 @@ func offsetOf(next int64) offsets.Offset {
 	return offsets.Offset(`{"kafka_offset":` + strconv.FormatInt(next, 10) + `}`)
 }
 
-// parseOffset reads what offsetOf wrote.
-func parseOffset(o offsets.Offset) (int64, error) {
-	var v struct {
-		Offset *int64 `json:"kafka_offset"`
-	}
-	if err := json.Unmarshal([]byte(o), &v); err != nil || v.Offset == nil || *v.Offset < 0 {
-		return 0, fmt.Errorf("read position %s: it is not {\"kafka_offset\":number}", o)
-	}
-	return *v.Offset, nil
-}
-
 // change is what a user wants of one partition.
 type change struct {
 	at     kafkaclient.TopicPartition
@@ -138,7 +127,7 @@ func (f *Sources) Offsets(ctx context.Context, c connectors.Config, s connectors
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, offsets.Entry{Partition: name, Offset: offsetOf(next)})
+		out = append(out, offsets.Entry{Partition: name, Offset: offsetOf(next.Next)})
 	}
 	slices.SortFunc(out, func(a, b offsets.Entry) int { return strings.Compare(string(a.Partition), string(b.Partition)) })
 	return out, nil
@@ -176,13 +165,13 @@ func (f *Sources) setOffsets(ctx context.Context, c connectors.Config, s connect
 	if all {
 		return changed(emptied(ctx, client, group, func() error { return client.DeleteGroup(ctx, group) }), "reset", s)
 	}
-	set := map[kafkaclient.TopicPartition]int64{}
+	set := map[kafkaclient.TopicPartition]kafkaclient.GroupOffset{}
 	var remove []kafkaclient.TopicPartition
 	for _, c := range changes {
 		if c.remove {
 			remove = append(remove, c.at)
 		} else {
-			set[c.at] = c.offset
+			set[c.at] = kafkaclient.GroupOffset{Next: c.offset}
 		}
 	}
 	if len(set) > 0 {

@@ -102,6 +102,8 @@ func (alone) NewBatch(_ context.Context, p offsets.Partition) (*connectors.Build
 }
 
 func (alone) Offsets(context.Context, ...offsets.Partition) ([]offsets.Entry, error) { return nil, nil }
+func (alone) State(context.Context, ...offsets.Partition) ([]offsets.Entry, error)   { return nil, nil }
+func (alone) Remember(context.Context, ...offsets.Entry) error                       { return nil }
 func (alone) Drain(context.Context, ...offsets.Partition) error                      { return nil }
 
 func (alone) Tolerate(_ context.Context, _ *connectors.Raw, _ connectors.Stage, cause error) error {
@@ -155,7 +157,8 @@ func TestSourceRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Source != `{"kafka_partition":1,"kafka_topic":"in"}` || b.Offset != `{"kafka_offset":2}` || len(b.Records) != 2 || b.Streams[0].Topic != "in" || b.Committed != at.UnixMicro() {
+	next, of, err := parsePosition(b.Offset)
+	if b.Source != `{"kafka_partition":1,"kafka_topic":"in"}` || err != nil || next != 2 || of.Epoch != 1 || of.ID == "" || len(b.Records) != 2 || b.Streams[0].Topic != "in" || b.Committed != at.UnixMicro() {
 		t.Fatalf("batch %+v", b)
 	}
 	r := &b.Records[0]

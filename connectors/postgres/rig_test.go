@@ -104,6 +104,21 @@ func (r *rig) Reached(offsets.Partition) []connectors.Reached { return r.reached
 // Anew implements connectors.SourceSession.
 func (r *rig) Anew(offsets.Partition) { r.reached = nil }
 
+// State implements connectors.SourceSession.
+func (r *rig) State(ctx context.Context, ps ...offsets.Partition) ([]offsets.Entry, error) {
+	return r.Offsets(ctx, ps...)
+}
+
+// Remember implements connectors.SourceSession.
+func (r *rig) Remember(_ context.Context, state ...offsets.Entry) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range state {
+		r.store[e.Partition] = e.Offset
+	}
+	return nil
+}
+
 // Tolerate implements connectors.SourceSession.
 func (r *rig) Tolerate(_ context.Context, _ *connectors.Raw, _ connectors.Stage, cause error) error {
 	return cause

@@ -202,7 +202,7 @@ func (r *Reader) Replayed(ctx context.Context) (Marks, error) {
 	out := Marks{}
 	for p, at := range all {
 		if p.Topic == r.topic {
-			out[p.Partition] = at
+			out[p.Partition] = at.Next
 		}
 	}
 	return out, nil
@@ -232,9 +232,9 @@ func (r *Reader) SetReplayed(ctx context.Context, m Marks) error {
 		return err
 	}
 	defer session.Close()
-	at := map[kafkaclient.TopicPartition]int64{}
+	at := map[kafkaclient.TopicPartition]kafkaclient.GroupOffset{}
 	for p, n := range m {
-		at[kafkaclient.TopicPartition{Topic: r.topic, Partition: p}] = n
+		at[kafkaclient.TopicPartition{Topic: r.topic, Partition: p}] = kafkaclient.GroupOffset{Next: n}
 	}
 	if err := session.CommitGroup(ctx, r.group(), kafkaclient.NoMember(), at); err != nil {
 		return fmt.Errorf("store how far the queue was replayed: %w", err)
