@@ -1,5 +1,7 @@
 package connectors
 
+import "errors"
+
 // Raw is a record as it lies in a Kafka topic. A dead-letter queue keeps it when it cannot be processed.
 type Raw struct {
 	Topic     string
@@ -26,6 +28,30 @@ const (
 	StageHeaderConverter Stage = "HEADER_CONVERTER"
 	StageProduce         Stage = "KAFKA_PRODUCE"
 )
+
+type staged struct {
+	at  Stage
+	err error
+}
+
+func (e *staged) Error() string { return e.err.Error() }
+func (e *staged) Unwrap() error { return e.err }
+
+// AtStage says in which stage the cause of a rejection arose, where that is not the sink's own.
+func AtStage(at Stage, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &staged{at, err}
+}
+
+// StageOf is the stage of a rejection's cause: StagePut when nothing else is said.
+func StageOf(err error) Stage {
+	if s := (*staged)(nil); errors.As(err, &s) {
+		return s.at
+	}
+	return StagePut
+}
 
 // Raw keeps the raw form of the record committed last for as long as the batch lives. The slices are not copied, and are charged
 // with Weigh.

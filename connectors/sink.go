@@ -26,9 +26,13 @@ type SinkTask interface {
 type SinkSession interface {
 	// Ack says that the batch is durable.
 	Ack(id BatchID)
-	// Reject hands out one record that cannot be written. nil: it is tolerated (and durable in the dead-letter queue, where
-	// there is one), and the sink goes on without it; otherwise the error to fail with.
+	// Reject hands out one record that cannot be written. nil: it is tolerated, and the sink goes on without it; otherwise the error to
+	// fail with. It comes before the acknowledgement of b: then the record is durable in the dead-letter queue, where there is one,
+	// before the offset is stored. AtStage says that the cause is not the sink's own.
 	Reject(ctx context.Context, b *Batch, record int, cause error) error
+	// Settle returns when all that was rejected is durable in the dead-letter queue. A sink that stores positions itself calls it before
+	// one behind a rejected record can become durable (I1).
+	Settle(ctx context.Context) error
 	// Fail ends this instance; the runtime starts a new one from the durable offset, unless the class forbids it.
 	Fail(err error)
 	// Charge adds (or with a negative n returns) bytes of encoded and not yet sent data to the task's budget (I5).

@@ -20,7 +20,11 @@ func (t *instance) commit(ctx context.Context) error {
 	}
 	// The plain positions first: those of the sinks are then at least as far, and are written before.
 	plain := t.tracker.Take()
-	if err := t.mark(ctx); err != nil {
+	err := t.settleLetters(ctx)
+	if err == nil {
+		err = t.mark(ctx)
+	}
+	if err != nil {
 		t.tracker.Putback(plain)
 		return err
 	}
@@ -33,7 +37,11 @@ func (t *instance) commit(ctx context.Context) error {
 		if s.copied || len(own) == 0 {
 			continue
 		}
-		if err := t.save(ctx, own); err != nil {
+		err := t.settleLetters(ctx)
+		if err == nil {
+			err = t.save(ctx, own)
+		}
+		if err != nil {
 			s.tracker.Putback(own)
 			t.tracker.Putback(plain)
 			return err

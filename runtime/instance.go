@@ -37,11 +37,10 @@ type instance struct {
 	unsettled atomic.Int64 // records taken and not acknowledged, once for each sink
 	external  bool         // committing to the source is the durable write: nothing is stored (OwnOffsets)
 
-	rejects          *rejects                    // of the source's records
-	classes          map[connectors.Stage]string // of its converters
-	openQueue        func(context.Context, connectors.Config) (DeadLetterQueue, error)
-	queues           []DeadLetterQueue
-	unsettledLetters atomic.Bool // the source handed out records that may not be durable in the queue yet
+	rejects   *rejects                    // of the source's records
+	classes   map[connectors.Stage]string // of its converters
+	openQueue func(context.Context, connectors.Config) (DeadLetterQueue, error)
+	queues    []DeadLetterQueue
 
 	hard   context.Context // ends with the instance; its cause is the error
 	cancel context.CancelCauseFunc
@@ -536,11 +535,9 @@ func (t *instance) deliver(b *connectors.Batch) error {
 		b.Release()
 		return t.needsResync(t.sinks[0], b.Source)
 	}
-	if t.unsettledLetters.Swap(false) {
-		if err := t.rejects.settle(t.hard); err != nil { // I1: the batch's offset is behind these records
-			b.Release()
-			return err
-		}
+	if err := t.rejects.settle(t.hard); err != nil { // I1: the batch's offset is behind what the source has left out
+		b.Release()
+		return err
 	}
 	if t.topic != nil && len(b.Records) > 0 {
 		for _, s := range b.Streams {

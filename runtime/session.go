@@ -96,11 +96,7 @@ func (s *sourceSession) Remember(ctx context.Context, state ...offsets.Entry) er
 // Tolerate implements connectors.SourceSession. What it takes is durable before the next batch is delivered.
 func (s *sourceSession) Tolerate(ctx context.Context, raw *connectors.Raw, at connectors.Stage, cause error) error {
 	r := s.run
-	if err := r.rejects.take(ctx, &DeadLetter{Stage: at, Class: r.classes[at], Cause: cause, Raw: raw}); err != nil {
-		return err
-	}
-	r.unsettledLetters.Store(true)
-	return nil
+	return r.rejects.take(ctx, &DeadLetter{Stage: at, Class: r.classes[at], Cause: cause, Raw: raw})
 }
 
 // Drain implements connectors.SourceSession. It drains everything, whatever the partitions.
@@ -198,21 +194,23 @@ func (s *sinkRun) acknowledge(id connectors.BatchID, records int) {
 	}
 }
 
-// Reject implements connectors.SinkSession. nil: the record is in the dead-letter queue, durably, so that an acknowledgement that
-// comes after it says that every record of the batch is in the sink or there (I1).
+// Reject implements connectors.SinkSession. What it takes is durable before an offset behind it is stored: see commit.
 func (s *sinkRun) Reject(ctx context.Context, b *connectors.Batch, record int, cause error) error {
 	if !s.rejects.all {
 		return connectors.AsPermanent(fmt.Errorf("sink %s cannot write a record of %s: %w", s.name(), topicOf(b, record), cause))
 	}
-	l := &DeadLetter{Stage: connectors.StagePut, Class: s.class, Sink: s.plan.alias, Cause: cause, Batch: b.Origin(), Index: record}
+	l := &DeadLetter{Stage: connectors.StageOf(cause), Class: s.class, Sink: s.plan.alias, Cause: cause, Batch: b.Origin(), Index: record}
+	if class := s.run.classes[l.Stage]; class != "" {
+		l.Class = class
+	}
 	if raw, ok := b.Raw(record); ok {
 		l.Raw = raw
 	}
-	if err := s.rejects.take(ctx, l); err != nil {
-		return err
-	}
-	return s.rejects.settle(ctx)
+	return s.rejects.take(ctx, l)
 }
+
+// Settle implements connectors.SinkSession.
+func (s *sinkRun) Settle(ctx context.Context) error { return s.rejects.settle(ctx) }
 
 // Fail implements connectors.SinkSession.
 func (s *sinkRun) Fail(err error) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -46,7 +47,8 @@ const (
 	keyTolerance      = "errors.tolerance"
 	prefixDeadLetters = "errors.deadletterqueue."
 	keyDeadLetterFile = "errors.deadletterqueue.file"
-	sinkTaskClass     = "org.apache.kafka.connect.sink.SinkTask" // which the reference names for TASK_PUT
+	sinkTaskClass     = "org.apache.kafka.connect.sink.SinkTask"            // which the reference names for TASK_PUT
+	sourceTaskClass   = "org.apache.kafka.connect.runtime.WorkerSourceTask" // and for KAFKA_PRODUCE
 )
 
 // tolerance is what a configuration says of records that cannot be processed (errors.*).
@@ -132,6 +134,9 @@ type rejects struct {
 	run    *instance
 	letter DeadLetterQueue
 
+	settling sync.Mutex  // one flush at a time: who finds nothing to do has waited for it
+	open     atomic.Bool // the queue has what may not be durable yet
+
 	mu   sync.Mutex
 	told time.Time // when the log told of such records
 	left int64     // how many there were since
@@ -155,6 +160,7 @@ func (r *rejects) take(ctx context.Context, l *DeadLetter) error {
 		if err := r.letter.Add(ctx, l); err != nil {
 			return r.lost(err, l.Cause)
 		}
+		r.open.Store(true)
 	}
 	r.tell(l)
 	return nil
@@ -162,11 +168,27 @@ func (r *rejects) take(ctx context.Context, l *DeadLetter) error {
 
 // settle makes everything that was taken durable.
 func (r *rejects) settle(ctx context.Context) error {
-	if r.letter == nil {
+	r.settling.Lock()
+	defer r.settling.Unlock()
+	if !r.open.Swap(false) {
 		return nil
 	}
 	if err := r.letter.Flush(ctx); err != nil {
+		r.open.Store(true)
 		return r.lost(err, nil)
+	}
+	return nil
+}
+
+// settleLetters makes what sinks have rejected durable, before offsets that were acknowledged until now are stored (I1).
+func (t *instance) settleLetters(ctx context.Context) error {
+	for _, s := range t.sinks {
+		if err := s.rejects.settle(ctx); err != nil {
+			if ctx.Err() == nil {
+				t.fail(err) // the next instance opens the queue anew
+			}
+			return err
+		}
 	}
 	return nil
 }
@@ -274,9 +296,9 @@ func (p *pipeline) keepsLetters() bool {
 	return p.tolerance.queue != nil || slices.ContainsFunc(p.sinks, func(s sinkPlan) bool { return s.queue != nil })
 }
 
-// converterClasses names what is at work in each stage of a source that reads Kafka.
+// converterClasses names what is at work in each stage that is neither the source's nor the sink's.
 func (w *Worker) converterClasses(c connectors.Config) map[connectors.Stage]string {
-	out := map[connectors.Stage]string{}
+	out := map[connectors.Stage]string{connectors.StageProduce: sourceTaskClass}
 	for at, key := range map[connectors.Stage]string{
 		connectors.StageKeyConverter: "key.converter", connectors.StageValueConverter: "value.converter", connectors.StageHeaderConverter: "header.converter",
 	} {

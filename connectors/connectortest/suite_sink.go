@@ -148,6 +148,9 @@ func (u *sinkUnderTest) Ack(id connectors.BatchID) {
 	u.order = append(u.order, id)
 }
 
+// Settle implements connectors.SinkSession.
+func (*sinkUnderTest) Settle(context.Context) error { return nil }
+
 // Reject implements connectors.SinkSession.
 func (u *sinkUnderTest) Reject(_ context.Context, _ *connectors.Batch, _ int, cause error) error {
 	return connectors.AsPermanent(cause)

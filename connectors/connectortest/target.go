@@ -142,6 +142,11 @@ func (s *targetSink) Put(ctx context.Context, b *connectors.Batch) error {
 			s.left[b.ID][n] = true
 		}
 	}
+	if t.Keep {
+		if err := s.session.Settle(ctx); err != nil {
+			return err
+		}
+	}
 	s.held = append(s.held, b)
 	t.mu.Lock()
 	t.peak = max(t.peak, len(s.held))

@@ -158,6 +158,8 @@ func (h *holder) Ack(id connectors.BatchID) {
 	h.acked = append(h.acked, id)
 }
 
+func (*holder) Settle(context.Context) error { return nil }
+
 func (h *holder) Reject(_ context.Context, b *connectors.Batch, record int, cause error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -111,7 +111,7 @@ func (l *lines) append(ctx context.Context, dst []byte, b *connectors.Batch, ses
 			return dst, err
 		}
 	}
-	return dst, nil
+	return dst, session.Settle(ctx) // I1: the file's positions are written with its lines
 }
 
 func (l *lines) output(s *connectors.Stream) (*output, error) {

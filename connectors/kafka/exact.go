@@ -136,6 +136,9 @@ func (s *exactSink) Put(ctx context.Context, b *connectors.Batch) error {
 		return err
 	}
 	n, err := s.write(ctx, b)
+	if err == nil {
+		err = s.task.Settle(ctx) // I1: the transaction has the position
+	}
 	if err != nil {
 		s.fail(err) // a part of the batch is appended: this transaction must not be committed
 		return err

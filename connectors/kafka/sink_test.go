@@ -65,6 +65,8 @@ func (s *session) Ack(id connectors.BatchID) {
 	s.acked = append(s.acked, id)
 }
 
+func (*session) Settle(context.Context) error { return nil }
+
 func (s *session) Reject(_ context.Context, _ *connectors.Batch, _ int, cause error) error {
 	return s.reject(cause)
 }

@@ -102,7 +102,7 @@ func (w *writer) write(ctx context.Context, b *connectors.Batch) (int, error) {
 		}
 		err := w.encode(ctx, o, b, r, now)
 		if err == nil {
-			err = w.producer.Append(ctx, o.topic, r.KafkaPartition, &w.record)
+			err = connectors.AtStage(connectors.StageProduce, w.producer.Append(ctx, o.topic, r.KafkaPartition, &w.record))
 		}
 		if err == nil {
 			total += len(w.scratch) + len(w.record.Value)
@@ -124,7 +124,7 @@ func (w *writer) encode(ctx context.Context, o *output, b *connectors.Batch, r *
 	w.record = kafkaclient.Record{Common: o.headers, Timestamp: now} // as Connect's producer does for records without one
 	out, null, err := o.key.Append(w.scratch[:0], b, r)
 	if err != nil {
-		return converters.Classify(fmt.Errorf("convert the key of a record for topic %s: %w", o.stream.Topic, err))
+		return w.failed(connectors.StageKeyConverter, "key", o, err)
 	}
 	if !null {
 		w.record.Key = out[:len(out):len(out)]
@@ -133,13 +133,17 @@ func (w *writer) encode(ctx context.Context, o *output, b *connectors.Batch, r *
 	w.record.Headers = w.appendHeaders(o, b, r)
 	value, null, err := o.value.Append(w.value[:0], b, r)
 	if err != nil {
-		return converters.Classify(fmt.Errorf("convert the value of a record for topic %s: %w", o.stream.Topic, err))
+		return w.failed(connectors.StageValueConverter, "value", o, err)
 	}
 	w.value = value
 	if !null {
 		w.record.Value = value[:len(value):len(value)]
 	}
 	return nil
+}
+
+func (w *writer) failed(at connectors.Stage, part string, o *output, err error) error {
+	return connectors.AtStage(at, converters.Classify(fmt.Errorf("convert the %s of a record for topic %s: %w", part, o.stream.Topic, err)))
 }
 
 func (w *writer) output(ctx context.Context, s *connectors.Stream) (*output, error) {

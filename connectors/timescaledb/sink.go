@@ -258,6 +258,9 @@ func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
 			return 0, err
 		}
 	}
+	if err := s.task.Settle(ctx); err != nil { // I1: the block has the position
+		return 0, err
+	}
 	blk.taken = append(blk.taken, b.ID)
 	blk.rows += len(b.Records) - from
 	if moves {

@@ -61,9 +61,11 @@ func (r *rig) start(c connectors.Config) {
 	}
 }
 
-func (r *session) Ack(id connectors.BatchID) { r.mu.Lock(); defer r.mu.Unlock(); r.acked[id] = true }
-func (r *session) Fail(err error)            { r.mu.Lock(); defer r.mu.Unlock(); r.failed = err }
-func (r *session) Charge(n int)              { r.mu.Lock(); defer r.mu.Unlock(); r.charged += n }
+func (r *session) Ack(id connectors.BatchID)  { r.mu.Lock(); defer r.mu.Unlock(); r.acked[id] = true }
+func (r *session) Fail(err error)             { r.mu.Lock(); defer r.mu.Unlock(); r.failed = err }
+func (r *session) Charge(n int)               { r.mu.Lock(); defer r.mu.Unlock(); r.charged += n }
+func (*session) Settle(context.Context) error { return nil }
+
 func (r *session) Reject(_ context.Context, _ *connectors.Batch, _ int, cause error) error {
 	return connectors.AsPermanent(cause)
 }

@@ -76,6 +76,8 @@ func exceptionClass(s connectors.Stage) string {
 	switch s {
 	case connectors.StageKeyConverter, connectors.StageValueConverter, connectors.StageHeaderConverter, connectors.StageTransformation:
 		return "org.apache.kafka.connect.errors.DataException"
+	case connectors.StageProduce:
+		return "org.apache.kafka.common.KafkaException"
 	}
 	return "org.apache.kafka.connect.errors.ConnectException"
 }
