@@ -102,9 +102,10 @@ func (alone) NewBatch(_ context.Context, p offsets.Partition) (*connectors.Build
 }
 
 func (alone) Offsets(context.Context, ...offsets.Partition) ([]offsets.Entry, error) { return nil, nil }
-func (alone) State(context.Context, ...offsets.Partition) ([]offsets.Entry, error)   { return nil, nil }
-func (alone) Remember(context.Context, ...offsets.Entry) error                       { return nil }
-func (alone) Drain(context.Context, ...offsets.Partition) error                      { return nil }
+
+func (alone) State(context.Context, ...offsets.Partition) ([]offsets.Entry, error) { return nil, nil }
+func (alone) Remember(context.Context, ...offsets.Entry) error                     { return nil }
+func (alone) Drain(context.Context, ...offsets.Partition) error                    { return nil }
 
 func (alone) Tolerate(_ context.Context, _ *connectors.Raw, _ connectors.Stage, cause error) error {
 	return cause
