@@ -13,8 +13,8 @@ type SourceTask interface {
 	// Start connects and positions itself at the durable offset (SourceSession.Offsets). ctx bounds Start only.
 	Start(ctx context.Context, s SourceSession) error
 	// Poll blocks for the next batch and returns it as soon as there is something; there is no timer between a commit and
-	// here. It returns ctx.Err() when ctx ends, and (nil, nil) never. io.EOF means that the source has ended for good
-	// (snapshot.mode=initial_only): the runtime drains the sinks and then idles.
+	// here. It returns ctx.Err() when ctx ends, and (nil, nil) never. io.EOF itself means that the source has ended
+	// for good (snapshot.mode=initial_only): the runtime drains the sinks and then idles. An error that wraps it is a failure.
 	Poll(ctx context.Context) (*Batch, error)
 	// Commit says that everything up to these positions is durable downstream and in the offset store: the source may
 	// forget it (I1). It may run beside Poll. It is called with the newest positions only.

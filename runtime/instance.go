@@ -482,7 +482,7 @@ func (t *instance) take(p polled) error {
 		}
 		return t.deliver(p.batch)
 	}
-	if !errors.Is(p.err, io.EOF) {
+	if p.err != io.EOF { //nolint:errorlint // a server that closes a connection puts one into the chain
 		return fmt.Errorf("poll source: %w", p.err)
 	}
 	if err := t.settle(); err != nil {

@@ -3,6 +3,8 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -30,9 +32,10 @@ func TestErrorClassesDecide(t *testing.T) {
 		starts int
 		trace  string
 	}{
-		"permanent": {connectors.AsPermanent(errAway), 1, "poll source: away"},
-		"fenced":    {connectors.AsFenced(errAway), 1, "poll source: away"},
-		"retriable": {errAway, 4, "poll source: away"},
+		"permanent":           {connectors.AsPermanent(errAway), 1, "poll source: away"},
+		"fenced":              {connectors.AsFenced(errAway), 1, "poll source: away"},
+		"retriable":           {errAway, 4, "poll source: away"},
+		"EOF of a connection": {fmt.Errorf("away: %w", io.EOF), 4, "poll source: away: EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, 1, func(b *bench) {

@@ -193,7 +193,7 @@ func (s *sourceCheck) read(task connectors.SourceTask, last int) []seen {
 	var out []seen
 	for {
 		b, err := task.Poll(ctx)
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // as the runtime has it
 			return out
 		}
 		if err != nil {

@@ -230,7 +230,7 @@ func (t *source) beginStream(ctx context.Context, p position, id identity) error
 // Poll implements connectors.SourceTask.
 func (t *source) Poll(ctx context.Context) (*connectors.Batch, error) {
 	b, err := t.poll(ctx)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // one in the chain is a connection's, and no end of the source
 		if ended := over(ctx); ended != nil {
 			return nil, ended
 		}

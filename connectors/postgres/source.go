@@ -230,7 +230,7 @@ func (t *source) beginStream(p position, r resume, found server, id identity) {
 // Poll implements connectors.SourceTask.
 func (t *source) Poll(ctx context.Context) (*connectors.Batch, error) {
 	b, err := t.poll(ctx)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // one in the chain is a connection's, and no end of the source
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
