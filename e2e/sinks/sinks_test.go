@@ -234,25 +234,33 @@ func (c *copying) until(complaint string, ok func() bool) {
 
 func (c *copying) inTables(table string) []string { return tableRows(c, c.tables, c.to, table) }
 
-func (c *copying) inClickHouse(table string) []string {
-	if c.ch.Query(c, c.into, "EXISTS "+table+"_current") != "1" {
+func (c *copying) inClickHouse(table string) []string { return clickHouseRows(c, c.ch, c.into, table) }
+
+func clickHouseRows(t testing.TB, ch *testbed.ClickHouse, database, table string) []string {
+	t.Helper()
+	if ch.Query(t, database, "EXISTS "+table+"_current") != "1" {
 		return nil
 	}
-	text := c.ch.Query(c, c.into, "SELECT concat(toString(id), ' ', toString(seq), ' ', ifNull(pad, '')) FROM "+table+"_current FORMAT TSVRaw")
+	text := ch.Query(t, database, "SELECT concat(toString(id), ' ', toString(seq), ' ', ifNull(pad, '')) FROM "+table+"_current FORMAT TSVRaw")
 	out := strings.Split(text, "\n")
 	slices.Sort(out)
 	return out
 }
 
 func (c *copying) inSearch(table string) []string {
+	return searchRows(c, c.search, strings.ToLower(c.prefix)+table)
+}
+
+func searchRows(t testing.TB, search *testbed.Search, index string) []string {
+	t.Helper()
 	var out []string
-	for id, source := range c.search.Documents(c, strings.ToLower(c.prefix)+table) {
+	for id, source := range search.Documents(t, index) {
 		var d struct {
 			ID, Seq int
 			Pad     string
 		}
 		if err := json.Unmarshal(source, &d); err != nil || strconv.Itoa(d.ID) != id {
-			c.Fatalf("document %s: %s %v", id, source, err)
+			t.Fatalf("document %s: %s %v", id, source, err)
 		}
 		out = append(out, fmt.Sprintf("%d %d %s", d.ID, d.Seq, d.Pad))
 	}
