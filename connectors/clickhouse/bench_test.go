@@ -8,15 +8,16 @@ import (
 	"time"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 )
 
 // BenchmarkSink compares the sink with bare inserts of ready-made blocks into a table of the same kind on the same server, by one client, in
 // blocks of as many rows. Rounds of both take turns; the budget is a ratio of 0.8.
 func BenchmarkSink(b *testing.B) {
 	r := newRig(b, bed.ClickHouse(b), keyInterval, "0")
-	s := tenColumns()
+	s := connectortest.Ten()
 	const perBatch, batches, perBlock = 1000, 400, 80000 // 16 MiB have about 80,000 of these rows
-	r.write(s, remove(-1, nil, nil, nil, nil, nil, nil, nil, nil, nil))
+	r.Write(s, remove(-1, nil, nil, nil, nil, nil, nil, nil, nil, nil))
 	r.query("CREATE TABLE bare AS ten")
 	cfg, err := parseConfig(settings(r.server, r.database))
 	if err != nil {
@@ -31,16 +32,16 @@ func BenchmarkSink(b *testing.B) {
 	for round := 0; b.Loop(); round++ {
 		list := make([]*connectors.Batch, batches)
 		for n := range list {
-			list[n] = tenBatch(s, (round*batches+n)*perBatch, perBatch)
-			list[n].ID = r.session.number()
+			list[n] = connectortest.TenBatch(s, (round*batches+n)*perBatch, perBatch)
+			list[n].ID = r.Session.Next()
 		}
 		started := time.Now()
 		for _, batch := range list {
-			if err := r.task.Put(b.Context(), batch); err != nil {
+			if err := r.Task.Put(b.Context(), batch); err != nil {
 				b.Fatal(err)
 			}
 		}
-		if err := r.flush(); err != nil {
+		if err := r.Flush(); err != nil {
 			b.Fatal(err)
 		}
 		sink += time.Since(started)
@@ -48,7 +49,7 @@ func BenchmarkSink(b *testing.B) {
 		var blocks [][]byte
 		for at := 0; at < perBatch*batches; at += perBlock {
 			sec := newSection(p)
-			encode(b, sec, tenBatch(s, round*perBatch*batches+at, perBlock))
+			encode(b, sec, connectortest.TenBatch(s, round*perBatch*batches+at, perBlock))
 			blocks = append(blocks, bytes.Join(sec.parts(), nil))
 		}
 		started = time.Now()

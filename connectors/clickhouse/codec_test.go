@@ -3,7 +3,6 @@ package clickhouse
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,8 +12,7 @@ import (
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
-	"github.com/freshet-io/freshet/offsets"
-	"github.com/freshet-io/freshet/schemas"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 )
 
 // planOf is a plan for a table that the sink makes, as it would be without a server.
@@ -56,47 +54,14 @@ func encode(t testing.TB, sec *section, b *connectors.Batch) {
 	}
 }
 
-// tenColumns is a table as those that throughput is measured with.
-func tenColumns() *connectors.Stream {
-	decimal := col("price", schemas.TypeDecimal, "numeric(12,2)", true)
-	decimal.Length, decimal.Scale = 12, 2
-	return stream("ten", 1,
-		col("id", schemas.TypeInt64, "bigint", false), col("customer", schemas.TypeInt32, "integer", true), col("name", schemas.TypeText, "text", true),
-		col("email", schemas.TypeText, "text", true), decimal, col("odds", schemas.TypeFloat64, "double precision", true), col("open", schemas.TypeBool, "boolean", true),
-		col("at", schemas.TypeTimestampTZ, "timestamp with time zone", true), col("day", schemas.TypeDate, "date", true), col("note", schemas.TypeText, "text", true))
-}
-
-func tenBatch(s *connectors.Stream, from, rows int) *connectors.Batch {
-	w := connectors.NewBuilder(partition, nil, nil)
-	for n := from; n < from+rows; n++ {
-		rec := w.Begin(w.Stream(s), connectors.OpCreate)
-		rec.Order = connectors.Order{Epoch: 1, Major: uint64(n) + 1, Minor: 1}
-		w.Key()
-		w.Int(int64(n))
-		w.After()
-		w.Int(int64(n))
-		w.Int(int64(n % 1000))
-		w.String("Comet of the Northern Hills")
-		w.String("somebody.somewhere@example.org")
-		w.Text(connectors.KindDecimal, fmt.Appendf(nil, "%d.67", 10000+n%90000))
-		w.Float64(1.5 * float64(n))
-		w.Bool(n%2 == 0)
-		w.Temporal(connectors.KindTimestampTZ, 1767225600000000+int64(n))
-		w.Temporal(connectors.KindDate, 20000+int64(n%1000))
-		w.String("a note that is a little longer than the other texts of the row are")
-		w.Commit()
-	}
-	return w.Finish(offsets.Offset("{}"), connectors.Order{Epoch: 1, Major: uint64(from + rows), Minor: 1})
-}
-
 // TestBlocksOfChGo: what ch-go's decoder reads in a block is what was written.
 func TestBlocksOfChGo(t *testing.T) {
 	t.Parallel()
-	s := tenColumns()
+	s := connectortest.Ten()
 	p := planOf(t, s)
 	sec := newSection(p)
 	const rows = 300
-	encode(t, sec, tenBatch(s, 0, rows))
+	encode(t, sec, connectortest.TenBatch(s, 0, rows))
 	var data []byte
 	for _, part := range sec.parts() {
 		data = append(data, part...)
@@ -147,9 +112,9 @@ func cpu() time.Duration {
 // BenchmarkEncode is what a row of ten columns costs: RowOf, encoding and the parts of the block. The budget is 300 ns and no
 // allocation.
 func BenchmarkEncode(b *testing.B) {
-	s := tenColumns()
+	s := connectortest.Ten()
 	const rows = 10000
-	batch := tenBatch(s, 0, rows)
+	batch := connectortest.TenBatch(s, 0, rows)
 	sec := newSection(planOf(b, s))
 	total := 0
 	fill := func() {
@@ -170,9 +135,9 @@ func BenchmarkEncode(b *testing.B) {
 
 // BenchmarkEncodeChGo is the same rows through ch-go's columns, times and dates as plain integers, which is the fastest that it has.
 func BenchmarkEncodeChGo(b *testing.B) {
-	s := tenColumns()
+	s := connectortest.Ten()
 	const rows = 10000
-	batch := tenBatch(s, 0, rows)
+	batch := connectortest.TenBatch(s, 0, rows)
 	var id proto.ColInt64
 	customer, name, email, note := new(proto.ColInt32).Nullable(), new(proto.ColStr).Nullable(), new(proto.ColStr).Nullable(), new(proto.ColStr).Nullable()
 	price, odds, open := new(proto.ColDecimal64).Nullable(), new(proto.ColFloat64).Nullable(), new(proto.ColBool).Nullable()

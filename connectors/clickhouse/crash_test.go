@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/testbed"
 )
 
@@ -13,13 +14,13 @@ func TestServerIsKilled(t *testing.T) {
 	t.Parallel()
 	server := testbed.StartClickHouse(t)
 	r := newRig(t, server, keyInterval, "0")
-	s := bets()
+	s := connectortest.Bets()
 	n := 0
 	for round := range 3 {
 		for range 20 {
-			if err := r.put(func(w *connectors.Builder) {
+			if err := r.Put(func(w *connectors.Builder) {
 				for range 100 {
-					insert(n, "a", n).add(w, s, connectors.Order{Epoch: 1, Major: uint64(n) + 1, Minor: 1})
+					insert(n, "a", n).Append(w, s, connectors.Order{Epoch: 1, Major: uint64(n) + 1, Minor: 1})
 					n++
 				}
 			}); err != nil {
@@ -31,11 +32,11 @@ func TestServerIsKilled(t *testing.T) {
 			}
 		}
 	}
-	if err := r.flush(); err != nil {
+	if err := r.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if r.session.failed != nil || len(r.session.acked) != 60 {
-		t.Errorf("failed %v, %d batches of 60 acknowledged", r.session.failed, len(r.session.acked))
+	if r.Session.Failure() != nil || len(r.Session.Acked()) != 60 {
+		t.Errorf("failed %v, %d batches of 60 acknowledged", r.Session.Failure(), len(r.Session.Acked()))
 	}
 	r.expect("SELECT count(), sum(stake) FROM bets_current", "6000 17997000")
 }

@@ -6,42 +6,43 @@ import (
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/schemas"
 )
 
 func TestEvolution(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.ClickHouse(t))
-	first := bets()
-	r.write(first, insert(1, "a", 1))
-	added := col("at", schemas.TypeTimestamp, "timestamp", true)
-	level := col("level", schemas.TypeInt32, "integer", false)
+	first := connectortest.Bets()
+	r.Write(first, insert(1, "a", 1))
+	added := connectortest.Column("at", schemas.TypeTimestamp, "timestamp", true)
+	level := connectortest.Column("level", schemas.TypeInt32, "integer", false)
 	level.Default = "7"
-	second := stream("bets", 1, first.Table.Columns[0], first.Table.Columns[1], col("stake", schemas.TypeInt64, "bigint", true), added, level)
-	r.write(second, insert(2, "b", 1<<40, temporal{connectors.KindTimestamp, 5}, 8))
+	second := connectortest.Table("bets", 1, first.Table.Columns[0], first.Table.Columns[1], connectortest.Column("stake", schemas.TypeInt64, "bigint", true), added, level)
+	r.Write(second, insert(2, "b", 1<<40, temporal(connectors.KindTimestamp, 5), 8))
 	r.expect("SELECT * FROM bets_current ORDER BY id", `1 a 1 \N 7 | 2 b 1099511627776 1970-01-01 00:00:00.000005 8`)
-	renamed := stream("bets", 1, first.Table.Columns[0], col("runner", schemas.TypeText, "text", true), second.Table.Columns[2], added, level)
-	r.write(renamed, insert(3, "c", 3, nil, 9))
+	renamed := connectortest.Table("bets", 1, first.Table.Columns[0], connectortest.Column("runner", schemas.TypeText, "text", true), second.Table.Columns[2], added, level)
+	r.Write(renamed, insert(3, "c", 3, nil, 9))
 	r.expect("SELECT id, runner FROM bets_current ORDER BY id", "1 a | 2 b | 3 c")
-	narrow := stream("bets", 1, first.Table.Columns[0], col("runner", schemas.TypeText, "text", true)) // columns that are dropped stay
-	r.write(narrow, insert(4, "d"))
+	narrow := connectortest.Table("bets", 1, first.Table.Columns[0], connectortest.Column("runner", schemas.TypeText, "text", true)) // columns that are dropped stay
+	r.Write(narrow, insert(4, "d"))
 	r.expect("SELECT id, runner, stake, level FROM bets FINAL ORDER BY id", `1 a 1 7 | 2 b 1099511627776 8 | 3 c 3 9 | 4 d \N 7`)
-	wrong := stream("bets", 1, first.Table.Columns[0], col("runner", schemas.TypeBool, "boolean", true))
-	wrong.Table.Columns = append(wrong.Table.Columns, col("stake", schemas.TypeDate, "date", true))
-	r.refused(r.tryWrite(wrong, insert(5, true, temporal{connectors.KindDate, 1})), "column stake", "Nullable(Int64)", "date")
+	wrong := connectortest.Table("bets", 1, first.Table.Columns[0], connectortest.Column("runner", schemas.TypeBool, "boolean", true))
+	wrong.Table.Columns = append(wrong.Table.Columns, connectortest.Column("stake", schemas.TypeDate, "date", true))
+	r.Refused(r.TryWrite(wrong, insert(5, true, temporal(connectors.KindDate, 1))), "column stake", "Nullable(Int64)", "date")
 	r.expect("SELECT count() FROM bets_current", "4")
 }
 
 func TestAmbiguousRename(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.ClickHouse(t))
-	r.write(bets(), insert(1, "a", 1))
-	s := bets()
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
+	s := connectortest.Bets()
 	s.Table.Columns[2].Name = "amount" // the last one
-	r.refused(r.tryWrite(s, insert(2, "b", 2)), "renamed, or one was dropped", "RENAME COLUMN `stake` TO `amount`")
+	r.Refused(r.TryWrite(s, insert(2, "b", 2)), "renamed, or one was dropped", "RENAME COLUMN `stake` TO `amount`")
 	r.query("ALTER TABLE bets RENAME COLUMN stake TO amount")
 	r.start()
-	r.write(s, insert(2, "b", 2))
+	r.Write(s, insert(2, "b", 2))
 	r.expect("SELECT id, amount FROM bets FINAL ORDER BY id", "1 1 | 2 2")
 }
 
@@ -49,21 +50,21 @@ func TestOtherTables(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.ClickHouse(t))
 	r.query("CREATE TABLE bets (id Int32, horse String, stake Int32) ENGINE = MergeTree ORDER BY id")
-	r.refused(r.tryWrite(bets(), insert(1, "a", 1)), "engine MergeTree", "ReplacingMergeTree", "freshet.mode=reference")
+	r.Refused(r.TryWrite(connectortest.Bets(), insert(1, "a", 1)), "engine MergeTree", "ReplacingMergeTree", "freshet.mode=reference")
 	r.query("DROP TABLE bets")
 	r.query("CREATE TABLE bets (id Int32, horse String, stake Int32, _version UInt128, _is_deleted UInt8) ENGINE = ReplacingMergeTree(_version, _is_deleted) ORDER BY (id, horse)")
-	r.refused(r.tryWrite(bets(), insert(1, "a", 1)), "sorted by (id, horse)", "(id)")
+	r.Refused(r.TryWrite(connectortest.Bets(), insert(1, "a", 1)), "sorted by (id, horse)", "(id)")
 	r.start(keyEvolution, "none")
-	s := stream("none", 1, col("id", schemas.TypeInt32, "integer", false))
-	r.refused(r.tryWrite(s, insert(1)), "none for public.none does not exist", keyEvolution)
+	s := connectortest.Table("none", 1, connectortest.Column("id", schemas.TypeInt32, "integer", false))
+	r.Refused(r.TryWrite(s, insert(1)), "none for public.none does not exist", keyEvolution)
 	r.start(keyDryRun, "true")
-	r.refused(r.tryWrite(s, insert(1)), keyDryRun, "CREATE TABLE IF NOT EXISTS", "ReplacingMergeTree(`_version`, `_is_deleted`) ORDER BY `id`")
+	r.Refused(r.TryWrite(s, insert(1)), keyDryRun, "CREATE TABLE IF NOT EXISTS", "ReplacingMergeTree(`_version`, `_is_deleted`) ORDER BY `id`")
 	r.expect("EXISTS TABLE none", "0")
 	r.start()
-	r.write(s, insert(1))
-	other := stream("none", 1, col("id", schemas.TypeInt32, "integer", false))
+	r.Write(s, insert(1))
+	other := connectortest.Table("none", 1, connectortest.Column("id", schemas.TypeInt32, "integer", false))
 	other.Table.Schema = "audit"
-	r.refused(r.tryWrite(other, insert(2)), "public.none and audit.none have the same target", keyFormat)
+	r.Refused(r.TryWrite(other, insert(2)), "public.none and audit.none have the same target", keyFormat)
 }
 
 // The DDL of clusters, which the test server cannot run.
@@ -90,7 +91,7 @@ func TestClusterDDL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := cfg.want(bets(), version{26, 7})
+		w, err := cfg.want(connectortest.Bets(), version{26, 7})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,24 +106,24 @@ func TestReplay(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"mirror", "append"} {
 		r := newRig(t, bed.ClickHouse(t), keyMode, mode, keyInterval, "0")
-		s := bets()
+		s := connectortest.Bets()
 		const changes, keys = 20000, 500
 		play := func(from, size int) {
 			for at := from; at < changes; at += size {
-				if err := r.put(func(w *connectors.Builder) {
+				if err := r.Put(func(w *connectors.Builder) {
 					for n := at; n < min(at+size, changes); n++ {
 						id := n * 7919 % keys
 						c := update(id, fmt.Sprint("h", n), n)
 						if n%11 == 0 {
 							c = remove(id, nil, nil)
 						}
-						c.add(w, s, connectors.Order{Epoch: 1, Major: uint64(n/10) + 1, Minor: uint32(n%10) + 1})
+						c.Append(w, s, connectors.Order{Epoch: 1, Major: uint64(n/10) + 1, Minor: uint32(n%10) + 1})
 					}
 				}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := r.flush(); err != nil {
+			if err := r.Flush(); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -25,8 +26,8 @@ func FuzzDecimal(f *testing.F) {
 		precision, after := int(digits)%maxDigits+1, 0
 		after = int(scale) % (precision + 1)
 		c := fitDecimal(&columnType{name: "Decimal", digits: precision, scale: after})
-		w := connectors.NewBuilder(partition, nil, nil)
-		w.Begin(w.Stream(bets()), connectors.OpCreate)
+		w := connectors.NewBuilder(connectortest.Partition(1), nil, nil)
+		w.Begin(w.Stream(connectortest.Bets()), connectors.OpCreate)
 		w.After()
 		w.Text(connectors.KindDecimal, []byte(v))
 		w.Commit()
@@ -66,15 +67,15 @@ func FuzzBlock(f *testing.F) {
 	f.Add([]byte("some text"), int64(5), true)
 	f.Add([]byte{0, 200, 3, 7, 7, 7}, int64(-40000), false)
 	f.Fuzz(func(t *testing.T, data []byte, n int64, null bool) {
-		list := col("list", schemas.TypeList, "text[]", true)
-		elem := col("", schemas.TypeText, "text", true)
+		list := connectortest.Column("list", schemas.TypeList, "text[]", true)
+		elem := connectortest.Column("", schemas.TypeText, "text", true)
 		list.Elem = &elem
-		s := stream("fuzz", 1, col("id", schemas.TypeInt64, "bigint", false), col("small", schemas.TypeInt16, "smallint", true), col("t", schemas.TypeText, "text", true), list, col("last", schemas.TypeInt16, "smallint", false))
+		s := connectortest.Table("fuzz", 1, connectortest.Column("id", schemas.TypeInt64, "bigint", false), connectortest.Column("small", schemas.TypeInt16, "smallint", true), connectortest.Column("t", schemas.TypeText, "text", true), list, connectortest.Column("last", schemas.TypeInt16, "smallint", false))
 		sec := newSection(planOf(t, s))
 		var want []string
 		for i := range len(data) + 1 {
 			v, text := n>>(uint(i)%48), string(data[:i])
-			w := connectors.NewBuilder(partition, nil, nil)
+			w := connectors.NewBuilder(connectortest.Partition(1), nil, nil)
 			rec := w.Begin(w.Stream(s), connectors.OpCreate)
 			rec.Order = connectors.Order{Major: uint64(i)}
 			w.Key()

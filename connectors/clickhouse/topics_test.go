@@ -1,7 +1,6 @@
 package clickhouse
 
 import (
-	"context"
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -12,7 +11,7 @@ import (
 // topicBatch has records of a topic as its source makes them: bodies, with the Kafka offset as position.
 func (r *rig) topic(first uint64, bodies ...connectors.Body) error {
 	r.Helper()
-	id := r.session.number()
+	id := r.Session.Next()
 	w := connectors.NewBuilder(offsets.Partition(`{"kafka_topic":"shop.bets","kafka_partition":0}`), nil, nil)
 	stream := w.Stream(&connectors.Stream{Topic: "shop.bets"})
 	for i, body := range bodies {
@@ -20,11 +19,11 @@ func (r *rig) topic(first uint64, bodies ...connectors.Body) error {
 	}
 	b := w.Finish(offsets.Offset(`{"kafka_offset":1}`), connectors.Order{Major: first + uint64(len(bodies)) - 1})
 	b.ID = id
-	if err := r.task.Put(r.Context(), b); err != nil {
+	if err := r.Task.Put(r.Context(), b); err != nil {
 		b.Release()
 		return err
 	}
-	return r.flush()
+	return r.Flush()
 }
 
 var (
@@ -55,8 +54,8 @@ func TestMirrorOfATopic(t *testing.T) {
 		}
 		r.expect("SELECT id, horse, at FROM from_topic_current ORDER BY id", `1 a2 1970-01-01 00:00:00.000006 | 3 \N \N`)
 	}
-	if r.session.charged != 0 {
-		t.Errorf("%d bytes are still charged", r.session.charged)
+	if r.Session.Charged() != 0 {
+		t.Errorf("%d bytes are still charged", r.Session.Charged())
 	}
 }
 
@@ -64,20 +63,16 @@ func TestMirrorOfATopic(t *testing.T) {
 func TestReference(t *testing.T) {
 	t.Parallel()
 	server := bed.ClickHouse(t)
-	r := &rig{TB: t, server: server, database: server.NewDatabase(t), session: &session{acked: map[connectors.BatchID]bool{}}}
+	r := emptyRig(t, server)
 	r.query("CREATE TABLE `shop.bets` (horse String DEFAULT '-', id UInt32) ENGINE = MergeTree ORDER BY id")
 	task, err := Factory{}.NewSink(settings(server, r.database), connectors.Settings{Connector: "c", Class: class, Shared: true, RunID: "1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := task.Start(t.Context(), r.session); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = task.Stop(context.Background()) })
-	r.task = task
+	r.Start(task)
 	if err := r.topic(1, row(1, "a", int64(5)), tombstone(1), row(1, "b", nil)); err != nil {
 		t.Fatal(err)
 	}
 	r.expect("SELECT horse, id FROM `shop.bets` ORDER BY horse", "a 1 | b 1")
-	r.refused(r.topic(4, row(-1, "c", nil)), "column id", string(problemRange))
+	r.Refused(r.topic(4, row(-1, "c", nil)), "column id", string(problemRange))
 }

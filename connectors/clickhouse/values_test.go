@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -15,7 +16,7 @@ func day(year int, month time.Month, d int) int64 {
 }
 
 func typed(name string, typ schemas.Type, length, scale int32) schemas.Column {
-	c := col(name, typ, "x", true)
+	c := connectortest.Column(name, typ, "x", true)
 	c.Length, c.Scale = length, scale
 	return c
 }
@@ -25,11 +26,11 @@ func typed(name string, typ schemas.Type, length, scale int32) schemas.Column {
 func TestValuesThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.ClickHouse(t), keyNullArray, "refuse")
-	r.session.tolerant = true
-	list := col("v", schemas.TypeList, "integer[]", true)
-	elem := col("", schemas.TypeInt32, "integer", true)
+	r.Session.Tolerant = true
+	list := connectortest.Column("v", schemas.TypeList, "integer[]", true)
+	elem := connectortest.Column("", schemas.TypeInt32, "integer", true)
 	list.Elem = &elem
-	d := func(kind connectors.Kind, v int64) any { return temporal{kind, v} }
+	d := func(kind connectors.Kind, v int64) any { return temporal(kind, v) }
 	for i, c := range []struct {
 		column schemas.Column
 		value  any
@@ -39,11 +40,11 @@ func TestValuesThatDoNotFit(t *testing.T) {
 	}{
 		{typed("v", schemas.TypeInt16, -1, -1), 40000, problemRange, -32768, "-32768"},
 		{typed("v", schemas.TypeUint64, -1, -1), -1, problemRange, uint64(math.MaxUint64), "18446744073709551615"},
-		{typed("v", schemas.TypeDecimal, 10, 2), text{connectors.KindDecimal, "NaN"}, problemSpecial, text{connectors.KindDecimal, "-12345678.90"}, "-12345678.9"},
-		{typed("v", schemas.TypeDecimal, 10, 2), text{connectors.KindDecimal, "1.234"}, problemScale, text{connectors.KindDecimal, "0"}, "0"},
-		{typed("v", schemas.TypeDecimal, 38, 10), text{connectors.KindDecimal, "12345678901234567890123456789"}, problemDigits, text{connectors.KindDecimal, "-1234567890123456789012345678.0123456789"}, "-1234567890123456789012345678.0123456789"},
-		{typed("v", schemas.TypeDecimal, -1, -1), text{connectors.KindDecimal, strings.Repeat("9", 39)}, problemDigits, text{connectors.KindDecimal, strings.Repeat("9", 38) + "." + strings.Repeat("1", 38)}, strings.Repeat("9", 38) + "." + strings.Repeat("1", 38)},
-		{typed("v", schemas.TypeDecimal, -1, -1), text{connectors.KindDecimal, "-Infinity"}, problemSpecial, text{connectors.KindDecimal, "-0.5"}, "-0.5"},
+		{typed("v", schemas.TypeDecimal, 10, 2), decimal("NaN"), problemSpecial, decimal("-12345678.90"), "-12345678.9"},
+		{typed("v", schemas.TypeDecimal, 10, 2), decimal("1.234"), problemScale, decimal("0"), "0"},
+		{typed("v", schemas.TypeDecimal, 38, 10), decimal("12345678901234567890123456789"), problemDigits, decimal("-1234567890123456789012345678.0123456789"), "-1234567890123456789012345678.0123456789"},
+		{typed("v", schemas.TypeDecimal, -1, -1), decimal(strings.Repeat("9", 39)), problemDigits, decimal(strings.Repeat("9", 38) + "." + strings.Repeat("1", 38)), strings.Repeat("9", 38) + "." + strings.Repeat("1", 38)},
+		{typed("v", schemas.TypeDecimal, -1, -1), decimal("-Infinity"), problemSpecial, decimal("-0.5"), "-0.5"},
 		{typed("v", schemas.TypeFloat32, -1, -1), 0.1, problemExact, 0.5, "0.5"},
 		{typed("v", schemas.TypeDate, -1, -1), d(connectors.KindDate, day(1899, 12, 31)), problemTime, d(connectors.KindDate, day(1900, 1, 1)), "1900-01-01"},
 		{typed("v", schemas.TypeDate, -1, -1), d(connectors.KindDate, day(2300, 1, 1)), problemTime, d(connectors.KindDate, day(2299, 12, 31)), "2299-12-31"},
@@ -57,21 +58,22 @@ func TestValuesThatDoNotFit(t *testing.T) {
 		{list, []any{1, []any{2}}, problemElement, []any{1, nil, 3}, "[1,NULL,3]"},
 		{list, nil, problemNull, []any{}, "[]"},
 		{typed("v", schemas.TypeText, -1, -1), 5.5, "", "", ""},
-		{func() schemas.Column { c := col("v", schemas.TypeInt32, "integer", false); return c }(), nil, problemNull, 0, "0"},
-		{typed("v", schemas.TypeText, -1, -1), unavailable{}, problemMissing, "x", "x"},
+		{func() schemas.Column { c := connectortest.Column("v", schemas.TypeInt32, "integer", false); return c }(), nil, problemNull, 0, "0"},
+		{typed("v", schemas.TypeText, -1, -1), connectortest.Unavailable{}, problemMissing, "x", "x"},
 	} {
 		name := "v" + string(rune('a'+i))
-		s := stream(name, 1, col("id", schemas.TypeInt32, "integer", false), c.column)
-		r.session.rejected = nil
-		r.write(s, insert(1, c.fits), insert(2, c.value), insert(3, c.fits))
+		s := connectortest.Table(name, 1, connectortest.Column("id", schemas.TypeInt32, "integer", false), c.column)
+		before := len(r.Session.Rejected())
+		r.Write(s, insert(1, c.fits), insert(2, c.value), insert(3, c.fits))
 		if c.want == "" {
 			continue
 		}
-		if len(r.session.rejected) != 1 {
-			t.Errorf("%s: %v was rejected %d times", name, c.value, len(r.session.rejected))
+		rejected := r.Session.Rejected()[before:]
+		if len(rejected) != 1 {
+			t.Errorf("%s: %v was rejected %d times", name, c.value, len(rejected))
 			continue
 		}
-		got := r.session.rejected[0]
+		got := rejected[0]
 		wanted := string(c.want)
 		if c.want == problemMissing {
 			wanted = "did not send the value"
@@ -81,13 +83,13 @@ func TestValuesThatDoNotFit(t *testing.T) {
 				t.Errorf("%s: the error %q does not say %q", name, got, part)
 			}
 		}
-		if v, ok := c.value.(text); ok && len(v.v) > 5 && strings.Contains(got, v.v) {
+		if v, ok := c.value.(connectortest.Text); ok && len(v.V) > 5 && strings.Contains(got, v.V) {
 			t.Errorf("%s: the error %q shows the value", name, got)
 		}
 		r.expect("SELECT id, v FROM "+name+"_current ORDER BY id", "1 "+c.shown+" | 3 "+c.shown)
 	}
-	if r.session.charged != 0 {
-		t.Errorf("%d bytes are still charged", r.session.charged)
+	if r.Session.Charged() != 0 {
+		t.Errorf("%d bytes are still charged", r.Session.Charged())
 	}
 }
 
@@ -97,14 +99,14 @@ func TestExistingColumns(t *testing.T) {
 	r := newRig(t, bed.ClickHouse(t), keyMode, "reference")
 	r.query("CREATE TABLE log (id UInt16, n Int256, b Bool, e Enum8('one' = 1, 'two' = -2), f FixedString(3), ip IPv4, j JSON, lc LowCardinality(Nullable(String)), ts DateTime('UTC'), ns DateTime64(9, 'UTC'), " +
 		"big UInt128, txt String, dec Decimal(20, 4), fl Float64, extra String DEFAULT 'none', made String MATERIALIZED toString(id)) ENGINE = MergeTree ORDER BY id")
-	s := stream("log", 1,
-		col("id", schemas.TypeInt32, "", false), col("n", schemas.TypeInt64, "", true), col("b", schemas.TypeInt16, "", true), col("e", schemas.TypeEnum, "", true), col("f", schemas.TypeText, "", true),
-		col("ip", schemas.TypeText, "", true), col("j", schemas.TypeJSON, "", true), col("lc", schemas.TypeText, "", true), col("ts", schemas.TypeTimestamp, "", true), col("ns", schemas.TypeTimestampTZ, "", true),
-		col("big", schemas.TypeUint64, "", true), col("txt", schemas.TypeBool, "", true), col("dec", schemas.TypeInt32, "", true), col("fl", schemas.TypeInt32, "", true), col("unknown", schemas.TypeText, "", true), col("made", schemas.TypeText, "", true))
+	s := connectortest.Table("log", 1,
+		connectortest.Column("id", schemas.TypeInt32, "", false), connectortest.Column("n", schemas.TypeInt64, "", true), connectortest.Column("b", schemas.TypeInt16, "", true), connectortest.Column("e", schemas.TypeEnum, "", true), connectortest.Column("f", schemas.TypeText, "", true),
+		connectortest.Column("ip", schemas.TypeText, "", true), connectortest.Column("j", schemas.TypeJSON, "", true), connectortest.Column("lc", schemas.TypeText, "", true), connectortest.Column("ts", schemas.TypeTimestamp, "", true), connectortest.Column("ns", schemas.TypeTimestampTZ, "", true),
+		connectortest.Column("big", schemas.TypeUint64, "", true), connectortest.Column("txt", schemas.TypeBool, "", true), connectortest.Column("dec", schemas.TypeInt32, "", true), connectortest.Column("fl", schemas.TypeInt32, "", true), connectortest.Column("unknown", schemas.TypeText, "", true), connectortest.Column("made", schemas.TypeText, "", true))
 	s.Topic = "log"
-	r.write(s, insert(65535, -5, 1, "two", "abc", "10.0.0.1", `{"a": {"b": 1}}`, nil, temporal{connectors.KindTimestamp, 1000000}, temporal{connectors.KindTimestampTZ, 1767225600000001}, uint64(math.MaxUint64), true, 7, 8, "left out", "x"),
-		remove(65535, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil), change{op: connectors.OpTruncate})
+	r.Write(s, insert(65535, -5, 1, "two", "abc", "10.0.0.1", `{"a": {"b": 1}}`, nil, temporal(connectors.KindTimestamp, 1000000), temporal(connectors.KindTimestampTZ, 1767225600000001), uint64(math.MaxUint64), true, 7, 8, "left out", "x"),
+		remove(65535, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil), change{Op: connectors.OpTruncate})
 	r.expect("SELECT * FROM log", `65535 -5 true two abc 10.0.0.1 {"a":{"b":1}} \N 1970-01-01 00:00:01 2026-01-01 00:00:00.000001000 18446744073709551615 true 7 8 none`)
 	r.expect("SELECT made FROM log", "65535")
-	r.refused(r.tryWrite(s, insert(70000, 1, 1, "one", "abc", "10.0.0.1", "{}", nil, nil, nil, nil, nil, nil, nil, nil, nil)), "log", "column id", string(problemRange))
+	r.Refused(r.TryWrite(s, insert(70000, 1, 1, "one", "abc", "10.0.0.1", "{}", nil, nil, nil, nil, nil, nil, nil, nil, nil)), "log", "column id", string(problemRange))
 }

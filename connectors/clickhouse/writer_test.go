@@ -1,7 +1,6 @@
 package clickhouse
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +12,7 @@ import (
 	"github.com/pierrec/lz4/v4"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/testbed"
 )
 
@@ -62,11 +62,8 @@ func (s *stub) sink(t *testing.T, more ...string) *rig {
 	for i := 0; i+1 < len(more); i += 2 {
 		c[more[i]] = more[i+1]
 	}
-	r := &rig{TB: t, task: newTask(t, c), session: &session{acked: map[connectors.BatchID]bool{}}}
-	if err := r.task.Start(t.Context(), r.session); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.task.Stop(context.Background()) })
+	r := &rig{Rig: connectortest.Rig{TB: t, Session: &connectortest.Session{}}}
+	r.Start(newTask(t, c))
 	return r
 }
 
@@ -97,8 +94,8 @@ func TestSentAgain(t *testing.T) {
 		}
 	})
 	r := s.sink(t)
-	r.write(bets(), insert(1, "a", 1))
-	r.write(bets(), insert(1, "a", 1))
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.tokens) != 6 || s.tokens[0] == "" {
@@ -112,8 +109,8 @@ func TestSentAgain(t *testing.T) {
 	if s.tokens[5] == s.tokens[0] {
 		t.Error("two blocks have one token")
 	}
-	if len(r.session.acked) != 2 || r.session.charged != 0 {
-		t.Errorf("acknowledged %v, charged %d", r.session.acked, r.session.charged)
+	if len(r.Session.Acked()) != 2 || r.Session.Charged() != 0 {
+		t.Errorf("acknowledged %v, charged %d", r.Session.Acked(), r.Session.Charged())
 	}
 }
 
@@ -134,10 +131,10 @@ func TestRefused(t *testing.T) {
 	} {
 		s := newStub(t, func(_ int, w http.ResponseWriter) { refuse(w, c.status, c.code, c.text) })
 		r := s.sink(t)
-		err := r.tryWrite(bets(), insert(1, "a", 1))
-		r.refused(err, append(c.want, "write to table d.bets")...)
-		if connectors.ClassOf(err) != connectors.Permanent || connectors.ClassOf(r.session.failed) != connectors.Permanent || len(r.session.acked) > 0 {
-			t.Errorf("%d %s: %v, failed with %v, acknowledged %v", c.status, c.code, err, r.session.failed, r.session.acked)
+		err := r.TryWrite(connectortest.Bets(), insert(1, "a", 1))
+		r.Refused(err, append(c.want, "write to table d.bets")...)
+		if connectors.ClassOf(err) != connectors.Permanent || connectors.ClassOf(r.Session.Failure()) != connectors.Permanent || len(r.Session.Acked()) > 0 {
+			t.Errorf("%d %s: %v, failed with %v, acknowledged %v", c.status, c.code, err, r.Session.Failure(), r.Session.Acked())
 		}
 		if strings.Contains(err.Error(), "geheim") {
 			t.Errorf("the error shows the password: %v", err)
@@ -154,15 +151,17 @@ func TestStopWhileRefused(t *testing.T) {
 		refused <- struct{}{}
 	})
 	r := s.sink(t)
-	if err := r.put(func(w *connectors.Builder) { insert(1, "a", 1).add(w, bets(), connectors.Order{Major: 1}) }); err != nil {
+	if err := r.Put(func(w *connectors.Builder) {
+		insert(1, "a", 1).Append(w, connectortest.Bets(), connectors.Order{Major: 1})
+	}); err != nil {
 		t.Fatal(err)
 	}
 	<-refused
-	if err := r.task.Stop(t.Context()); err != nil {
+	if err := r.Task.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r.session.charged != 0 || len(r.session.acked) != 0 || r.session.failed != nil {
-		t.Errorf("charged %d, acknowledged %v, failed %v", r.session.charged, r.session.acked, r.session.failed)
+	if r.Session.Charged() != 0 || len(r.Session.Acked()) != 0 || r.Session.Failure() != nil {
+		t.Errorf("charged %d, acknowledged %v, failed %v", r.Session.Charged(), r.Session.Acked(), r.Session.Failure())
 	}
 }
 
@@ -176,7 +175,7 @@ func TestSlowAnswer(t *testing.T) {
 		}
 	})
 	r := s.sink(t, keyInsertLimit, "100")
-	r.write(bets(), insert(1, "a", 1))
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
 	close(release)
 	if len(s.tokens) != 2 || s.tokens[0] != s.tokens[1] {
 		t.Errorf("tokens %q", s.tokens)
@@ -187,7 +186,7 @@ func TestSlowAnswer(t *testing.T) {
 func TestCompression(t *testing.T) {
 	t.Parallel()
 	plain := newStub(t, func(int, http.ResponseWriter) {})
-	plain.sink(t).write(bets(), insert(1, strings.Repeat("a", 100000), 1))
+	plain.sink(t).Write(connectortest.Bets(), insert(1, strings.Repeat("a", 100000), 1))
 	for kind, open := range map[string]func(io.Reader) io.Reader{
 		"lz4": func(r io.Reader) io.Reader { return lz4.NewReader(r) },
 		"zstd": func(r io.Reader) io.Reader {
@@ -199,7 +198,7 @@ func TestCompression(t *testing.T) {
 		},
 	} {
 		s := newStub(t, func(int, http.ResponseWriter) {})
-		s.sink(t, keyCompression, kind).write(bets(), insert(1, strings.Repeat("a", 100000), 1))
+		s.sink(t, keyCompression, kind).Write(connectortest.Bets(), insert(1, strings.Repeat("a", 100000), 1))
 		got, err := io.ReadAll(open(strings.NewReader(string(s.bodies[0]))))
 		if err != nil || string(got) != string(plain.bodies[0]) || s.header[0].Get("Content-Encoding") != kind || len(s.bodies[0]) > 10000 {
 			t.Errorf("%s: %d bytes as %q became %d, %v", kind, len(s.bodies[0]), s.header[0].Get("Content-Encoding"), len(got), err)
@@ -218,10 +217,10 @@ func TestGathers(t *testing.T) {
 		}
 	})
 	r := s.sink(t, keyInterval, "60000")
-	stream := bets()
+	stream := connectortest.Bets()
 	put := func(n int) {
 		t.Helper()
-		if err := r.put(func(w *connectors.Builder) { insert(n, "a", 1).add(w, stream, connectors.Order{Major: uint64(n)}) }); err != nil {
+		if err := r.Put(func(w *connectors.Builder) { insert(n, "a", 1).Append(w, stream, connectors.Order{Major: uint64(n)}) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -229,16 +228,43 @@ func TestGathers(t *testing.T) {
 	<-first
 	close(hold)
 	testbed.Eventually(t, func() string { return "the first change is not acknowledged" }, func() bool {
-		r.session.mu.Lock()
-		defer r.session.mu.Unlock()
-		return len(r.session.acked) == 1
+		return len(r.Session.Acked()) == 1
 	})
 	put(2)
 	put(3)
-	if err := r.flush(); err != nil {
+	if err := r.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.bodies) != 2 || s.bodies[0][1] != 1 || s.bodies[1][1] != 2 { // the second byte is the number of rows
 		t.Errorf("%d inserts, of %d and %d rows", len(s.bodies), s.bodies[0][1], s.bodies[len(s.bodies)-1][1])
+	}
+}
+
+// TestFirstErrorOfABlock: where one table of a block refuses for good, that is the error of the task, and not what becomes of the others,
+// which are given up.
+func TestFirstErrorOfABlock(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	defer close(release)
+	s := newStub(t, func(n int, w http.ResponseWriter) {
+		if n == 1 {
+			<-release
+			return
+		}
+		refuse(w, 404, "60", "Code: 60. DB::Exception: Table does not exist. (UNKNOWN_TABLE)")
+	})
+	r := s.sink(t)
+	first, second := connectortest.Bets(), connectortest.Bets()
+	second.Table.Name = "other"
+	if err := r.Put(func(w *connectors.Builder) {
+		insert(1, "a", 1).Append(w, first, connectors.Order{Major: 1})
+		insert(1, "a", 1).Append(w, second, connectors.Order{Major: 2})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	err := r.Flush()
+	r.Refused(err, "Table does not exist")
+	if connectors.ClassOf(err) != connectors.Permanent {
+		t.Errorf("class %v, want permanent", connectors.ClassOf(err))
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/elastic/go-elasticsearch/v9/esutil"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -140,7 +141,7 @@ func BenchmarkRender(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	task.task, task.used = &holder{}, []*plan{p}
+	task.task, task.used = &connectortest.Session{}, []*plan{p}
 	for range 5 {
 		task.lanes = append(task.lanes, newLane(task))
 	}

@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -142,57 +142,13 @@ func (f *fake) do(op string, a fakeAction, doc json.RawMessage) (int, *failureCa
 	return 200, nil
 }
 
-// holder is a session that keeps what it hears.
-type holder struct {
-	mu       sync.Mutex
-	acked    []connectors.BatchID
-	rejected []string
-	tolerant bool
-	failed   error
-	charged  int
-}
-
-func (h *holder) Ack(id connectors.BatchID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.acked = append(h.acked, id)
-}
-
-func (*holder) Settle(context.Context) error { return nil }
-
-func (h *holder) Reject(_ context.Context, b *connectors.Batch, record int, cause error) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if connectors.ClassOf(cause) != connectors.Permanent || record >= len(b.Records) {
-		cause = errors.Join(cause, errors.New("rejected in a wrong way"))
-	}
-	h.rejected = append(h.rejected, fmt.Sprintf("%d/%d: %v", b.ID, record, cause))
-	if h.tolerant {
-		return nil
-	}
-	return cause
-}
-
-func (h *holder) Fail(err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.failed = err
-}
-
-func (h *holder) Charge(n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.charged += n
-}
-
 // rig is a started sink with a fake server.
 type rig struct {
 	testing.TB
-	*holder
+	*connectortest.Session
 	server *fake
 	sink   *sink
 	stream *connectors.Stream
-	next   connectors.BatchID
 }
 
 func newRig(t testing.TB, server *fake, more ...string) *rig {
@@ -208,16 +164,16 @@ func rigOn(t testing.TB, c connectors.Config) *rig {
 	if !ok {
 		t.Fatal("not this package's sink")
 	}
-	r := &rig{TB: t, holder: &holder{}, sink: task, stream: betsStream()}
-	if err := task.Start(context.Background(), r.holder); err != nil {
+	r := &rig{TB: t, Session: &connectortest.Session{}, sink: task, stream: betsStream()}
+	if err := task.Start(context.Background(), r.Session); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := task.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
-		if r.charged != 0 {
-			t.Errorf("%d charged bytes were not given back", r.charged)
+		if n := r.Charged(); n != 0 {
+			t.Errorf("%d charged bytes were not given back", n)
 		}
 	})
 	return r
@@ -263,8 +219,7 @@ func (r *rig) batch(list ...change) *connectors.Batch {
 		w.Commit()
 	}
 	b := w.Finish("{}", connectors.Order{})
-	r.next++
-	b.ID = r.next
+	b.ID = r.Next()
 	return b
 }
 

@@ -40,8 +40,8 @@ func TestRepeatsWhatFailed(t *testing.T) {
 	if server.actions != 10+2*4 {
 		t.Errorf("%d actions were sent, not 18", server.actions)
 	}
-	if len(r.acked) != 1 || r.sink.gate.limit != 1 {
-		t.Errorf("acknowledged %v, limit %v", r.acked, r.sink.gate.limit)
+	if len(r.Acked()) != 1 || r.sink.gate.limit != 1 {
+		t.Errorf("acknowledged %v, limit %v", r.Acked(), r.sink.gate.limit)
 	}
 }
 
@@ -100,7 +100,7 @@ func TestTooLarge(t *testing.T) {
 		return 0, ""
 	}
 	r := newRig(t, server, keyInFlight, "1")
-	r.tolerant = true
+	r.Tolerant = true
 	want := map[string]string{}
 	var list []change
 	for id := range 50 {
@@ -117,8 +117,8 @@ func TestTooLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.holds(want)
-	if len(r.rejected) != 1 || !strings.HasPrefix(r.rejected[0], "1/20:") {
-		t.Errorf("rejected: %v", r.rejected)
+	if len(r.Rejected()) != 1 || !strings.HasPrefix(r.Rejected()[0], "1/20:") {
+		t.Errorf("rejected: %v", r.Rejected())
 	}
 }
 
@@ -132,22 +132,22 @@ func TestRefusedDocument(t *testing.T) {
 		return 200, nil
 	}
 	r := newRig(t, server)
-	r.tolerant = true
+	r.Tolerant = true
 	r.put(change{create, 1, "good", at(1, 5)}, change{update, 1, "bad", at(1, 6)}, change{create, 2, "fine", at(1, 7)})
 	if err := r.flush(); err != nil {
 		t.Fatal(err)
 	}
 	r.holds(map[string]string{"1": "good", "2": "fine"})
-	if len(r.rejected) != 1 {
-		t.Fatalf("rejected: %v", r.rejected)
+	if len(r.Rejected()) != 1 {
+		t.Fatalf("rejected: %v", r.Rejected())
 	}
 	for _, part := range []string{"1/1:", "table public.bets", "failed to parse field [text]", "document_parsing_exception"} {
-		if !strings.Contains(r.rejected[0], part) {
-			t.Errorf("%q is not in: %s", part, r.rejected[0])
+		if !strings.Contains(r.Rejected()[0], part) {
+			t.Errorf("%q is not in: %s", part, r.Rejected()[0])
 		}
 	}
-	if strings.Contains(r.rejected[0], "secret") {
-		t.Errorf("the document is in the error: %s", r.rejected[0])
+	if strings.Contains(r.Rejected()[0], "secret") {
+		t.Errorf("the document is in the error: %s", r.Rejected()[0])
 	}
 }
 
@@ -163,14 +163,14 @@ func TestRefusedRequest(t *testing.T) {
 		return 0, ""
 	}
 	r := newRig(t, server)
-	r.tolerant = true
+	r.Tolerant = true
 	r.put(change{create, 1, "a", at(1, 5)}, change{create, 2, strings.Repeat("x", 4000), at(1, 6)}, change{create, 3, "c", at(1, 7)})
 	if err := r.flush(); err != nil {
 		t.Fatal(err)
 	}
 	r.holds(map[string]string{"1": "a", "3": "c"})
-	if len(r.rejected) != 1 || !strings.Contains(r.rejected[0], "id is too long") {
-		t.Errorf("rejected: %v", r.rejected)
+	if len(r.Rejected()) != 1 || !strings.Contains(r.Rejected()[0], "id is too long") {
+		t.Errorf("rejected: %v", r.Rejected())
 	}
 }
 
@@ -198,7 +198,7 @@ func TestPermanentAnswers(t *testing.T) {
 			if connectors.ClassOf(err) != connectors.Permanent || !strings.Contains(fmt.Sprint(err), c.text) || strings.Contains(fmt.Sprint(err), "secret") {
 				t.Errorf("error %v", err)
 			}
-			if len(r.acked) > 0 {
+			if len(r.Acked()) > 0 {
 				t.Error("acknowledged")
 			}
 		})

@@ -108,8 +108,7 @@ func TestRouting(t *testing.T) {
 			}
 			w.Commit()
 			b := w.Finish("{}", connectors.Order{})
-			r.next++
-			b.ID = r.next
+			b.ID = r.Next()
 			if err := r.sink.Put(r.ctx(), b); err != nil {
 				t.Fatal(err)
 			}
@@ -125,10 +124,10 @@ func TestRouting(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, documents(t, server, index), map[string]string{"9": `{"id":9,"text":"us"}`})
-		r.tolerant = true
+		r.Tolerant = true
 		send(gone, 9, "", "", 4)
-		if len(r.rejected) != 1 || !strings.Contains(r.rejected[0], "column text of table public.bets, which routes documents") {
-			t.Errorf("rejected: %v", r.rejected)
+		if len(r.Rejected()) != 1 || !strings.Contains(r.Rejected()[0], "column text of table public.bets, which routes documents") {
+			t.Errorf("rejected: %v", r.Rejected())
 		}
 	})
 }
@@ -153,8 +152,7 @@ func TestEvolution(t *testing.T) {
 			fill(w)
 			w.Commit()
 			b := w.Finish("{}", connectors.Order{})
-			r.next++
-			b.ID = r.next
+			b.ID = r.Next()
 			err := r.sink.Put(r.ctx(), b)
 			if err != nil {
 				b.Release()
@@ -269,7 +267,7 @@ func TestRefusals(t *testing.T) {
 	if connectors.ClassOf(err) != connectors.Permanent || !strings.Contains(fmt.Sprint(err), "message.key.columns") {
 		t.Errorf("error %v", err)
 	}
-	r.tolerant = true
+	r.Tolerant = true
 	w = connectors.NewBuilder(`{"server":"shop"}`, nil, nil)
 	w.Begin(w.Stream(r.stream), update).Order = at(1, 5)
 	w.Key()
@@ -283,8 +281,8 @@ func TestRefusals(t *testing.T) {
 	if err := r.sink.Put(r.ctx(), b); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.rejected) != 1 || !strings.Contains(r.rejected[0], "column text of table public.bets") || !strings.Contains(r.rejected[0], "ALTER TABLE public.bets REPLICA IDENTITY FULL") {
-		t.Errorf("rejected: %v", r.rejected)
+	if len(r.Rejected()) != 1 || !strings.Contains(r.Rejected()[0], "column text of table public.bets") || !strings.Contains(r.Rejected()[0], "ALTER TABLE public.bets REPLICA IDENTITY FULL") {
+		t.Errorf("rejected: %v", r.Rejected())
 	}
 }
 

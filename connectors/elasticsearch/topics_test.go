@@ -37,8 +37,7 @@ func (r *rig) putHistory(epoch uint32, stream *connectors.Stream, list ...record
 		}
 	}
 	b := w.Finish("{}", connectors.Order{})
-	r.next++
-	b.ID = r.next
+	b.ID = r.Next()
 	err := r.sink.Put(r.ctx(), b)
 	if err != nil {
 		b.Release()
@@ -137,12 +136,12 @@ func TestReferenceNulls(t *testing.T) {
 	for behaviour, want := range map[string]string{"FAIL": "has a null value (to ignore future records like this change the configuration property 'behavior.on.null.values'", "IGNORE": "", "DELETE": ""} {
 		server := newFake(t)
 		r := newRig(t, server, keyMode, modeReference, keyNulls, behaviour)
-		r.tolerant = true
+		r.Tolerant = true
 		if err := r.putRecords(stream, record{textKey("x"), betRow(1, "a"), 5, ""}, record{textKey("x"), schemas.Typed{}, 6, ""}, record{schemas.Typed{}, betRow(1, "a"), 7, ""}); err != nil {
 			t.Fatal(err)
 		}
-		rejected := strings.Join(r.rejected, "\n")
-		if !strings.Contains(rejected, want) || !strings.Contains(rejected, "Key is used as document id and can not be null.") || len(r.rejected) != map[bool]int{true: 2, false: 1}[want != ""] {
+		rejected := strings.Join(r.Rejected(), "\n")
+		if !strings.Contains(rejected, want) || !strings.Contains(rejected, "Key is used as document id and can not be null.") || len(r.Rejected()) != map[bool]int{true: 2, false: 1}[want != ""] {
 			t.Errorf("%s: rejected: %s", behaviour, rejected)
 		}
 		if left := len(server.docs); left != map[bool]int{true: 0, false: 1}[behaviour == "DELETE"] {

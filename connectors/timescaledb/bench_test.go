@@ -5,6 +5,7 @@ import (
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -26,7 +27,7 @@ func tenSchema(s *connectors.Stream) *schemas.Schema {
 // topicBatch is tenBatch as records of a topic.
 func topicBatch(s *connectors.Stream, value *schemas.Schema, from, rows int) *connectors.Batch {
 	key := &schemas.Schema{Kind: schemas.Struct, Name: "ten.Key", Fields: value.Fields[:1]}
-	w := connectors.NewBuilder(partition, nil, nil)
+	w := connectors.NewBuilder(connectortest.Partition(1), nil, nil)
 	stream := w.Stream(&connectors.Stream{Topic: s.Table.Name})
 	for i := range rows {
 		n := from + i
@@ -50,13 +51,13 @@ func topicBatch(s *connectors.Stream, value *schemas.Schema, from, rows int) *co
 
 // BenchmarkSinkFromTopics is BenchmarkSink with records of a topic.
 func BenchmarkSinkFromTopics(b *testing.B) {
-	value := tenSchema(tenColumns())
+	value := tenSchema(connectortest.Ten())
 	benchmarkSink(b, func(s *connectors.Stream, from, rows int) *connectors.Batch { return topicBatch(s, value, from, rows) })
 }
 
 // BenchmarkSectionFromTopics is BenchmarkSection with records of a topic, which become changes before.
 func BenchmarkSectionFromTopics(b *testing.B) {
-	s := tenColumns()
+	s := connectortest.Ten()
 	const rows = 5000
 	batch := topicBatch(s, tenSchema(s), 0, rows)
 	to, in := newSection(tenPlan(s)), changes.NewRows(changes.RowsOptions{Nulls: true})
@@ -80,10 +81,10 @@ func BenchmarkSectionFromTopics(b *testing.B) {
 
 // BenchmarkSectionFromMySQL is BenchmarkSection with the types of MySQL that need more than their own.
 func BenchmarkSectionFromMySQL(b *testing.B) {
-	s := stream("ten", 1,
-		column("id", schemas.TypeUint64, "bigint unsigned", false), column("customer", schemas.TypeInt64, "int unsigned", true), column("name", schemas.TypeText, "varchar(60)", true),
-		column("mood", schemas.TypeEnum, "enum('a','b')", true), column("price", schemas.TypeDecimal, "decimal(12,2)", true), column("odds", schemas.TypeFloat64, "double", true),
-		column("open", schemas.TypeInt16, "tinyint(1)", true), column("at", schemas.TypeTimestamp, "datetime(6)", true), column("took", schemas.TypeTime, "time(6)", true), column("raw", schemas.TypeBytes, "varbinary(40)", true))
+	s := connectortest.Table("ten", 1,
+		connectortest.Column("id", schemas.TypeUint64, "bigint unsigned", false), connectortest.Column("customer", schemas.TypeInt64, "int unsigned", true), connectortest.Column("name", schemas.TypeText, "varchar(60)", true),
+		connectortest.Column("mood", schemas.TypeEnum, "enum('a','b')", true), connectortest.Column("price", schemas.TypeDecimal, "decimal(12,2)", true), connectortest.Column("odds", schemas.TypeFloat64, "double", true),
+		connectortest.Column("open", schemas.TypeInt16, "tinyint(1)", true), connectortest.Column("at", schemas.TypeTimestamp, "datetime(6)", true), connectortest.Column("took", schemas.TypeTime, "time(6)", true), connectortest.Column("raw", schemas.TypeBytes, "varbinary(40)", true))
 	p := &plan{id: "shop.ten", source: s.Table, mode: "upsert", deletes: true, keys: 1}
 	for i, c := range s.Table.Columns {
 		oid := []uint32{oidNumeric, oidInt8, oidText, oidText, oidNumeric, oidFloat8, oidInt2, oidTimestamp, oidInterval, oidBytea}[i]
@@ -94,7 +95,7 @@ func BenchmarkSectionFromMySQL(b *testing.B) {
 		p.columns = append(p.columns, planColumn{name: c.Name, cell: i, enc: in.enc, fromKey: i == 0})
 	}
 	const rows = 5000
-	w := connectors.NewBuilder(partition, nil, nil)
+	w := connectors.NewBuilder(connectortest.Partition(1), nil, nil)
 	for n := range rows {
 		w.Begin(w.Stream(s), connectors.OpCreate)
 		w.Key()

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -119,7 +120,7 @@ func (c *cutter) answers(client, server net.Conn, hold *atomic.Bool, answered ch
 func TestCutConnections(t *testing.T) {
 	t.Parallel()
 	server := bed.Postgres(t)
-	keyless := stream("log", 0, column("n", schemas.TypeInt32, "integer", false))
+	keyless := connectortest.Table("log", 0, connectortest.Column("n", schemas.TypeInt32, "integer", false))
 	for name, what := range map[string]cut{"copy": cutCopy, "request": cutRequest, "answer": cutAnswer} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -132,24 +133,24 @@ func TestCutConnections(t *testing.T) {
 			})
 			cfg := settings(server, r.database, keyInsert, "insert", keyKeyMode, "none", keyDelete, "false")
 			cfg[keyURL] = "jdbc:postgresql://" + c.Addr().String() + "/" + r.database + "?sslmode=disable"
-			_ = r.task.Stop(context.Background())
+			_ = r.Task.Stop(context.Background())
 			r.start(cfg)
 			want := 0
 			for i := range 40 {
-				err := r.put(func(w *connectors.Builder) {
+				err := r.Put(func(w *connectors.Builder) {
 					for range i%4 + 1 {
 						want++
-						insert(want).add(w, keyless)
+						insert(want).Append(w, keyless, connectors.Order{})
 					}
 				})
 				if err == nil && i%5 == 0 {
-					err = r.flush()
+					err = r.Flush()
 				}
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := r.flush(); err != nil {
+			if err := r.Flush(); err != nil {
 				t.Fatal(err)
 			}
 			r.expect("SELECT count(*) || ' ' || count(DISTINCT n) || ' ' || max(n) FROM log", fmt.Sprintf("%d %d %d", want, want, want))
@@ -170,15 +171,15 @@ CREATE SEQUENCE tries;
 CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF nextval('tries') < 3 THEN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$;
 CREATE TRIGGER once BEFORE INSERT ON bets FOR EACH ROW EXECUTE FUNCTION once()`)
-	r.write(bets(), insert(1, "a", 1))
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
 	r.expect("SELECT horse FROM bets", "a")
 	// The server ends the session in the middle of a transaction.
 	r.server.Exec(t, r.database, `ALTER SEQUENCE tries RESTART;
 CREATE OR REPLACE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF nextval('tries') < 3 THEN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(0.1); END IF; RETURN NEW; END $$;`)
-	r.write(bets(), insert(2, "b", 1))
+	r.Write(connectortest.Bets(), insert(2, "b", 1))
 	r.expect("SELECT horse FROM bets ORDER BY id", "a | b")
-	if err := r.session.failure(); err != nil {
+	if err := r.Session.Failure(); err != nil {
 		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -51,14 +52,14 @@ func TestConstant(t *testing.T) {
 func TestAddedColumnHasItsDefault(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.Postgres(t))
-	r.write(bets(), insert(1, "a", 1))
-	wide := bets()
-	state := column("state", schemas.TypeText, "text", false)
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
+	wide := connectortest.Bets()
+	state := connectortest.Column("state", schemas.TypeText, "text", false)
 	state.Default = "'open'::text"
-	seen := column("seen", schemas.TypeTimestampTZ, "timestamp with time zone", false)
+	seen := connectortest.Column("seen", schemas.TypeTimestampTZ, "timestamp with time zone", false)
 	seen.Default = "now()"
 	wide.Table.Columns = append(wide.Table.Columns, state, seen)
-	r.write(wide, change{connectors.OpDelete, []any{5}})
+	r.Write(wide, remove(5))
 	r.expect("SELECT id || state || coalesce(seen::text, '-') FROM bets", "1open-")
 	r.expect("SELECT string_agg(column_name || is_nullable, ' ' ORDER BY column_name) FROM information_schema.columns WHERE table_name = 'bets' AND column_name LIKE 's%e%'", "seenYES stakeYES stateNO")
 }
@@ -68,13 +69,13 @@ func TestTypesOfMySQL(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.Postgres(t))
 	table := func(flag schemas.Column) *connectors.Stream {
-		s := stream("spans", 1, column("id", schemas.TypeInt32, "int", false), column("t", schemas.TypeTime, "time(3)", true), flag)
+		s := connectortest.Table("spans", 1, connectortest.Column("id", schemas.TypeInt32, "int", false), connectortest.Column("t", schemas.TypeTime, "time(3)", true), flag)
 		s.Table.Columns[1].Scale = 3
 		s.Table.Catalog, s.Table.Schema = "public", ""
 		return s
 	}
 	put := func(s *connectors.Stream, id int, micros int64, flag func(w *connectors.Builder)) error {
-		err := r.put(func(w *connectors.Builder) {
+		err := r.Put(func(w *connectors.Builder) {
 			w.Begin(w.Stream(s), connectors.OpCreate)
 			w.Key()
 			w.Int(int64(id))
@@ -85,18 +86,18 @@ func TestTypesOfMySQL(t *testing.T) {
 			w.Commit()
 		})
 		if err == nil {
-			err = r.flush()
+			err = r.Flush()
 		}
 		return err
 	}
-	streamed, read := table(column("flag", schemas.TypeBool, "boolean", false)), table(column("flag", schemas.TypeInt16, "tinyint(1)", false))
+	streamed, read := table(connectortest.Column("flag", schemas.TypeBool, "boolean", false)), table(connectortest.Column("flag", schemas.TypeInt16, "tinyint(1)", false))
 	const hour = 3600 * 1000000
 	must(t, put(streamed, 1, -838*hour-1000, func(w *connectors.Builder) { w.Bool(true) }))
 	must(t, put(read, 2, 25*hour, func(w *connectors.Builder) { w.Int(3) }))
 	r.expect("SELECT id || ' ' || t || ' ' || flag FROM spans ORDER BY id", "1 -838:00:00.001 1 | 2 25:00:00 3")
 	r.server.Exec(t, r.database, "ALTER TABLE spans ALTER flag TYPE boolean USING flag > 0, ALTER t TYPE time(0) USING NULL")
-	again := table(column("flag", schemas.TypeInt16, "tinyint(1)", true))
+	again := table(connectortest.Column("flag", schemas.TypeInt16, "tinyint(1)", true))
 	must(t, put(again, 3, 5*hour, func(w *connectors.Builder) { w.Int(0) }))
 	r.expect("SELECT t || ' ' || flag FROM spans WHERE id = 3", "05:00:00 false")
-	r.refused(put(again, 4, 25*hour, func(w *connectors.Builder) { w.Int(0) }), "column t", "outside of what the type can hold")
+	r.Refused(put(again, 4, 25*hour, func(w *connectors.Builder) { w.Int(0) }), "column t", "outside of what the type can hold")
 }

@@ -14,13 +14,13 @@ import (
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
-	"github.com/freshet-io/freshet/schemas"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 )
 
 // oneCell makes a batch of one record whose row is what fill writes.
 func oneCell(fill func(w *connectors.Builder)) (*connectors.Batch, connectors.Cell) {
-	w := connectors.NewBuilder(partition, nil, nil)
-	w.Begin(w.Stream(bets()), connectors.OpCreate)
+	w := connectors.NewBuilder(connectortest.Partition(1), nil, nil)
+	w.Begin(w.Stream(connectortest.Bets()), connectors.OpCreate)
 	w.After()
 	fill(w)
 	w.Commit()
@@ -122,42 +122,6 @@ func TestNumericFits(t *testing.T) {
 	}
 }
 
-// tenColumns is a table as those that throughput is measured with.
-func tenColumns() *connectors.Stream {
-	decimal := column("price", schemas.TypeDecimal, "numeric(12,2)", true)
-	decimal.Length, decimal.Scale = 12, 2
-	return stream("ten", 1,
-		column("id", schemas.TypeInt64, "bigint", false), column("customer", schemas.TypeInt32, "integer", true), column("name", schemas.TypeText, "text", true),
-		column("email", schemas.TypeText, "text", true), decimal, column("odds", schemas.TypeFloat64, "double precision", true), column("open", schemas.TypeBool, "boolean", true),
-		column("at", schemas.TypeTimestampTZ, "timestamp with time zone", true), column("day", schemas.TypeDate, "date", true), column("note", schemas.TypeText, "text", true))
-}
-
-func tenRow(w *connectors.Builder, s *connectors.Stream, n int) {
-	w.Begin(w.Stream(s), connectors.OpCreate)
-	w.Key()
-	w.Int(int64(n))
-	w.After()
-	w.Int(int64(n))
-	w.Int(int64(n % 1000))
-	w.String("Comet of the Northern Hills")
-	w.String("somebody.somewhere@example.org")
-	w.Text(connectors.KindDecimal, []byte("12345.67"))
-	w.Float64(1.5 * float64(n))
-	w.Bool(n%2 == 0)
-	w.Temporal(connectors.KindTimestampTZ, 1767225600000000+int64(n))
-	w.Temporal(connectors.KindDate, 20000+int64(n%1000))
-	w.String("a note that is a little longer than the other texts of the row are")
-	w.Commit()
-}
-
-func tenBatch(s *connectors.Stream, from, rows int) *connectors.Batch {
-	w := connectors.NewBuilder(partition, nil, nil)
-	for n := range rows {
-		tenRow(w, s, from+n)
-	}
-	return w.Finish("{}", connectors.Order{Epoch: 1, Major: uint64(from), Minor: 1})
-}
-
 func tenPlan(s *connectors.Stream) *plan {
 	p := &plan{id: "public.ten", source: s.Table, mode: "upsert", deletes: true, keys: 1}
 	for i, c := range s.Table.Columns {
@@ -174,9 +138,9 @@ func tenPlan(s *connectors.Stream) *plan {
 
 // BenchmarkSection encodes and folds; the budget is 250 ns a row of ten columns and no allocation.
 func BenchmarkSection(b *testing.B) {
-	s := tenColumns()
+	s := connectortest.Ten()
 	const rows = 5000
-	batch := tenBatch(s, 0, rows)
+	batch := connectortest.TenBatch(s, 0, rows)
 	to := newSection(tenPlan(s))
 	fill := func() {
 		to.reset()
@@ -200,13 +164,13 @@ func BenchmarkSection(b *testing.B) {
 
 // BenchmarkSink compares the sink with the staging pattern done by hand on the same server: COPY of ready-made bytes into a
 // temporary table, INSERT … ON CONFLICT, one transaction per 10,000 rows. Rounds of both take turns; the budget is a ratio of 0.9.
-func BenchmarkSink(b *testing.B) { benchmarkSink(b, tenBatch) }
+func BenchmarkSink(b *testing.B) { benchmarkSink(b, connectortest.TenBatch) }
 
 func benchmarkSink(b *testing.B, make func(s *connectors.Stream, from, rows int) *connectors.Batch) {
 	r := newRig(b, bed.Postgres(b))
-	s := tenColumns()
+	s := connectortest.Ten()
 	const perBatch, batches = 1000, 60
-	r.write(s, remove(-1))
+	r.Write(s, remove(-1))
 	hand := handmade(b, r, s, perBatch*batches)
 	var sink, byHand time.Duration
 	rows := 0
@@ -214,12 +178,12 @@ func benchmarkSink(b *testing.B, make func(s *connectors.Stream, from, rows int)
 		started := time.Now()
 		for n := range batches {
 			batch := make(s, (round*batches+n)*perBatch, perBatch)
-			batch.ID = r.session.number()
-			if err := r.task.Put(b.Context(), batch); err != nil {
+			batch.ID = r.Session.Next()
+			if err := r.Task.Put(b.Context(), batch); err != nil {
 				b.Fatal(err)
 			}
 		}
-		if err := r.flush(); err != nil {
+		if err := r.Flush(); err != nil {
 			b.Fatal(err)
 		}
 		sink += time.Since(started)
@@ -261,7 +225,7 @@ func handmade(t testing.TB, r *rig, s *connectors.Stream, rows int) func(round i
 		var blocks [][]byte
 		for at := 0; at < rows; at += perTransaction {
 			to := newSection(p)
-			b := tenBatch(s, round*rows+at, perTransaction)
+			b := connectortest.TenBatch(s, round*rows+at, perTransaction)
 			for i := range b.Records {
 				row, err := changes.RowOf(b, &b.Records[i])
 				if err == nil {

@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/schemas"
 )
 
 // The statements for compressed chunks and retention, which only a server with the Timescale licence takes.
 func TestPolicies(t *testing.T) {
 	t.Parallel()
-	ticks := stream("ticks", 2, column("id", schemas.TypeInt32, "integer", false), column("at", schemas.TypeTimestampTZ, "timestamp with time zone", false))
+	ticks := connectortest.Table("ticks", 2, connectortest.Column("id", schemas.TypeInt32, "integer", false), connectortest.Column("at", schemas.TypeTimestampTZ, "timestamp with time zone", false))
 	for _, c := range []struct {
 		keys []string
 		want string

@@ -5,124 +5,39 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/freshet-io/freshet/connectors"
-	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/connectors/connectortest"
 	"github.com/freshet-io/freshet/schemas"
 	"github.com/freshet-io/freshet/testbed"
 )
 
-const partition = offsets.Partition(`{"server":"t"}`)
-
 // rig is a running sink into a database of its own.
 type rig struct {
-	testing.TB
+	connectortest.Rig
 	server   *testbed.Postgres
 	database string
 	conn     *pgx.Conn
-	task     connectors.SinkTask
-	session  *session
-}
-
-// session is what the runtime lends to a sink.
-type session struct {
-	mu      sync.Mutex
-	next    connectors.BatchID
-	acked   map[connectors.BatchID]bool
-	failed  error
-	charged int
 }
 
 func newRig(t testing.TB, server *testbed.Postgres, more ...string) *rig {
 	t.Helper()
 	database := server.NewDatabase(t)
-	r := &rig{TB: t, server: server, database: database, conn: server.Connect(t, database), session: &session{acked: map[connectors.BatchID]bool{}}}
+	r := &rig{connectortest.Rig{TB: t, Session: &connectortest.Session{}}, server, database, server.Connect(t, database)}
 	r.start(settings(server, database, more...))
 	return r
 }
 
 func (r *rig) start(c connectors.Config) {
 	r.Helper()
-	r.task = newTask(r.TB, c)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := r.task.Start(ctx, r.session); err != nil {
-		r.Fatalf("Start: %v", err)
-	}
-	task := r.task
-	r.Cleanup(func() { _ = task.Stop(context.Background()) })
-	if _, err := task.(connectors.OffsetKeeper).Progress(ctx); err != nil {
+	r.Start(newTask(r.TB, c))
+	if _, err := r.Task.(connectors.OffsetKeeper).Progress(r.Context()); err != nil {
 		r.Fatalf("Progress: %v", err)
 	}
-}
-
-func (r *session) Ack(id connectors.BatchID)  { r.mu.Lock(); defer r.mu.Unlock(); r.acked[id] = true }
-func (r *session) Fail(err error)             { r.mu.Lock(); defer r.mu.Unlock(); r.failed = err }
-func (r *session) Charge(n int)               { r.mu.Lock(); defer r.mu.Unlock(); r.charged += n }
-func (*session) Settle(context.Context) error { return nil }
-
-func (r *session) Reject(_ context.Context, _ *connectors.Batch, _ int, cause error) error {
-	return connectors.AsPermanent(cause)
-}
-
-func (r *session) number() connectors.BatchID {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.next++
-	return r.next
-}
-
-func (r *session) failure() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failed
-}
-
-// put hands over a batch that fill makes.
-func (r *rig) put(fill func(w *connectors.Builder)) error {
-	id := r.session.number()
-	w := connectors.NewBuilder(partition, nil, nil)
-	fill(w)
-	b := w.Finish(offsets.Offset(fmt.Sprintf(`{"n":%d}`, id)), connectors.Order{Epoch: 1, Major: uint64(id), Minor: 1})
-	b.ID = id
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	err := r.task.Put(ctx, b)
-	if err != nil {
-		b.Release()
-	}
-	return err
-}
-
-func (r *rig) flush() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	return r.task.Flush(ctx)
-}
-
-// write puts changes and makes them durable.
-func (r *rig) write(stream *connectors.Stream, list ...change) {
-	r.Helper()
-	if err := r.tryWrite(stream, list...); err != nil {
-		r.Fatal(err)
-	}
-}
-
-func (r *rig) tryWrite(stream *connectors.Stream, list ...change) error {
-	err := r.put(func(w *connectors.Builder) {
-		for _, c := range list {
-			c.add(w, stream)
-		}
-	})
-	if err == nil {
-		err = r.flush()
-	}
-	return err
 }
 
 // rows is a query's result, a line per row.
@@ -146,137 +61,61 @@ func (r *rig) expect(sql, want string) {
 	}
 }
 
-func (r *rig) refused(err error, texts ...string) {
-	r.Helper()
-	if err == nil {
-		r.Fatal("no error")
-	}
-	for _, text := range texts {
-		if !strings.Contains(err.Error(), text) {
-			r.Errorf("error %q does not say %q", err, text)
-		}
-	}
-}
+type change = connectortest.Change
 
-// change is a record in a test: values by Go type, "?" in a string of its own is unavailable.
-type change struct {
-	op  connectors.Op
-	row []any
-}
-
-type unavailable struct{}
-
-func (c change) add(w *connectors.Builder, s *connectors.Stream) {
-	w.Begin(w.Stream(s), c.op)
-	if c.op != connectors.OpTruncate && len(s.Table.Key) > 0 {
-		w.Key()
-		for _, k := range s.Table.Key {
-			cell(w, c.row[k])
-		}
-	}
-	switch c.op {
-	case connectors.OpTruncate, connectors.OpDelete, connectors.OpTombstone:
-	default:
-		w.After()
-		for _, v := range c.row {
-			cell(w, v)
-		}
-	}
-	w.Commit()
-}
-
-func cell(w *connectors.Builder, v any) {
-	switch v := v.(type) {
-	case nil:
-		w.Null()
-	case unavailable:
-		w.Unavailable()
-	case int:
-		w.Int(int64(v))
-	case float64:
-		w.Float64(v)
-	case string:
-		w.String(v)
-	case time.Time:
-		w.Temporal(connectors.KindTimestampTZ, v.UnixMicro())
-	case []byte:
-		w.Text(connectors.KindDecimal, v)
-	default:
-		panic("cell: unknown type")
-	}
-}
-
-func insert(row ...any) change { return change{connectors.OpCreate, row} }
-func update(row ...any) change { return change{connectors.OpUpdate, row} }
-func remove(row ...any) change { return change{connectors.OpDelete, row} }
-
-func column(name string, typ schemas.Type, spelled string, optional bool) schemas.Column {
-	return schemas.Column{Name: name, Type: typ, TypeName: spelled, Length: -1, Scale: -1, Optional: optional}
-}
-
-// stream is a table with its first keys columns as key.
-func stream(name string, keys int, columns ...schemas.Column) *connectors.Stream {
-	s := &connectors.Stream{Topic: "t.public." + name, Table: &schemas.Table{Catalog: "db", Schema: "public", Name: name, Columns: columns}}
-	for i := range keys {
-		s.Table.Key = append(s.Table.Key, i)
-		s.KeyFields = append(s.KeyFields, connectors.Field{Name: columns[i].Name, Cell: i})
-	}
-	return s
-}
-
-func bets() *connectors.Stream {
-	return stream("bets", 1, column("id", schemas.TypeInt32, "integer", false), column("horse", schemas.TypeText, "text", true), column("stake", schemas.TypeInt32, "integer", true))
-}
+func insert(row ...any) change { return change{Op: connectors.OpCreate, Row: row} }
+func update(row ...any) change { return change{Op: connectors.OpUpdate, Row: row} }
+func remove(row ...any) change { return change{Op: connectors.OpDelete, Row: row} }
 
 func TestFold(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.Postgres(t), keyTruncate, "true")
-	s := bets()
+	s := connectortest.Bets()
 	all := "SELECT id || ' ' || coalesce(horse, '-') || ' ' || coalesce(stake::text, '-') FROM bets ORDER BY id"
-	r.write(s, insert(1, "a", 1), insert(2, "b", 2), update(1, "a2", nil), remove(2), insert(3, "c", 3), remove(3), insert(3, "c2", 4))
+	r.Write(s, insert(1, "a", 1), insert(2, "b", 2), update(1, "a2", nil), remove(2), insert(3, "c", 3), remove(3), insert(3, "c2", 4))
 	r.expect(all, "1 a2 - | 3 c2 4")
-	r.write(s, change{connectors.OpTombstone, []any{3}}, remove(3), insert(4, nil, 4))
+	r.Write(s, change{Op: connectors.OpTombstone, Row: []any{3}}, remove(3), insert(4, nil, 4))
 	r.expect(all, "1 a2 - | 4 - 4")
-	r.write(s, insert(5, "gone", 5), change{connectors.OpTruncate, nil}, insert(6, "f", 6))
+	r.Write(s, insert(5, "gone", 5), change{Op: connectors.OpTruncate}, insert(6, "f", 6))
 	r.expect(all, "6 f 6")
 
 	// Unavailable values never replace known ones: of the target, of the same transaction, in parts.
-	r.write(s, update(6, unavailable{}, 7))
+	r.Write(s, update(6, connectortest.Unavailable{}, 7))
 	r.expect(all, "6 f 7")
-	r.write(s, insert(7, "g", 1), update(7, unavailable{}, 2), update(6, unavailable{}, 8), update(6, "f2", unavailable{}), update(6, unavailable{}, 9))
+	r.Write(s, insert(7, "g", 1), update(7, connectortest.Unavailable{}, 2), update(6, connectortest.Unavailable{}, 8), update(6, "f2", connectortest.Unavailable{}), update(6, connectortest.Unavailable{}, 9))
 	r.expect(all, "6 f2 9 | 7 g 2")
-	r.write(s, update(6, unavailable{}, unavailable{}), update(7, "g2", unavailable{}))
+	r.Write(s, update(6, connectortest.Unavailable{}, connectortest.Unavailable{}), update(7, "g2", connectortest.Unavailable{}))
 	r.expect(all, "6 f2 9 | 7 g2 2")
-	r.refused(r.tryWrite(s, insert(8, unavailable{}, 1)), `"public"."bets"`, "column horse", "REPLICA IDENTITY FULL")
+	r.Refused(r.TryWrite(s, insert(8, connectortest.Unavailable{}, 1)), `"public"."bets"`, "column horse", "REPLICA IDENTITY FULL")
 }
 
 func TestUnavailableWithoutRow(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.Postgres(t))
-	r.write(bets(), insert(1, "a", 1))
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
 	// The end of the row in the same transaction makes the value irrelevant.
-	r.write(bets(), update(3, unavailable{}, 2), remove(3), update(4, unavailable{}, 2), remove(4), insert(4, "d", 4), remove(4))
-	r.refused(r.tryWrite(bets(), update(1, unavailable{}, 2), update(2, unavailable{}, 2)), `"public"."bets"`, "1 of 2", "REPLICA IDENTITY FULL")
+	r.Write(connectortest.Bets(), update(3, connectortest.Unavailable{}, 2), remove(3), update(4, connectortest.Unavailable{}, 2), remove(4), insert(4, "d", 4), remove(4))
+	r.Refused(r.TryWrite(connectortest.Bets(), update(1, connectortest.Unavailable{}, 2), update(2, connectortest.Unavailable{}, 2)), `"public"."bets"`, "1 of 2", "REPLICA IDENTITY FULL")
 	r.expect("SELECT stake::text FROM bets", "1")
 }
 
 func TestEvolution(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.Postgres(t))
-	r.write(bets(), insert(1, "a", 1))
-	wide := bets()
-	wide.Table.Columns[0] = column("id", schemas.TypeInt64, "bigint", false)
-	wide.Table.Columns[2] = column("stake", schemas.TypeDecimal, "numeric(10,2)", true)
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
+	wide := connectortest.Bets()
+	wide.Table.Columns[0] = connectortest.Column("id", schemas.TypeInt64, "bigint", false)
+	wide.Table.Columns[2] = connectortest.Column("stake", schemas.TypeDecimal, "numeric(10,2)", true)
 	wide.Table.Columns[2].Length, wide.Table.Columns[2].Scale = 10, 2
-	wide.Table.Columns = append(wide.Table.Columns, column("odds", schemas.TypeFloat64, "double precision", false))
-	r.refused(r.tryWrite(wide, insert(2, "b", []byte("2.50"), 1.5)), "column stake", "integer", "numeric(10,2)", keyExclude)
+	wide.Table.Columns = append(wide.Table.Columns, connectortest.Column("odds", schemas.TypeFloat64, "double precision", false))
+	r.Refused(r.TryWrite(wide, insert(2, "b", connectortest.Text{Kind: connectors.KindDecimal, V: "2.50"}, 1.5)), "column stake", "integer", "numeric(10,2)", keyExclude)
 
 	r = newRig(t, bed.Postgres(t))
-	r.write(bets(), insert(1, "a", 1))
-	wide.Table.Columns[2] = column("stake", schemas.TypeInt64, "bigint", true)
-	r.write(wide, insert(1<<40, "b", 1<<40, 1.5), update(1, "a", 2, 2.5))
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
+	wide.Table.Columns[2] = connectortest.Column("stake", schemas.TypeInt64, "bigint", true)
+	r.Write(wide, insert(1<<40, "b", 1<<40, 1.5), update(1, "a", 2, 2.5))
 	r.expect("SELECT id || ' ' || stake || ' ' || odds FROM bets ORDER BY id", "1 2 2.5 | 1099511627776 1099511627776 1.5")
-	r.write(bets(), update(1, "narrow", 3))
+	r.Write(connectortest.Bets(), update(1, "narrow", 3))
 	r.expect("SELECT id || ' ' || horse || ' ' || stake || ' ' || odds FROM bets WHERE id = 1", "1 narrow 3 2.5")
 }
 
@@ -297,7 +136,7 @@ func TestValueThatDoesNotFit(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, server, keyEvolution, "none", keyExclude, map[bool]string{true: "horse", false: "none"}[!strings.Contains(c.ddl, "horse")])
 			r.server.Exec(t, r.database, "CREATE TABLE bets (id int PRIMARY KEY, "+c.ddl+")")
-			r.refused(r.tryWrite(bets(), insert(7, "ok", 1), c.row), append(c.texts, `"public"."bets"`)...)
+			r.Refused(r.TryWrite(connectortest.Bets(), insert(7, "ok", 1), c.row), append(c.texts, `"public"."bets"`)...)
 			r.expect("SELECT count(*)::text FROM bets", "0")
 			r.expect(`SELECT count(*)::text FROM freshet_offsets WHERE "offset" IS NOT NULL`, "0")
 		})
@@ -308,63 +147,63 @@ func TestConstraints(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.Postgres(t))
 	r.server.Exec(t, r.database, "CREATE TABLE bets (id int PRIMARY KEY, horse text UNIQUE, stake int CHECK (stake > 0))")
-	r.write(bets(), insert(1, "a", 1))
-	r.refused(r.tryWrite(bets(), insert(2, "a", 1)), "public.bets", "bets_horse_key", "(horse)=(a)")
-	if connectors.ClassOf(r.session.failure()) != connectors.Permanent {
-		t.Errorf("class %v, want permanent", connectors.ClassOf(r.session.failure()))
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
+	r.Refused(r.TryWrite(connectortest.Bets(), insert(2, "a", 1)), "public.bets", "bets_horse_key", "(horse)=(a)")
+	if connectors.ClassOf(r.Session.Failure()) != connectors.Permanent {
+		t.Errorf("class %v, want permanent", connectors.ClassOf(r.Session.Failure()))
 	}
 }
 
 func TestTableWithoutKey(t *testing.T) {
 	t.Parallel()
-	keyless := stream("log", 0, column("line", schemas.TypeText, "text", true))
+	keyless := connectortest.Table("log", 0, connectortest.Column("line", schemas.TypeText, "text", true))
 	r := newRig(t, bed.Postgres(t))
-	r.refused(r.tryWrite(keyless, insert("x")), "table public.log has no key", "primary key", "message.key.columns", "insert.mode=insert")
+	r.Refused(r.TryWrite(keyless, insert("x")), "table public.log has no key", "primary key", "message.key.columns", "insert.mode=insert")
 	r = newRig(t, bed.Postgres(t), keyInsert, "insert", keyKeyMode, "none", keyDelete, "false")
-	r.write(keyless, insert("x"), insert("x"), insert(nil))
+	r.Write(keyless, insert("x"), insert("x"), insert(nil))
 	r.expect("SELECT coalesce(line, '-') FROM log", "x | x | -")
 }
 
 func TestInsertAndUpdateModes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.Postgres(t), keyInsert, "insert")
-	r.write(bets(), insert(1, "a", 1), insert(2, "b", 2), remove(1), insert(1, "again", 3))
+	r.Write(connectortest.Bets(), insert(1, "a", 1), insert(2, "b", 2), remove(1), insert(1, "again", 3))
 	r.expect("SELECT id || horse FROM bets ORDER BY id", "1again | 2b")
-	r.write(bets(), remove(2), insert(2, "b2", 2))
+	r.Write(connectortest.Bets(), remove(2), insert(2, "b2", 2))
 	r.expect("SELECT id || horse FROM bets ORDER BY id", "1again | 2b2")
-	r.refused(r.tryWrite(bets(), insert(1, "a", 1)), "bets_pkey")
+	r.Refused(r.TryWrite(connectortest.Bets(), insert(1, "a", 1)), "bets_pkey")
 	r = newRig(t, bed.Postgres(t), keyInsert, "update")
 	r.server.Exec(t, r.database, "CREATE TABLE bets (id int PRIMARY KEY, horse text, stake int); INSERT INTO bets VALUES (1, 'a', 1)")
-	r.write(bets(), insert(1, "b", 2), insert(2, "c", 2))
+	r.Write(connectortest.Bets(), insert(1, "b", 2), insert(2, "c", 2))
 	r.expect("SELECT id || horse FROM bets", "1b")
 }
 
 func TestHypertable(t *testing.T) {
 	t.Parallel()
 	at := func(day int) time.Time { return time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC) }
-	ticks := stream("ticks", 1, column("id", schemas.TypeInt32, "integer", false), column("at", schemas.TypeTimestampTZ, "timestamp with time zone", false), column("price", schemas.TypeInt32, "integer", true))
+	ticks := connectortest.Table("ticks", 1, connectortest.Column("id", schemas.TypeInt32, "integer", false), connectortest.Column("at", schemas.TypeTimestampTZ, "timestamp with time zone", false), connectortest.Column("price", schemas.TypeInt32, "integer", true))
 	r := newRig(t, bed.Timescale(t), keyTime, "at", keyChunk, "1 day")
-	r.write(ticks, insert(1, at(1), 1), insert(2, at(2), 2), insert(3, at(3), 3))
+	r.Write(ticks, insert(1, at(1), 1), insert(2, at(2), 2), insert(3, at(3), 3))
 	r.expect("SELECT hypertable_name || ' ' || num_chunks FROM timescaledb_information.hypertables", "ticks 3")
 	all := "SELECT id || ' ' || to_char(at, 'DD') || ' ' || price FROM ticks ORDER BY id, at"
-	r.write(ticks, update(1, at(5), 10), update(2, at(2), 20), remove(3))
+	r.Write(ticks, update(1, at(5), 10), update(2, at(2), 20), remove(3))
 	r.expect(all, "1 05 10 | 2 02 20")
-	r.write(ticks, insert(4, at(1), 4), update(4, at(9), 5), update(1, at(5), unavailable{}), remove(2), insert(2, at(7), 7))
+	r.Write(ticks, insert(4, at(1), 4), update(4, at(9), 5), update(1, at(5), connectortest.Unavailable{}), remove(2), insert(2, at(7), 7))
 	r.expect(all, "1 05 10 | 2 07 7 | 4 09 5")
-	r.refused(r.tryWrite(ticks, update(1, at(1), unavailable{})), "move to another chunk", "REPLICA IDENTITY FULL")
+	r.Refused(r.TryWrite(ticks, update(1, at(1), connectortest.Unavailable{})), "move to another chunk", "REPLICA IDENTITY FULL")
 }
 
 func TestHypertableRefusals(t *testing.T) {
 	t.Parallel()
-	ticks := stream("ticks", 1, column("id", schemas.TypeInt32, "integer", false), column("at", schemas.TypeTimestampTZ, "timestamp with time zone", true))
+	ticks := connectortest.Table("ticks", 1, connectortest.Column("id", schemas.TypeInt32, "integer", false), connectortest.Column("at", schemas.TypeTimestampTZ, "timestamp with time zone", true))
 	r := newRig(t, bed.Timescale(t), keyTime, "at")
-	r.refused(r.tryWrite(ticks, insert(1, time.Now())), "column at of table public.ticks", "may be NULL")
+	r.Refused(r.TryWrite(ticks, insert(1, time.Now())), "column at of table public.ticks", "may be NULL")
 	ticks.Table.Columns[1].Optional = false
 	r.server.Exec(t, r.database, "CREATE TABLE ticks (id int PRIMARY KEY, at timestamptz NOT NULL)")
-	r.refused(r.tryWrite(ticks, insert(1, time.Now())), "not a hypertable", "create_hypertable")
+	r.Refused(r.TryWrite(ticks, insert(1, time.Now())), "not a hypertable", "create_hypertable")
 	r = newRig(t, bed.Timescale(t))
 	r.server.Exec(t, r.database, "CREATE TABLE ticks (id int, at timestamptz NOT NULL); SELECT create_hypertable('ticks', 'at')")
-	r.refused(r.tryWrite(ticks, insert(1, time.Now())), "no primary key or unique index on (id, at)", "must contain the column")
+	r.Refused(r.TryWrite(ticks, insert(1, time.Now())), "no primary key or unique index on (id, at)", "must contain the column")
 	plain := bed.Postgres(t)
 	values := Factory{}.Validate(t.Context(), settings(plain, plain.NewDatabase(t), keyTime, "at"))
 	if errors := connectors.Errors(values); len(errors) != 1 || !strings.Contains(errors[0], "TimescaleDB") {
@@ -375,18 +214,18 @@ func TestHypertableRefusals(t *testing.T) {
 func TestFencing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.Postgres(t))
-	r.write(bets(), insert(1, "a", 1))
-	first := r.task
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
+	first := r.Task
 	r.start(settings(r.server, r.database))
-	r.write(bets(), insert(2, "b", 2))
-	second := r.task
-	r.task = first
-	err := r.tryWrite(bets(), insert(3, "zombie", 3))
+	r.Write(connectortest.Bets(), insert(2, "b", 2))
+	second := r.Task
+	r.Task = first
+	err := r.TryWrite(connectortest.Bets(), insert(3, "zombie", 3))
 	if connectors.ClassOf(err) != connectors.Fenced {
 		t.Errorf("the zombie got %v, want a fenced error", err)
 	}
-	r.task = second
-	r.write(bets(), insert(4, "d", 4))
+	r.Task = second
+	r.Write(connectortest.Bets(), insert(4, "d", 4))
 	r.expect("SELECT id::text FROM bets ORDER BY id", "1 | 2 | 4")
 }
 
@@ -398,7 +237,7 @@ func TestARestartInPlace(t *testing.T) {
 	again := func(claim string) (connectors.SinkTask, error) {
 		task, err := Factory{}.NewSink(settings(r.server, r.database), connectors.Settings{Connector: "orders", Claim: claim})
 		if err == nil {
-			err = task.Start(t.Context(), r.session)
+			err = task.Start(t.Context(), r.Session)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -413,8 +252,8 @@ func TestARestartInPlace(t *testing.T) {
 		}
 		return task.(connectors.Claimant).Claim()
 	}
-	r.write(bets(), insert(1, "a", 1))
-	zombie := r.task.(connectors.Claimant).Claim()
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
+	zombie := r.Task.(connectors.Claimant).Claim()
 	task, err := again(zombie)
 	if err != nil {
 		t.Fatalf("nobody took over: %v", err)
@@ -450,14 +289,14 @@ func TestARestartInPlace(t *testing.T) {
 	if _, err := owner.Exec(t.Context(), "COMMIT"); err != nil {
 		t.Errorf("the owner was disturbed: %v", err)
 	}
-	r.write(bets(), insert(2, "b", 2))
+	r.Write(connectortest.Bets(), insert(2, "b", 2))
 }
 
 // TestReconnectBesideAHalfOpenSession: the server still takes the session that was lost for alive, with the locks that it holds.
 func TestReconnectBesideAHalfOpenSession(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.Postgres(t))
-	r.write(bets(), insert(1, "a", 1))
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
 	var name string
 	if err := r.conn.QueryRow(t.Context(), "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").Scan(&name); err != nil {
 		t.Fatal(err)
@@ -471,7 +310,7 @@ func TestReconnectBesideAHalfOpenSession(t *testing.T) {
 	if _, err := r.conn.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND xact_start IS NULL", name); err != nil {
 		t.Fatal(err)
 	}
-	r.write(bets(), insert(2, "b", 2), update(1, "c", 1))
+	r.Write(connectortest.Bets(), insert(2, "b", 2), update(1, "c", 1))
 	r.expect("SELECT id || horse FROM bets ORDER BY id", "1c | 2b")
 }
 
@@ -479,7 +318,7 @@ func TestReconnectBesideAHalfOpenSession(t *testing.T) {
 func TestTakeOverFromAStoppedOwner(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.Postgres(t))
-	r.write(bets(), insert(1, "a", 1))
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
 	var name string
 	if err := r.conn.QueryRow(t.Context(), "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").Scan(&name); err != nil {
 		t.Fatal(err)
@@ -490,7 +329,7 @@ func TestTakeOverFromAStoppedOwner(t *testing.T) {
 		}
 	}
 	r.start(settings(r.server, r.database))
-	r.write(bets(), insert(2, "b", 2), update(1, "c", 1))
+	r.Write(connectortest.Bets(), insert(2, "b", 2), update(1, "c", 1))
 	r.conn = r.server.Connect(t, r.database)
 	r.expect("SELECT id || horse FROM bets ORDER BY id", "1c | 2b")
 }
