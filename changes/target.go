@@ -77,3 +77,23 @@ func SameRows(t *schemas.Table, keyed []string, s *connectors.Stream) bool {
 	sameOrder := slices.EqualFunc(t.Columns, s.Table.Columns, func(a, b schemas.Column) bool { return a.Name == b.Name })
 	return sameKey && sameOrder && t.ID() == s.Table.ID() && len(schemas.Diff(t, s.Table)) == 0
 }
+
+// ByStream returns what find says of each stream of b that has records, by the stream's number: what a sink has prepared for it. Of a stream
+// for which that is nil it may be asked again. used is the slice of the batch before.
+func ByStream[P any](used []*P, b *connectors.Batch, find func(*connectors.Stream) (*P, error)) ([]*P, error) {
+	used = append(used[:0], make([]*P, len(b.Streams))...)
+	last := ^uint32(0)
+	for i := range b.Records {
+		n := b.Records[i].Stream
+		if n == last || used[n] != nil {
+			continue
+		}
+		last = n
+		p, err := find(b.Streams[n])
+		if err != nil {
+			return used, err
+		}
+		used[n] = p
+	}
+	return used, nil
+}

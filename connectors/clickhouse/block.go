@@ -1,16 +1,10 @@
 package clickhouse
 
-import "github.com/freshet-io/freshet/connectors"
-
 // block is what is inserted together: at most one insert per table.
 type block struct {
 	sections []*section
-	taken    []connectors.BatchID
 	rows     int // of the section that has most
-	charged  int // bytes of the task's budget (I5)
 }
-
-const batchOverhead = 256 // what a batch in flight costs beside its rows
 
 // section returns the part of a plan; a block has few of them.
 func (b *block) section(p *plan) *section {
@@ -24,17 +18,20 @@ func (b *block) section(p *plan) *section {
 	return s
 }
 
-// size is the memory that the block is charged for.
-func (b *block) size() int {
-	n := len(b.taken) * batchOverhead
+// Size implements changes.Block.
+func (b *block) Size() int {
+	n := 0
 	for _, s := range b.sections {
 		n += s.size()
 	}
 	return n
 }
 
-// reset makes the block empty; it keeps memory up to a limit.
-func (b *block) reset(keep int) {
+// Rows implements changes.Block.
+func (b *block) Rows() int { return b.rows }
+
+// Reset implements changes.Block.
+func (b *block) Reset(keep int) {
 	total := 0
 	for _, s := range b.sections {
 		for i := range s.columns {
@@ -47,5 +44,5 @@ func (b *block) reset(keep int) {
 	for _, s := range b.sections {
 		s.reset()
 	}
-	b.taken, b.rows, b.charged = b.taken[:0], 0, 0
+	b.rows = 0
 }

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/pprof"
-	"sync"
-	"time"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
@@ -22,7 +19,8 @@ type sink struct {
 	server    *server
 	about     about
 	task      connectors.SinkSession
-	writer    *writer
+	buffer    *changes.DoubleBuffer[*block]
+	blocks    uint64 // that were written, of the writer's goroutine
 
 	// Of Put's goroutine.
 	rows    *changes.Rows
@@ -31,12 +29,6 @@ type sink struct {
 	targets map[string]string            // source table of each target
 	used    []*plan                      // per stream of the batch at hand
 	parts   []*section
-
-	mu      sync.Mutex
-	filling *block
-	writing bool
-	urgent  bool // somebody waits: do not linger
-	failed  error
 }
 
 const maxPlans = 1000
@@ -46,7 +38,7 @@ var _ connectors.SinkTask = (*sink)(nil)
 func newSink(cfg *config, token, connector string, log *slog.Logger) *sink {
 	return &sink{
 		cfg: cfg, log: log, connector: connector, token: token, server: newServer(cfg),
-		plans: map[*connectors.Stream]*plan{}, tables: map[string]*plan{}, targets: map[string]string{}, filling: &block{},
+		plans: map[*connectors.Stream]*plan{}, tables: map[string]*plan{}, targets: map[string]string{},
 	}
 }
 
@@ -59,8 +51,9 @@ func (s *sink) Start(ctx context.Context, task connectors.SinkSession) (err erro
 	s.rows = changes.NewRows(changes.RowsOptions{
 		KeyMode: s.cfg.keyMode, KeyFields: s.cfg.keyFields, Unavailable: s.cfg.placeholder, Events: s.cfg.mode == modeAppend, Charge: task.Charge,
 	})
-	s.writer = newWriter(s)
-	go pprof.Do(context.Background(), pprof.Labels("connector", s.connector, "goroutine", "writer"), func(context.Context) { s.writer.run() })
+	s.buffer = changes.NewDoubleBuffer(changes.DoubleBufferOptions[*block]{
+		Connector: s.connector, Session: task, Write: s.write, Bytes: s.cfg.bytes, Rows: s.cfg.rows, Interval: s.cfg.interval,
+	}, [2]*block{{}, {}})
 	return nil
 }
 
@@ -69,7 +62,7 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.writer == nil {
+	if s.buffer == nil {
 		return errors.New("the sink was not started")
 	}
 	reject := func(i int, cause error) error { return s.task.Reject(ctx, b, i, cause) }
@@ -78,34 +71,16 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 
 // put takes over a batch of changes: encoded, its memory is not needed any more.
 func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
-	if err := s.resolve(ctx, b); err != nil {
+	find := func(stream *connectors.Stream) (*plan, error) { return s.planFor(ctx, stream) }
+	var err error
+	if s.used, err = changes.ByStream(s.used, b, find); err != nil {
 		return err
 	}
-	if err := s.wait(ctx, s.hasRoom, false); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	if s.failed != nil {
-		s.mu.Unlock()
-		return s.failed
-	}
-	grown, err := s.take(ctx, b)
-	if err != nil { // rows of b may be in the block, and b is not taken: nothing of the block may be written
-		s.failed = err
-		s.mu.Unlock()
-		return err
-	}
-	s.mu.Unlock()
-	b.Release()
-	s.task.Charge(grown)
-	s.writer.wake()
-	return nil
+	return s.buffer.Take(ctx, b, func(blk *block) error { return s.take(ctx, blk, b) })
 }
 
-// take encodes b into the block.
-func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
-	blk := s.filling
-	before := blk.size()
+// take encodes b into a block.
+func (s *sink) take(ctx context.Context, blk *block, b *connectors.Batch) error {
 	s.parts = s.parts[:0]
 	for _, p := range s.used {
 		if p == nil {
@@ -129,13 +104,10 @@ func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
 			continue
 		}
 		if err := s.task.Reject(ctx, b.Origin(), i, connectors.AsPermanent(err)); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	blk.taken = append(blk.taken, b.ID)
-	grown := blk.size() - before
-	blk.charged += grown
-	return grown, nil
+	return nil
 }
 
 func (s *sink) apply(to *section, b *connectors.Batch, record int, row *changes.Row) error {
@@ -157,38 +129,18 @@ func (s *sink) apply(to *section, b *connectors.Batch, record int, row *changes.
 	return to.add(b, record, row)
 }
 
-// resolve finds the plan of each stream of b that has records. A new version of a table waits until everything taken before
-// is durable, then the target is made to fit.
-func (s *sink) resolve(ctx context.Context, b *connectors.Batch) error {
-	s.used = append(s.used[:0], make([]*plan, len(b.Streams))...)
-	last := ^uint32(0)
-	for i := range b.Records {
-		n := b.Records[i].Stream
-		if n == last {
-			continue
-		}
-		last = n
-		stream := b.Streams[n]
-		if s.used[n] != nil || stream.Table == nil {
-			continue
-		}
-		p, err := s.planFor(ctx, stream)
-		if err != nil {
-			return err
-		}
-		s.used[n] = p
-	}
-	return nil
-}
-
+// planFor finds the plan of a stream. A new version of a table waits until everything taken before is durable, then the target is made to fit.
 func (s *sink) planFor(ctx context.Context, stream *connectors.Stream) (*plan, error) {
+	if stream.Table == nil {
+		return nil, nil
+	}
 	id := stream.Table.ID() + "\x00" + stream.Topic
 	p, known := s.plans[stream]
 	current := s.tables[id]
 	if known && p == current {
 		return p, nil
 	}
-	if err := s.wait(ctx, s.drained, true); err != nil {
+	if err := s.buffer.Drain(ctx); err != nil {
 		return nil, err
 	}
 	switch {
@@ -223,7 +175,7 @@ func (s *sink) prepare(ctx context.Context, stream *connectors.Stream, before *p
 		return nil, connectors.AsPermanent(fmt.Errorf("tables %s and %s have the same target %s.%s; tell them apart with %s, such as ${source.schema}_${source.table}, or with %s", other, w.id(), w.database, w.table, keyFormat, keyMap))
 	}
 	var p *plan
-	err = s.writer.insist(ctx, "prepare the target table", func(ctx context.Context) error {
+	err = s.insist(ctx, "prepare the target table", func(ctx context.Context) error {
 		t, ddl, err := s.cfg.ensure(ctx, s.server, s.about, w, was, changes.KeysOnly(stream))
 		if len(ddl) > 0 {
 			s.log.Info("the target table is made to fit", "table", w.id(), "target", w.database+"."+w.table, "statements", ddl, "dry run", s.cfg.dryRun)
@@ -254,72 +206,19 @@ func (s *sink) prepare(ctx context.Context, stream *connectors.Stream, before *p
 	return p, nil
 }
 
-// hasRoom tells that the block can take another batch (I5).
-func (s *sink) hasRoom() bool {
-	return len(s.filling.taken) == 0 || !s.full()
-}
-
-func (s *sink) full() bool {
-	return s.filling.rows >= s.cfg.rows || s.filling.size() >= s.cfg.bytes
-}
-
-func (s *sink) drained() bool { return len(s.filling.taken) == 0 && !s.writing }
-
-// wait returns when a condition on what mu guards holds. urgent: what was taken is not to linger.
-func (s *sink) wait(ctx context.Context, holds func() bool, urgent bool) error {
-	if s.writer == nil {
-		return errors.New("the sink was not started")
-	}
-	for {
-		s.mu.Lock()
-		ok, failed := holds(), s.failed
-		s.urgent = urgent && !ok
-		s.mu.Unlock()
-		switch {
-		case failed != nil:
-			return failed
-		case ok:
-			return nil
-		}
-		s.writer.wake()
-		select {
-		case <-s.writer.moved:
-		case <-s.writer.ended:
-			s.mu.Lock()
-			failed = s.failed
-			s.mu.Unlock()
-			if failed != nil {
-				return failed
-			}
-			return connectors.ErrStopped
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
 // Flush implements connectors.SinkTask.
 func (s *sink) Flush(ctx context.Context) error {
-	if s.writer == nil {
+	if s.buffer == nil {
 		return nil
 	}
-	return s.wait(ctx, s.drained, true)
+	return s.buffer.Drain(ctx)
 }
 
 // Stop implements connectors.SinkTask.
 func (s *sink) Stop(ctx context.Context) error {
 	defer s.server.close()
-	if s.writer == nil {
+	if s.buffer == nil {
 		return nil
 	}
-	return s.writer.stop(ctx)
-}
-
-// mayGo tells that the block is to be inserted now, else when.
-func (s *sink) mayGo(next time.Time) (bool, time.Duration) {
-	if s.urgent || s.full() {
-		return true, 0
-	}
-	rest := time.Until(next)
-	return rest <= 0, rest
+	return s.buffer.Stop(ctx)
 }

@@ -99,7 +99,14 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 
 // put takes over a batch of changes, or of values in mode reference.
 func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
-	if err := s.resolve(ctx, b); err != nil {
+	find := func(stream *connectors.Stream) (*plan, error) {
+		if s.cfg.mode == modeReference {
+			return s.prepareReference(ctx, b, stream)
+		}
+		return s.planFor(ctx, stream)
+	}
+	var err error
+	if s.used, err = changes.ByStream(s.used, b, find); err != nil {
 		return err
 	}
 	if err := s.wait(ctx, s.hasRoom); err != nil {
@@ -176,39 +183,11 @@ func (s *sink) add(h *held, p *plan, record int) error {
 	return s.addMirror(h, p, record, &row)
 }
 
-// resolve finds the plan of each stream of b that has records. A new version of a table waits until everything taken before
-// is durable, then the index is made to fit.
-func (s *sink) resolve(ctx context.Context, b *connectors.Batch) error {
-	s.used = append(s.used[:0], make([]*plan, len(b.Streams))...)
-	last := ^uint32(0)
-	for i := range b.Records {
-		n := b.Records[i].Stream
-		if n == last {
-			continue
-		}
-		last = n
-		stream := b.Streams[n]
-		var p *plan
-		var err error
-		switch {
-		case s.used[n] != nil:
-			continue
-		case s.cfg.mode == modeReference:
-			p, err = s.prepareReference(ctx, b, stream)
-		case stream.Table == nil:
-			continue
-		default:
-			p, err = s.planFor(ctx, stream)
-		}
-		if err != nil {
-			return err
-		}
-		s.used[n] = p
-	}
-	return nil
-}
-
+// planFor finds the plan of a stream. A new version of a table waits until everything taken before is durable, then the index is made to fit.
 func (s *sink) planFor(ctx context.Context, stream *connectors.Stream) (*plan, error) {
+	if stream.Table == nil {
+		return nil, nil
+	}
 	p := s.plans[stream]
 	id := stream.Table.ID() + "\x00" + stream.Topic
 	current := s.tables[id]

@@ -1,14 +1,10 @@
 package timescaledb
 
-import "github.com/freshet-io/freshet/connectors"
-
 // block is what one transaction writes.
 type block struct {
 	sections  []*section
-	taken     []connectors.BatchID
 	positions []position
 	rows      int
-	charged   int // bytes of the task's budget (I5)
 }
 
 // section returns the part of a plan; a block has few of them.
@@ -37,9 +33,9 @@ func (b *block) place(p position) {
 	b.positions = append(b.positions, p)
 }
 
-// size is the memory that the block is charged for.
-func (b *block) size() int {
-	n := len(b.taken) * batchOverhead
+// Size implements changes.Block.
+func (b *block) Size() int {
+	n := 0
 	for _, s := range b.sections {
 		n += len(s.data) + len(s.rows)*rowOverhead
 	}
@@ -54,8 +50,11 @@ func (b *block) seal() {
 	}
 }
 
-// reset makes the block empty; it keeps memory up to a limit.
-func (b *block) reset(keep int) {
+// Rows implements changes.Block.
+func (b *block) Rows() int { return b.rows }
+
+// Reset implements changes.Block.
+func (b *block) Reset(keep int) {
 	total := 0
 	for _, s := range b.sections {
 		total += cap(s.data)
@@ -66,6 +65,5 @@ func (b *block) reset(keep int) {
 	for _, s := range b.sections {
 		s.reset()
 	}
-	b.taken, b.positions = b.taken[:0], b.positions[:0]
-	b.rows, b.charged = 0, 0
+	b.positions, b.rows = b.positions[:0], 0
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/pprof"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,6 +19,7 @@ type sink struct {
 	cfg    *config
 	log    *slog.Logger
 	task   connectors.SinkSession
+	buffer *changes.DoubleBuffer[*block]
 	writer *writer
 	ledger ledger // the writer's goroutine only, once that runs
 
@@ -32,18 +31,12 @@ type sink struct {
 	parts   []*section
 	rows    *changes.Rows // makes changes of records from topics
 
-	mu      sync.Mutex
-	filling *block
-	writing bool
-	failed  error
-	// Where tasks share the connector: the partitions of this one, and through where each was taken.
+	// Where tasks share the connector: the partitions of this one, and through where each was taken. Of who takes a batch, or has
+	// the buffer's Between.
 	assigned map[offsets.Partition]connectors.Order
 }
 
-const (
-	maxPlans      = 1000
-	batchOverhead = 256 // what a batch in flight costs beside its rows
-)
+const maxPlans = 1000
 
 var (
 	_ connectors.SinkTask     = (*sink)(nil)
@@ -54,7 +47,7 @@ var (
 func newSink(cfg *config, s connectors.Settings, log *slog.Logger) *sink {
 	return &sink{
 		cfg: cfg, log: log, ledger: ledger{connector: s.Connector, sink: s.Sink, shared: s.Shared},
-		plans: map[*connectors.Stream]*plan{}, tables: map[string]*plan{}, filling: &block{},
+		plans: map[*connectors.Stream]*plan{}, tables: map[string]*plan{},
 	}
 }
 
@@ -68,8 +61,10 @@ func (s *sink) Start(ctx context.Context, task connectors.SinkSession) error {
 	s.rows = changes.NewRows(changes.RowsOptions{
 		KeyMode: s.cfg.keys, KeyFields: s.cfg.keyFields, Unavailable: s.cfg.placeholder, Nulls: true, Charge: task.Charge,
 	})
-	s.writer = newWriter(s, conn)
-	go pprof.Do(context.Background(), pprof.Labels("connector", s.ledger.connector, "goroutine", "writer"), func(context.Context) { s.writer.run() })
+	s.writer = &writer{sink: s, conn: conn, staged: map[*plan]int{}}
+	s.buffer = changes.NewDoubleBuffer(changes.DoubleBufferOptions[*block]{
+		Connector: s.ledger.connector, Session: task, Write: s.writer.write, Bytes: s.cfg.bytes, Rows: s.cfg.rows,
+	}, [2]*block{{}, {}})
 	return nil
 }
 
@@ -92,7 +87,7 @@ func (s *sink) open(ctx context.Context) (*pgx.Conn, error) {
 // Progress implements connectors.OffsetKeeper. Where tasks share the connector, each call with partitions is a new assignment, and one
 // without takes nothing over.
 func (s *sink) Progress(ctx context.Context, p ...offsets.Partition) (out []connectors.Progress, err error) {
-	err = s.writer.call(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+	err = s.call(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
 		if s.ledger.shared && len(p) == 0 {
 			out, err = s.ledger.stand(ctx, conn)
 			return err
@@ -115,19 +110,22 @@ func (s *sink) Progress(ctx context.Context, p ...offsets.Partition) (out []conn
 // assign notes what an assignment begins with. What was taken before it and is not durable yet would be read a second time: then the
 // instance ends, and the next one begins with nothing on its way.
 func (s *sink) assign(p []offsets.Partition, at []connectors.Progress) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.filling.taken) > 0 {
-		s.failed = errors.New("partitions were given away before all that was read of them is durable; the rest is read again")
-		s.task.Fail(s.failed)
-		return fmt.Errorf("%w (%w)", s.failed, &lostError{p[0]})
-	}
-	s.assigned = make(map[offsets.Partition]connectors.Order, len(p))
-	for _, x := range p {
-		s.assigned[x] = connectors.Order{}
-	}
-	for _, x := range at {
-		s.assigned[x.Partition] = x.Through
+	err := s.buffer.Between(func(waiting bool) error {
+		if waiting {
+			return errors.New("partitions were given away before all that was read of them is durable; the rest is read again")
+		}
+		s.assigned = make(map[offsets.Partition]connectors.Order, len(p))
+		for _, x := range p {
+			s.assigned[x] = connectors.Order{}
+		}
+		for _, x := range at {
+			s.assigned[x.Partition] = x.Through
+		}
+		return nil
+	})
+	if err != nil {
+		s.task.Fail(err)
+		return fmt.Errorf("%w (%w)", err, &lostError{p[0]})
 	}
 	return nil
 }
@@ -170,8 +168,8 @@ func (s *sink) endEarlier(ctx context.Context, conn *pgx.Conn) error {
 // SetProgress implements connectors.OffsetKeeper. It works on a task that was not started, too.
 func (s *sink) SetProgress(ctx context.Context, p []connectors.Progress) error {
 	set := func(ctx context.Context, conn *pgx.Conn) error { return s.ledger.set(ctx, conn, p) }
-	if s.writer != nil {
-		return s.writer.call(ctx, set)
+	if s.buffer != nil {
+		return s.call(ctx, set)
 	}
 	conn, err := s.open(ctx)
 	if err != nil {
@@ -195,43 +193,30 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if s.buffer == nil {
+		return errors.New("the sink was not started")
+	}
 	reject := func(i int, cause error) error { return s.task.Reject(ctx, b, i, cause) }
 	return s.rows.Hand(b, reject, func(rows *connectors.Batch) error { return s.put(ctx, rows) })
 }
 
 // put takes over a batch of changes: encoded, its memory is not needed any more.
 func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
-	if err := s.resolve(ctx, b); err != nil {
+	find := func(stream *connectors.Stream) (*plan, error) {
+		return s.planFor(ctx, stream, b.Origin() != b && changes.KeysOnly(stream))
+	}
+	var err error
+	if s.used, err = changes.ByStream(s.used, b, find); err != nil {
 		return err
 	}
-	if err := s.wait(ctx, s.hasRoom); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	if s.failed != nil {
-		s.mu.Unlock()
-		return s.failed
-	}
-	grown, err := s.take(ctx, b)
-	if err != nil { // rows of b may be in the block, and its position is not: nothing of the block may be written
-		s.failed = err
-		s.mu.Unlock()
-		return err
-	}
-	s.mu.Unlock()
-	b.Release()
-	s.task.Charge(grown)
-	s.writer.wake()
-	return nil
+	return s.buffer.Take(ctx, b, func(blk *block) error { return s.take(ctx, blk, b) })
 }
 
-// take encodes b into the block.
-func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
-	blk := s.filling
-	before := blk.size()
+// take encodes b, and the position after it, into a block.
+func (s *sink) take(ctx context.Context, blk *block, b *connectors.Batch) error {
 	from, moves, err := s.fresh(b)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	s.parts = s.parts[:0]
 	for _, p := range s.used {
@@ -255,13 +240,12 @@ func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
 			continue
 		}
 		if err := s.task.Reject(ctx, b.Origin(), i, connectors.AsPermanent(err)); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if err := s.task.Settle(ctx); err != nil { // I1: the block has the position
-		return 0, err
+		return err
 	}
-	blk.taken = append(blk.taken, b.ID)
 	blk.rows += len(b.Records) - from
 	if moves {
 		blk.place(position{partition: b.Source, offset: b.Offset, through: b.Through})
@@ -269,9 +253,7 @@ func (s *sink) take(ctx context.Context, b *connectors.Batch) (int, error) {
 	for _, e := range b.Extra {
 		blk.place(position{partition: e.Partition, offset: e.Offset, extra: true})
 	}
-	grown := blk.size() - before
-	blk.charged += grown
-	return grown, nil
+	return nil
 }
 
 func (s *sink) apply(to *section, b *connectors.Batch, row *changes.Row) error {
@@ -294,32 +276,9 @@ func (s *sink) apply(to *section, b *connectors.Batch, row *changes.Row) error {
 	return to.add(b, row)
 }
 
-// resolve finds the plan of each stream of b that has records. A new version of a table waits until everything taken before
-// is durable, then the target is made to fit.
-func (s *sink) resolve(ctx context.Context, b *connectors.Batch) error {
-	s.used = append(s.used[:0], make([]*plan, len(b.Streams))...)
-	last := ^uint32(0)
-	for i := range b.Records {
-		n := b.Records[i].Stream
-		if n == last {
-			continue
-		}
-		last = n
-		stream := b.Streams[n]
-		if s.used[n] != nil || stream.Table == nil {
-			continue
-		}
-		p, err := s.planFor(ctx, stream, b.Origin() != b && changes.KeysOnly(stream))
-		if err != nil {
-			return err
-		}
-		s.used[n] = p
-	}
-	return nil
-}
-
+// planFor finds the plan of a stream. A new version of a table waits until everything taken before is durable, then the target is made to fit.
 func (s *sink) planFor(ctx context.Context, stream *connectors.Stream, keysOnly bool) (*plan, error) {
-	if keysOnly && !s.cfg.deletes {
+	if stream.Table == nil || keysOnly && !s.cfg.deletes {
 		return nil, nil
 	}
 	p := s.plans[stream]
@@ -328,7 +287,7 @@ func (s *sink) planFor(ctx context.Context, stream *connectors.Stream, keysOnly 
 	if p != nil && p == current {
 		return p, nil
 	}
-	if err := s.wait(ctx, s.drained); err != nil {
+	if err := s.buffer.Drain(ctx); err != nil {
 		return nil, err
 	}
 	switch {
@@ -356,7 +315,7 @@ func (s *sink) prepare(ctx context.Context, stream *connectors.Stream, keysOnly 
 	}
 	s.staging++
 	var p *plan
-	err = s.writer.call(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.call(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		t, ddl, err := s.cfg.ensure(ctx, conn, w)
 		if err != nil || t == nil {
 			return err
@@ -376,57 +335,22 @@ func (s *sink) prepare(ctx context.Context, stream *connectors.Stream, keysOnly 
 	return p, nil
 }
 
-// hasRoom tells that the block can take another batch (I5).
-func (s *sink) hasRoom() bool {
-	b := s.filling
-	return len(b.taken) == 0 || b.size() < s.cfg.bytes && (s.cfg.rows == 0 || b.rows < s.cfg.rows)
-}
-
-func (s *sink) drained() bool { return len(s.filling.taken) == 0 && !s.writing }
-
-// wait returns when a condition on what mu guards holds.
-func (s *sink) wait(ctx context.Context, holds func() bool) error {
-	if s.writer == nil {
-		return errors.New("the sink was not started")
-	}
-	for {
-		s.mu.Lock()
-		ok, failed := holds(), s.failed
-		s.mu.Unlock()
-		switch {
-		case failed != nil:
-			return failed
-		case ok:
-			return nil
-		}
-		select {
-		case <-s.writer.moved:
-		case <-s.writer.ended:
-			s.mu.Lock()
-			failed = s.failed
-			s.mu.Unlock()
-			if failed != nil {
-				return failed
-			}
-			return connectors.ErrStopped
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
 // Flush implements connectors.SinkTask.
 func (s *sink) Flush(ctx context.Context) error {
-	if s.writer == nil {
+	if s.buffer == nil {
 		return nil
 	}
-	return s.wait(ctx, s.drained)
+	return s.buffer.Drain(ctx)
 }
 
 // Stop implements connectors.SinkTask.
 func (s *sink) Stop(ctx context.Context) error {
-	if s.writer == nil {
+	if s.buffer == nil {
 		return nil
 	}
-	return s.writer.stop(ctx)
+	err := s.buffer.Stop(ctx)
+	if err == nil {
+		s.writer.disconnect()
+	}
+	return err
 }

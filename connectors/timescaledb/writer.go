@@ -18,27 +18,13 @@ import (
 	"github.com/freshet-io/freshet/connectors"
 )
 
-// writer owns the connection. Its goroutine writes one block after the other, each in one transaction, and does what others
-// ask of the database in between.
+// writer owns the connection, on the goroutine of the sink's buffer: it writes one block after the other, each in one transaction, and does
+// what others ask of the database in between.
 type writer struct {
 	sink   *sink
-	ctx    context.Context // of the goroutine
-	cancel context.CancelFunc
 	conn   *pgx.Conn     // nil: lost
 	staged map[*plan]int // bytes in the staging tables that the session has
-	spare  *block
-	flush  int64 // number of the newest transaction
-
-	work  chan struct{} // something was taken
-	moved chan struct{} // a block was begun or is durable
-	calls chan call
-	ended chan struct{}
-}
-
-type call struct {
-	ctx  context.Context
-	do   func(context.Context, *pgx.Conn) error
-	done chan error
+	flush  int64         // number of the newest transaction
 }
 
 const (
@@ -47,89 +33,8 @@ const (
 	maxStaged  = 1 << 20  // bytes that are left in one of them
 )
 
-func newWriter(s *sink, conn *pgx.Conn) *writer {
-	w := &writer{
-		sink: s, conn: conn, staged: map[*plan]int{}, spare: &block{},
-		work: make(chan struct{}, 1), moved: make(chan struct{}, 1), calls: make(chan call), ended: make(chan struct{}),
-	}
-	w.ctx, w.cancel = context.WithCancel(context.Background())
-	return w
-}
-
-func (w *writer) wake() {
-	select {
-	case w.work <- struct{}{}:
-	default:
-	}
-}
-
-func (w *writer) stir() {
-	select {
-	case w.moved <- struct{}{}:
-	default:
-	}
-}
-
-// run is the goroutine.
-func (w *writer) run() {
-	defer close(w.ended)
-	for {
-		select {
-		case <-w.ctx.Done():
-			return
-		case c := <-w.calls:
-			c.done <- w.perform(c)
-		case <-w.work:
-			if !w.drain() {
-				return
-			}
-		}
-	}
-}
-
-// drain writes what was taken; false: the writer has ended.
-func (w *writer) drain() bool {
-	s := w.sink
-	for {
-		s.mu.Lock()
-		blk := s.filling
-		if len(blk.taken) == 0 || s.failed != nil {
-			s.mu.Unlock()
-			return true
-		}
-		s.filling, s.writing = w.spare, true
-		s.mu.Unlock()
-		w.stir()
-		err := w.write(blk)
-		if err != nil && w.ctx.Err() != nil {
-			err = connectors.ErrStopped
-		}
-		s.mu.Lock()
-		s.writing = false
-		if err != nil {
-			s.failed = err
-		}
-		s.mu.Unlock()
-		if err == nil {
-			for _, id := range blk.taken {
-				s.task.Ack(id)
-			}
-		}
-		s.task.Charge(-blk.charged)
-		blk.reset(s.cfg.bytes)
-		w.spare = blk
-		if err != nil {
-			if !errors.Is(err, connectors.ErrStopped) {
-				s.task.Fail(err)
-			}
-			return false
-		}
-		w.stir()
-	}
-}
-
 // write makes a block durable, however often it takes (I1); an error means that it cannot be.
-func (w *writer) write(blk *block) error {
+func (w *writer) write(ctx context.Context, blk *block) error {
 	if len(blk.positions) == 0 {
 		return nil // all of it was written before
 	}
@@ -137,16 +42,16 @@ func (w *writer) write(blk *block) error {
 	w.flush++
 	unknown := false // whether the transaction was committed
 	for attempt := 0; ; attempt++ {
-		err := w.connect()
+		err := w.connect(ctx)
 		if err == nil && unknown {
 			var done bool
-			if done, err = w.sink.ledger.committed(w.ctx, w.conn, &blk.positions[0], w.flush); err == nil && done {
+			if done, err = w.sink.ledger.committed(ctx, w.conn, &blk.positions[0], w.flush); err == nil && done {
 				break
 			}
 		}
 		if err == nil {
 			unknown = false
-			err = w.transact(blk, &unknown)
+			err = w.transact(ctx, blk, &unknown)
 		}
 		if err == nil {
 			break
@@ -154,7 +59,7 @@ func (w *writer) write(blk *block) error {
 		if connectors.ClassOf(err) != connectors.Retriable || isLost(err) {
 			return err
 		}
-		if err = w.again(err, attempt); err != nil {
+		if err = w.again(ctx, err, attempt); err != nil {
 			return err
 		}
 	}
@@ -163,14 +68,14 @@ func (w *writer) write(blk *block) error {
 }
 
 // again waits before the next attempt; it returns the error when there is none.
-func (w *writer) again(err error, attempt int) error {
+func (w *writer) again(ctx context.Context, err error, attempt int) error {
 	switch outcomeOf(err) {
 	case outcomeFail:
 		return connectors.AsPermanent(explain(err))
 	case outcomeLost:
 		w.disconnect()
 	}
-	if w.ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return connectors.ErrStopped
 	}
 	wait := min(20*time.Millisecond<<min(attempt, 10), w.sink.cfg.pause)
@@ -183,20 +88,20 @@ func (w *writer) again(err error, attempt int) error {
 	select {
 	case <-timer.C:
 		return nil
-	case <-w.ctx.Done():
+	case <-ctx.Done():
 		return connectors.ErrStopped
 	}
 }
 
 // connect opens the connection when it was lost.
-func (w *writer) connect() error {
+func (w *writer) connect(ctx context.Context) error {
 	if w.conn != nil {
 		return nil
 	}
-	conn, err := w.sink.cfg.connect(w.ctx)
+	conn, err := w.sink.cfg.connect(ctx)
 	if err == nil {
-		if err = w.sink.endEarlier(w.ctx, conn); err != nil { // the lost session may hold locks for as long as the server takes it for alive
-			_ = conn.Close(context.WithoutCancel(w.ctx))
+		if err = w.sink.endEarlier(ctx, conn); err != nil { // the lost session may hold locks for as long as the server takes it for alive
+			_ = conn.Close(context.WithoutCancel(ctx))
 		}
 	}
 	if err != nil {
@@ -225,11 +130,11 @@ type step struct {
 }
 
 // transact writes a block in one transaction. unknown is set when the outcome of COMMIT is not known.
-func (w *writer) transact(blk *block, unknown *bool) error {
+func (w *writer) transact(ctx context.Context, blk *block, unknown *bool) error {
 	conn := w.conn.PgConn()
-	undo := context.AfterFunc(w.ctx, func() { _ = conn.Conn().SetDeadline(time.Unix(1, 0)) })
+	undo := context.AfterFunc(ctx, func() { _ = conn.Conn().SetDeadline(time.Unix(1, 0)) })
 	defer undo()
-	if err := w.stageTables(blk); err != nil {
+	if err := w.stageTables(ctx, blk); err != nil {
 		return err
 	}
 	sql, steps := w.statements(blk)
@@ -280,7 +185,7 @@ func (w *writer) transact(blk *block, unknown *bool) error {
 }
 
 // stageTables makes the temporary tables that the session does not have yet.
-func (w *writer) stageTables(blk *block) error {
+func (w *writer) stageTables(ctx context.Context, blk *block) error {
 	var ddl []string
 	for _, s := range blk.sections {
 		if _, there := w.staged[s.plan]; s.live > 0 && !there {
@@ -300,7 +205,7 @@ func (w *writer) stageTables(blk *block) error {
 		}
 	}
 	for _, text := range ddl {
-		if _, err := w.conn.PgConn().Exec(w.ctx, text).ReadAll(); err != nil {
+		if _, err := w.conn.PgConn().Exec(ctx, text).ReadAll(); err != nil {
 			return fmt.Errorf("make a staging table: %w", err)
 		}
 	}
@@ -430,66 +335,33 @@ func receive(front *pgproto3.Frontend) (tags []string, err error) {
 	}
 }
 
-// perform runs a call on the connection until it succeeds or cannot.
-func (w *writer) perform(c call) error {
-	ctx, cancel := context.WithCancel(w.ctx)
-	defer cancel()
-	undo := context.AfterFunc(c.ctx, cancel)
-	defer undo()
+// perform calls do with the connection until it succeeds or cannot.
+func (w *writer) perform(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
 	for attempt := 0; ; attempt++ {
-		err := w.connect()
+		err := w.connect(ctx)
 		if err == nil {
-			err = c.do(ctx, w.conn)
+			err = do(ctx, w.conn)
 		}
 		if w.conn != nil && w.conn.IsClosed() {
 			w.disconnect()
 		}
-		switch {
-		case err == nil:
-			return nil
-		case c.ctx.Err() != nil:
-			return c.ctx.Err()
-		case connectors.ClassOf(err) != connectors.Retriable, isLost(err):
+		if err == nil || connectors.ClassOf(err) != connectors.Retriable || isLost(err) {
 			return err
 		}
-		if err = w.again(err, attempt); err != nil {
+		if err = w.again(ctx, err, attempt); err != nil {
 			return err
 		}
 	}
 }
 
 // call runs do on the writer's goroutine, between two blocks.
-func (w *writer) call(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
-	if w == nil {
+func (s *sink) call(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
+	if s.buffer == nil {
 		return errors.New("the sink was not started")
 	}
-	c := call{ctx, do, make(chan error, 1)}
-	select {
-	case w.calls <- c:
-	case <-w.ended:
-		return connectors.ErrStopped
-	case <-ctx.Done():
+	err := s.buffer.Call(ctx, func(ctx context.Context) error { return s.writer.perform(ctx, do) })
+	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return <-c.done
-}
-
-// stop ends the goroutine and drops what is not durable.
-func (w *writer) stop(ctx context.Context) error {
-	w.cancel()
-	select {
-	case <-w.ended:
-	case <-ctx.Done():
-		return fmt.Errorf("stop the writer: %w", ctx.Err())
-	}
-	w.disconnect()
-	s := w.sink
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed == nil {
-		s.failed = connectors.ErrStopped
-	}
-	s.task.Charge(-s.filling.charged)
-	s.filling.reset(0)
-	return nil
+	return err
 }
