@@ -2,6 +2,7 @@ package changes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -21,7 +22,7 @@ const (
 )
 
 // Reselector finds the values of a batch that are unavailable or NULL and shall be read again, and puts in what a SELECT finds: the row as
-// it is then, not as it was at the change. It belongs to one goroutine.
+// it is then, not as it was at the change. It belongs to one goroutine. Without a post-processor it is nil, and does nothing.
 type Reselector struct {
 	columns     filter
 	unavailable bool
@@ -31,6 +32,7 @@ type Reselector struct {
 	signal      string
 	log         *slog.Logger
 	plans       map[*connectors.Stream]*reselectPlan
+	known       map[*connectors.Stream]FetchFunc
 	looked      int // records of the batch at hand that were looked at
 	open        int // of those after looked that lack something, as far as Due counted
 	counted     int
@@ -42,6 +44,12 @@ type reselectPlan struct {
 	key     []int  // of Stream.Table: by which rows are found; nil: there is none
 	warned  bool
 }
+
+// FetchFunc runs one SELECT and gives every row of the answer to Lookup.Row. Its error is one of the connection when it is retriable.
+type FetchFunc func(ctx context.Context, l *Lookup) error
+
+// maxReselectPlans is how many streams are known; beyond them all is made again.
+const maxReselectPlans = 1000
 
 // Lookup is one SELECT: the rows of a table with these keys.
 type Lookup struct {
@@ -72,7 +80,7 @@ func NewReselector(c connectors.Config, log *slog.Logger) (*Reselector, error) {
 	if class := own("type"); class != ReselectClass {
 		return nil, fmt.Errorf("read %s: %s.type is %q, which is not supported yet; there is %s", keyProcessors, names[0], class, ReselectClass)
 	}
-	r := &Reselector{log: log, signal: strings.TrimSpace(c["signal.data.collection"]), plans: map[*connectors.Stream]*reselectPlan{}}
+	r := &Reselector{log: log, signal: strings.TrimSpace(c["signal.data.collection"]), plans: map[*connectors.Stream]*reselectPlan{}, known: map[*connectors.Stream]FetchFunc{}}
 	r.unavailable = !strings.EqualFold(own("reselect.unavailable.values"), "false")
 	r.nulls = !strings.EqualFold(own("reselect.null.values"), "false")
 	r.eventKey = strings.EqualFold(own("reselect.use.event.key"), "true")
@@ -100,7 +108,7 @@ func (r *Reselector) Begin() {
 
 // Due tells that enough records of w lack something for a SELECT.
 func (r *Reselector) Due(w *connectors.Builder) bool {
-	if r == nil {
+	if r == nil || w == nil {
 		return false
 	}
 	for ; r.counted < w.Len(); r.counted++ {
@@ -129,17 +137,27 @@ func (r *Reselector) wanted(c connectors.Cell) bool {
 	return c.Missing() && r.unavailable || c.Kind == connectors.KindNull && r.nulls
 }
 
-// Fill reads again what the records of w lack that were not looked at yet. fetch runs one SELECT and gives every row to Lookup.Row; its
-// error is one of the connection when it is retriable: then Fill returns it, and may be called again. What else goes wrong, and a row that
-// is gone, is what reselect.error.handling.mode says: logged, or an error.
-func (r *Reselector) Fill(ctx context.Context, w *connectors.Builder, fetch func(context.Context, *Lookup) error) error {
+// Note says how rows of a stream are read again. It must be known before Fill.
+func (r *Reselector) Note(s *connectors.Stream, fetch FetchFunc) {
+	if len(r.known) >= maxReselectPlans {
+		clear(r.known)
+	}
+	r.known[s] = fetch
+}
+
+// Knows tells that Note has said it.
+func (r *Reselector) Knows(s *connectors.Stream) bool { return r.known[s] != nil }
+
+// Fill reads again what the records of w lack that were not looked at yet. An error of the connection is returned, and Fill may be called
+// again. What else goes wrong, and a row that is gone, is what reselect.error.handling.mode says: logged, or an error.
+func (r *Reselector) Fill(ctx context.Context, w *connectors.Builder) error {
 	if r == nil || w == nil {
 		return nil
 	}
 	for r.looked < w.Len() {
 		to, lookups := r.gather(w)
 		for _, l := range lookups {
-			if err := r.run(ctx, l, fetch); err != nil {
+			if err := r.run(ctx, l); err != nil {
 				return err
 			}
 		}
@@ -149,9 +167,12 @@ func (r *Reselector) Fill(ctx context.Context, w *connectors.Builder, fetch func
 	return nil
 }
 
-func (r *Reselector) run(ctx context.Context, l *Lookup, fetch func(context.Context, *Lookup) error) error {
+func (r *Reselector) run(ctx context.Context, l *Lookup) error {
 	id := l.Stream.Table.ID()
-	err := fetch(ctx, l)
+	err := connectors.AsPermanent(errors.New("the table is not known any more"))
+	if fetch := r.known[l.Stream]; fetch != nil {
+		err = fetch(ctx, l)
+	}
 	switch {
 	case err != nil && (ctx.Err() != nil || connectors.ClassOf(err) == connectors.Retriable):
 		return fmt.Errorf("read values of table %s again: %w", id, err)
@@ -242,10 +263,29 @@ func (l *Lookup) name(key []connectors.Cell) (string, bool) {
 	return string(out), true
 }
 
-// Text is AppendSQLText of a cell of Keys.
-func (l *Lookup) Text(c connectors.Cell) (string, bool) {
-	out, ok := AppendSQLText(nil, l.w, c)
-	return string(out), ok
+// Asks tells that the SELECT is to have a column; its cell is below 0 when events do not have it.
+func (l *Lookup) Asks(cell int) bool { return cell >= 0 && l.Columns[cell] }
+
+// SQL is the SELECT. fields are what it returns, as SQL; table and the names of key columns (by quote) are quoted; literal makes SQL of a key's
+// value, whose text is as AppendSQLText has it.
+func (l *Lookup) SQL(fields []string, table string, quote func(name string) string, literal func(c connectors.Cell, text string) string) (string, error) {
+	names := make([]string, len(l.Key))
+	for i, k := range l.Key {
+		names[i] = quote(l.Stream.Table.Columns[k].Name)
+	}
+	rows := make([]string, len(l.Keys))
+	for i, key := range l.Keys {
+		values := make([]string, len(key))
+		for j, c := range key {
+			text, ok := AppendSQLText(nil, l.w, c)
+			if !ok {
+				return "", errors.New("its key holds values that rows cannot be found by")
+			}
+			values[j] = literal(c, string(text))
+		}
+		rows[i] = "(" + strings.Join(values, ", ") + ")"
+	}
+	return fmt.Sprintf("SELECT %s FROM %s WHERE (%s) IN (%s)", strings.Join(fields, ", "), table, strings.Join(names, ", "), strings.Join(rows, ", ")), nil
 }
 
 // Row takes one row that was found: add appends its cells, one per column of Stream.Table.
@@ -293,7 +333,7 @@ func (r *Reselector) plan(s *connectors.Stream) *reselectPlan {
 			p.columns[k] = false
 		}
 	}
-	if len(r.plans) >= 1000 {
+	if len(r.plans) >= maxReselectPlans {
 		clear(r.plans)
 	}
 	r.plans[s] = p

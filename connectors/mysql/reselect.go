@@ -12,57 +12,34 @@ import (
 	"github.com/freshet-io/freshet/connectors"
 )
 
-// reselect reads values again that events do not have, over a connection of its own.
+// reselect reads values again that events do not have.
 type reselect struct {
-	*changes.Reselector
+	*changes.Reselector // nil: no post-processor
+	by                  *rereader
+}
+
+// rereader is a connection of its own.
+type rereader struct {
 	cfg    *config
 	result *resultReader // nil: not connected
-	known  map[*connectors.Stream]*table
 }
 
-// newReselect returns nil without a post-processor.
-func newReselect(t *source) (*reselect, error) {
+func newReselect(t *source) (reselect, error) {
 	r, err := changes.NewReselector(t.cfg.raw, t.log)
-	if r == nil || err != nil {
-		return nil, err
-	}
-	return &reselect{Reselector: r, cfg: t.cfg, known: map[*connectors.Stream]*table{}}, nil
+	return reselect{r, &rereader{cfg: t.cfg}}, err
 }
 
-// note remembers how the rows of a stream become cells. Safe on nil.
-func (r *reselect) note(t *table) {
-	if r == nil || t == nil || r.known[t.stream] != nil {
+// note remembers how the rows of a stream become cells.
+func (r reselect) note(t *table) {
+	if r.Reselector == nil || t == nil || r.Knows(t.stream) {
 		return
 	}
-	if len(r.known) >= 1000 {
-		clear(r.known)
-	}
-	r.known[t.stream] = t.clone()
-}
-
-// fill is Fill with the connection that it needs. Safe on nil.
-func (r *reselect) fill(ctx context.Context, w *connectors.Builder) error {
-	if r == nil {
-		return nil
-	}
-	return r.Fill(ctx, w, r.fetch)
-}
-
-// due tells that enough is missing for a SELECT. Safe on nil.
-func (r *reselect) due(w *connectors.Builder) bool { return r != nil && w != nil && r.Due(w) }
-
-func (r *reselect) begin() {
-	if r != nil {
-		r.Begin()
-	}
+	t = t.clone()
+	r.Note(t.stream, func(ctx context.Context, l *changes.Lookup) error { return r.by.fetch(ctx, t, l) })
 }
 
 // fetch runs one SELECT.
-func (r *reselect) fetch(ctx context.Context, l *changes.Lookup) error {
-	t := r.known[l.Stream]
-	if t == nil {
-		return connectors.AsPermanent(errors.New("the table is not known any more"))
-	}
+func (r *rereader) fetch(ctx context.Context, t *table, l *changes.Lookup) error {
 	sql, err := t.lookupSQL(l)
 	if err != nil {
 		return connectors.AsPermanent(err)
@@ -81,7 +58,7 @@ func (r *reselect) fetch(ctx context.Context, l *changes.Lookup) error {
 	return err
 }
 
-func (r *reselect) read(sql string, t *table, l *changes.Lookup) error {
+func (r *rereader) read(sql string, t *table, l *changes.Lookup) error {
 	if err := r.result.query(sql, len(t.selected)); err != nil {
 		return err
 	}
@@ -96,7 +73,7 @@ func (r *reselect) read(sql string, t *table, l *changes.Lookup) error {
 	}
 }
 
-func (r *reselect) connect(ctx context.Context) error {
+func (r *rereader) connect(ctx context.Context) error {
 	if r.result != nil {
 		return nil
 	}
@@ -110,7 +87,7 @@ func (r *reselect) connect(ctx context.Context) error {
 }
 
 // close ends the connection. Safe on nil.
-func (r *reselect) close() {
+func (r *rereader) close() {
 	if r != nil && r.result != nil {
 		_ = r.result.conn.Close()
 		r.result = nil
@@ -119,42 +96,14 @@ func (r *reselect) close() {
 
 // lookupSQL selects one field per column of t.selected; those that are not asked for are NULL.
 func (t *table) lookupSQL(l *changes.Lookup) (string, error) {
-	var sql strings.Builder
-	sql.WriteString("SELECT ")
+	fields := make([]string, len(t.selected))
 	for n, i := range t.selected {
-		if n > 0 {
-			sql.WriteString(", ")
-		}
-		if c := &t.columns[i]; c.cell >= 0 && l.Columns[c.cell] {
-			sql.WriteString(c.selected())
-		} else {
-			sql.WriteString("NULL")
+		fields[n] = "NULL"
+		if c := &t.columns[i]; l.Asks(c.cell) {
+			fields[n] = c.selected()
 		}
 	}
-	names := make([]string, len(l.Key))
-	for i, k := range l.Key {
-		names[i] = quote(l.Stream.Table.Columns[k].Name)
-	}
-	fmt.Fprintf(&sql, " FROM %s WHERE (%s) IN (", quoteTable(t.id), strings.Join(names, ", "))
-	for i, key := range l.Keys {
-		if i > 0 {
-			sql.WriteString(", ")
-		}
-		sql.WriteByte('(')
-		for j, c := range key {
-			text, ok := l.Text(c)
-			if !ok {
-				return "", errors.New("its key holds values that rows cannot be found by")
-			}
-			if j > 0 {
-				sql.WriteString(", ")
-			}
-			sql.WriteString(keyLiteral(c, text))
-		}
-		sql.WriteByte(')')
-	}
-	sql.WriteByte(')')
-	return sql.String(), nil
+	return l.SQL(fields, quoteTable(t.id), quote, keyLiteral)
 }
 
 // keyLiteral writes the text of a key's value as SQL. The session is in UTC, so that a TIMESTAMP is written without its zone.

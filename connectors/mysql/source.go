@@ -44,7 +44,7 @@ type source struct {
 	snapshot         *snapshot // until it is done
 	stream           *stream   // nil: nothing to stream
 	heartbeat        *changes.HeartbeatQuery
-	reselect         *reselect // nil: no post-processor
+	reselect         reselect
 	watch            watch
 
 	pauseBeforeStream time.Duration // streaming.delay.ms, once after the snapshot
@@ -308,7 +308,7 @@ func (t *source) Stop(context.Context) error {
 	}
 	t.stopped = true
 	t.heartbeat.Stop()
-	t.reselect.close()
+	t.reselect.by.close()
 	if t.snapshot != nil {
 		t.snapshot.close()
 	}

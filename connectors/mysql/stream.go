@@ -91,7 +91,7 @@ type stream struct {
 	txns     *changes.Transactions // nil: no transaction metadata
 	txnID    []byte                // what txns calls the open transaction
 	text     []byte                // scratch
-	reselect *reselect             // nil: no post-processor
+	reselect reselect
 }
 
 // mark is a position to go on at. Its GTIDs are those of stream.done when it was made.
@@ -252,8 +252,8 @@ func (s *stream) nextBatch(ctx context.Context) (*connectors.Batch, error) {
 		if s.payload == nil {
 			s.next++
 		}
-		if s.reselect.due(s.b) {
-			if err := s.reselect.fill(ctx, s.b); err != nil {
+		if s.reselect.Due(s.b) {
+			if err := s.reselect.Fill(ctx, s.b); err != nil {
 				return nil, err
 			}
 		}
@@ -334,7 +334,7 @@ func (s *stream) newBatch(ctx context.Context) error {
 		return &sessionError{err}
 	}
 	s.b = b
-	s.reselect.begin()
+	s.reselect.Begin()
 	s.build++
 	return nil
 }
@@ -347,7 +347,7 @@ func (s *stream) full() bool {
 
 // whole hands out the batch being built, with what a post-processor reads again.
 func (s *stream) whole(ctx context.Context) (*connectors.Batch, error) {
-	if err := s.reselect.fill(ctx, s.b); err != nil {
+	if err := s.reselect.Fill(ctx, s.b); err != nil {
 		return nil, err
 	}
 	return s.finish(), nil

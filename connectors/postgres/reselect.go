@@ -13,57 +13,32 @@ import (
 	"github.com/freshet-io/freshet/connectors"
 )
 
-// reselect reads values again that events do not have, over a connection of its own.
+// reselect reads values again that events do not have.
 type reselect struct {
-	*changes.Reselector
-	cfg   *config
-	conn  *pgx.Conn // nil: not connected
-	known map[*connectors.Stream]*relation
+	*changes.Reselector // nil: no post-processor
+	by                  *rereader
 }
 
-// newReselect returns nil without a post-processor.
-func newReselect(t *source) (*reselect, error) {
+// rereader is a connection of its own.
+type rereader struct {
+	cfg  *config
+	conn *pgx.Conn // nil: not connected
+}
+
+func newReselect(t *source) (reselect, error) {
 	r, err := changes.NewReselector(t.cfg.raw, t.log)
-	if r == nil || err != nil {
-		return nil, err
-	}
-	return &reselect{Reselector: r, cfg: t.cfg, known: map[*connectors.Stream]*relation{}}, nil
+	return reselect{r, &rereader{cfg: t.cfg}}, err
 }
 
-// note remembers how the rows of a stream become cells. Safe on nil.
-func (r *reselect) note(rel *relation) {
-	if r == nil {
-		return
-	}
-	if len(r.known) >= 1000 {
-		clear(r.known)
-	}
-	r.known[rel.stream] = rel
-}
-
-// fill is Fill with the connection that it needs. Safe on nil.
-func (r *reselect) fill(ctx context.Context, w *connectors.Builder) error {
-	if r == nil {
-		return nil
-	}
-	return r.Fill(ctx, w, r.fetch)
-}
-
-// due tells that enough is missing for a SELECT. Safe on nil.
-func (r *reselect) due(w *connectors.Builder) bool { return r != nil && w != nil && r.Due(w) }
-
-func (r *reselect) begin() {
-	if r != nil {
-		r.Begin()
+// note remembers how the rows of a stream become cells.
+func (r reselect) note(rel *relation) {
+	if r.Reselector != nil {
+		r.Note(rel.stream, func(ctx context.Context, l *changes.Lookup) error { return r.by.fetch(ctx, rel, l) })
 	}
 }
 
 // fetch runs one SELECT.
-func (r *reselect) fetch(ctx context.Context, l *changes.Lookup) error {
-	rel := r.known[l.Stream]
-	if rel == nil {
-		return connectors.AsPermanent(errors.New("the table is not known any more"))
-	}
+func (r *rereader) fetch(ctx context.Context, rel *relation, l *changes.Lookup) error {
 	if err := r.connect(ctx); err != nil {
 		return err
 	}
@@ -80,7 +55,7 @@ func (r *reselect) fetch(ctx context.Context, l *changes.Lookup) error {
 	return err
 }
 
-func (r *reselect) read(ctx context.Context, sql string, rel *relation, l *changes.Lookup) error {
+func (r *rereader) read(ctx context.Context, sql string, rel *relation, l *changes.Lookup) error {
 	answer := r.conn.PgConn().Exec(ctx, sql)
 	for answer.NextResult() {
 		rows := answer.ResultReader()
@@ -97,7 +72,7 @@ func (r *reselect) read(ctx context.Context, sql string, rel *relation, l *chang
 	return answer.Close()
 }
 
-func (r *reselect) connect(ctx context.Context) error {
+func (r *rereader) connect(ctx context.Context) error {
 	if r.conn != nil {
 		return nil
 	}
@@ -117,7 +92,7 @@ func (r *reselect) connect(ctx context.Context) error {
 }
 
 // close ends the connection. Safe on nil.
-func (r *reselect) close(ctx context.Context) {
+func (r *rereader) close(ctx context.Context) {
 	if r != nil && r.conn != nil {
 		_ = r.conn.Close(ctx)
 		r.conn = nil
@@ -126,43 +101,20 @@ func (r *reselect) close(ctx context.Context) {
 
 // lookupSQL selects one field per column of a tuple; those that are not asked for are NULL.
 func (r *relation) lookupSQL(l *changes.Lookup) (string, error) {
-	var sql strings.Builder
-	sql.WriteString("SELECT ")
+	fields := make([]string, len(r.tuple))
 	for i := range r.tuple {
-		if i > 0 {
-			sql.WriteString(", ")
-		}
-		if c := &r.tuple[i]; c.cell >= 0 && l.Columns[c.cell] {
-			sql.WriteString(quoteName(c.name))
-		} else {
-			sql.WriteString("NULL")
+		fields[i] = "NULL"
+		if c := &r.tuple[i]; l.Asks(c.cell) {
+			fields[i] = quoteName(c.name)
 		}
 	}
-	names := make([]string, len(l.Key))
-	for i, k := range l.Key {
-		names[i] = quoteName(l.Stream.Table.Columns[k].Name)
+	return l.SQL(fields, r.quotedName(), quoteName, keyLiteral)
+}
+
+// keyLiteral writes the text of a key's value as SQL.
+func keyLiteral(c connectors.Cell, text string) string {
+	if c.Kind == connectors.KindBytes {
+		text = `\x` + text
 	}
-	fmt.Fprintf(&sql, " FROM %s WHERE (%s) IN (", r.quotedName(), strings.Join(names, ", "))
-	for i, key := range l.Keys {
-		if i > 0 {
-			sql.WriteString(", ")
-		}
-		sql.WriteByte('(')
-		for j, c := range key {
-			text, ok := l.Text(c)
-			if !ok {
-				return "", errors.New("its key holds values that rows cannot be found by")
-			}
-			if c.Kind == connectors.KindBytes {
-				text = `\x` + text
-			}
-			if j > 0 {
-				sql.WriteString(", ")
-			}
-			sql.WriteString(quoteLiteral(text))
-		}
-		sql.WriteByte(')')
-	}
-	sql.WriteByte(')')
-	return sql.String(), nil
+	return quoteLiteral(text)
 }

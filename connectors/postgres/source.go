@@ -41,7 +41,7 @@ type source struct {
 	snapshot         *snapshot // until it is done
 	stream           *stream   // nil: nothing to stream
 	heartbeat        *changes.HeartbeatQuery
-	reselect         *reselect // nil: no post-processor
+	reselect         reselect
 	watch            watch
 
 	pauseBeforeStream time.Duration // streaming.delay.ms, once after the snapshot
@@ -319,7 +319,7 @@ func (t *source) Stop(ctx context.Context) error {
 	}
 	t.stopped = true
 	t.heartbeat.Stop()
-	t.reselect.close(ctx)
+	t.reselect.by.close(ctx)
 	if t.snapshot != nil {
 		t.snapshot.close()
 	}

@@ -57,7 +57,7 @@ type stream struct {
 	seq       []byte
 	beat      *changes.Heartbeat // nil: no heartbeats
 	beaten    time.Time
-	reselect  *reselect      // nil: no post-processor
+	reselect  reselect
 	logical   *messageStream // nil: logical messages are not asked for
 	txns      *changes.Transactions
 	txnID     []byte // scratch
@@ -125,7 +125,7 @@ func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 			wait := s.empty() || s.tx.open || s.torn() // the rest of the transaction is on its way
 			f, err := s.wal.next(wait)
 			if errors.Is(err, errWouldBlock) {
-				if err := s.reselect.fill(ctx, s.b); err != nil {
+				if err := s.reselect.Fill(ctx, s.b); err != nil {
 					return nil, err
 				}
 				return s.finish(), nil
@@ -136,7 +136,7 @@ func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 			s.frame, s.pending = f, true
 		}
 		if s.full() && s.boundary() {
-			if err := s.reselect.fill(ctx, s.b); err != nil {
+			if err := s.reselect.Fill(ctx, s.b); err != nil {
 				return nil, err
 			}
 			return s.finish(), nil
@@ -151,8 +151,8 @@ func (s *stream) next(ctx context.Context) (*connectors.Batch, error) {
 			s.pending = s.msg.kind == msgRelation // the catalog could not be asked: the message is needed again
 			return nil, err
 		}
-		if s.reselect.due(s.b) {
-			if err := s.reselect.fill(ctx, s.b); err != nil {
+		if s.reselect.Due(s.b) {
+			if err := s.reselect.Fill(ctx, s.b); err != nil {
 				return nil, err
 			}
 		}
@@ -170,7 +170,7 @@ func (s *stream) newBatch(ctx context.Context) error {
 		return &sessionError{err}
 	}
 	s.b = b
-	s.reselect.begin()
+	s.reselect.Begin()
 	s.build++
 	return nil
 }
