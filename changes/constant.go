@@ -18,8 +18,8 @@ var (
 	introducer = regexp.MustCompile(`(?s)^_[A-Za-z0-9]+'(.*)'$`)
 )
 
-// sinceEpoch is what MySQL's schema history says of CURRENT_TIMESTAMP.
-const sinceEpoch = "1970-01-01 00:00:00"
+// MySQLEpoch is what MySQL's schema history says of CURRENT_TIMESTAMP.
+const MySQLEpoch = "1970-01-01 00:00:00"
 
 // Constant is the text of a default that is one constant, as its type reads it; false for none and for what a target cannot have:
 // functions, expressions, and in MySQL moments, which depend on the time zone of a session.
@@ -68,12 +68,10 @@ func postgresConstant(expr string) (string, bool) {
 
 // mysqlConstant reads the text of a default in MySQL's table definitions: the inside of a literal.
 func mysqlConstant(c *schemas.Column, text string) (string, bool) {
-	if m := introducer.FindStringSubmatch(text); m != nil {
-		text = m[1]
-	}
+	text = CutIntroducer(text)
 	switch c.Type {
 	case schemas.TypeText, schemas.TypeEnum, schemas.TypeUUID, schemas.TypeOther:
-		return unescape(text), true
+		return UnescapeMySQL(text), true
 	case schemas.TypeBytes:
 		return mysqlBytes(c, text)
 	}
@@ -100,7 +98,7 @@ func mysqlConstant(c *schemas.Column, text string) (string, bool) {
 	case schemas.TypeDate:
 		return text, dayText.MatchString(text)
 	case schemas.TypeTimestamp:
-		return text, momentText.MatchString(text) && !strings.HasPrefix(text, "0000") && text != sinceEpoch
+		return text, momentText.MatchString(text) && !strings.HasPrefix(text, "0000") && text != MySQLEpoch
 	case schemas.TypeTime:
 		return text, clockText.MatchString(text)
 	}
@@ -108,7 +106,7 @@ func mysqlConstant(c *schemas.Column, text string) (string, bool) {
 }
 
 func mysqlBytes(c *schemas.Column, text string) (string, bool) {
-	raw := []byte(unescape(text))
+	raw := []byte(UnescapeMySQL(text))
 	if digits, ok := strings.CutPrefix(strings.ToLower(text), "0x"); ok {
 		var err error
 		if raw, err = hex.DecodeString(digits); err != nil {
@@ -123,8 +121,16 @@ func mysqlBytes(c *schemas.Column, text string) (string, bool) {
 	return `\x` + hex.EncodeToString(raw), true
 }
 
-// unescape reads the inside of a literal of MySQL: doubled quotes, and escapes with a backslash.
-func unescape(text string) string {
+// CutIntroducer takes the name of a character set off the default of a column of MySQL: of _latin1'x' it leaves x.
+func CutIntroducer(text string) string {
+	if m := introducer.FindStringSubmatch(text); m != nil {
+		return m[1]
+	}
+	return text
+}
+
+// UnescapeMySQL reads the inside of a literal of MySQL: doubled quotes, and escapes with a backslash.
+func UnescapeMySQL(text string) string {
 	var out strings.Builder
 	for i := 0; i < len(text); i++ {
 		ch := text[i]

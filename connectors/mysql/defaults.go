@@ -12,11 +12,7 @@ import (
 	"github.com/freshet-io/freshet/schemas"
 )
 
-// epoch is what the schema history says of CURRENT_TIMESTAMP.
-const epoch = "1970-01-01 00:00:00"
-
 var (
-	introducer = regexp.MustCompile(`(?s)^_[A-Za-z0-9]+'(.*)'$`)
 	clockText  = regexp.MustCompile(`^(-?)(\d+):(\d+)(?::(\d+))?(\.\d*)?$`)
 	digitsText = regexp.MustCompile(`^(-?)(\d{1,7})(\.\d*)?$`)
 )
@@ -44,12 +40,10 @@ func defaultValue(f connectors.Field, c *column, text *string) (v schemas.Value,
 
 // appendDefault appends the cell of a default.
 func (c *column) appendDefault(w *connectors.Builder, text string) error {
-	if m := introducer.FindStringSubmatch(text); m != nil {
-		text = m[1]
-	}
+	text = changes.CutIntroducer(text)
 	switch c.op {
 	case opText, opEnum, opSet, opJSON, opUUID, opInet4, opInet6:
-		w.Text(connectors.KindText, unescape(text))
+		w.Text(connectors.KindText, []byte(changes.UnescapeMySQL(text)))
 		return nil
 	case opBytes:
 		w.Text(connectors.KindBytes, c.defaultBytes(text))
@@ -77,41 +71,9 @@ func (c *column) appendDefault(w *connectors.Builder, text string) error {
 	return c.appendText(w, []byte(text))
 }
 
-// unescape reads the inside of an SQL string literal: doubled quotes, and escapes with a backslash.
-func unescape(text string) []byte {
-	out := make([]byte, 0, len(text))
-	for i := 0; i < len(text); i++ {
-		ch := text[i]
-		if i+1 == len(text) || ch != '\\' && (ch != '\'' || text[i+1] != '\'') {
-			out = append(out, ch)
-			continue
-		}
-		i++
-		switch next := text[i]; {
-		case ch == '\'':
-			out = append(out, ch)
-		case next == '0':
-			out = append(out, 0)
-		case next == 'b':
-			out = append(out, '\b')
-		case next == 'n':
-			out = append(out, '\n')
-		case next == 'r':
-			out = append(out, '\r')
-		case next == 't':
-			out = append(out, '\t')
-		case next == 'Z':
-			out = append(out, 26)
-		default:
-			out = append(out, next)
-		}
-	}
-	return out
-}
-
 // defaultBytes is the default of a binary column, given as a string or as 0x and hexadecimal digits.
 func (c *column) defaultBytes(text string) []byte {
-	out := unescape(text)
+	out := []byte(changes.UnescapeMySQL(text))
 	if digits, ok := strings.CutPrefix(strings.ToLower(text), "0x"); ok && len(digits)%2 == 0 {
 		if raw, err := hex.DecodeString(digits); err == nil {
 			out = raw
@@ -172,7 +134,7 @@ func (c *column) appendDefaultDay(w *connectors.Builder, text string) error {
 		clock = "00:00:00"
 	}
 	kind := map[op]connectors.Kind{opDate: connectors.KindDate, opDatetime: connectors.KindTimestamp, opTimestamp: connectors.KindTimestampTZ}[c.op]
-	if _, _, _, ok := parseDay([]byte(day)); !ok || c.op == opTimestamp && c.optional && text == epoch {
+	if _, _, _, ok := parseDay([]byte(day)); !ok || c.op == opTimestamp && c.optional && text == changes.MySQLEpoch {
 		c.appendNoDay(w, kind)
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors/mysql/ddl"
 )
 
@@ -57,9 +58,9 @@ func TestDefaults(t *testing.T) {
 		{columnOf("DATETIME", true, 6), "2020-01-02 03:04:05.5", "int64 1577934245500000"},
 		{columnOf("DATETIME", true), "2020-01-02", "int64 1577923200000"},
 		{columnOf("DATETIME", false), "0000-00-00 00:00:00", "int64 0"},
-		{columnOf("DATETIME", true), epoch, "int64 0"},
-		{columnOf("TIMESTAMP", true), epoch, "<nil> <nil>"},
-		{columnOf("TIMESTAMP", false), epoch, "string 1970-01-01T00:00:00Z"},
+		{columnOf("DATETIME", true), changes.MySQLEpoch, "int64 0"},
+		{columnOf("TIMESTAMP", true), changes.MySQLEpoch, "<nil> <nil>"},
+		{columnOf("TIMESTAMP", false), changes.MySQLEpoch, "string 1970-01-01T00:00:00Z"},
 		{columnOf("TIMESTAMP", false, 3), "2020-01-02 03:04:05", "string 2020-01-02T03:04:05.000Z"},
 		{columnOf("TIME", true), "-11:12:13", "int64 -40333000000"},
 		{columnOf("TIME", true), "1:2", "int64 3720000000"},

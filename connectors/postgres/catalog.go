@@ -348,9 +348,13 @@ func typeName(t *pgType, modifier int32) string {
 		return typeName(t.elem, modifier) + "[]"
 	}
 	name := t.name
-	if s, ok := sqlNames()[name]; ok && t.schema == "pg_catalog" && (t.oid != oidBpchar || modifier >= 0) { // character is character(1)
-		name = s
-	} else if t.schema != "pg_catalog" && t.schema != "public" && t.schema != "" {
+	switch t.schema {
+	case "pg_catalog":
+		if t.oid != oidBpchar || modifier >= 0 { // character is character(1)
+			name = changes.PostgresName(name)
+		}
+	case "public", "":
+	default:
 		name = t.schema + "." + name
 	}
 	if m := modifierText(t, modifier); m != "" {

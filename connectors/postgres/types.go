@@ -359,15 +359,6 @@ func uuidOf(name []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
 }
 
-// sqlNames gives SQL's spelling of types whose catalog name differs.
-func sqlNames() map[string]string {
-	return map[string]string{
-		"bool": "boolean", "int2": "smallint", "int4": "integer", "int8": "bigint", "float4": "real", "float8": "double precision",
-		"bpchar": "character", "varchar": "character varying", "varbit": "bit varying", "time": "time without time zone",
-		"timetz": "time with time zone", "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone", "char": `"char"`,
-	}
-}
-
 // modifierText is a type modifier as SQL writes it, parentheses included.
 func modifierText(t *pgType, modifier int32) string {
 	if modifier < 0 {
