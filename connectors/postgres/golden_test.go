@@ -86,11 +86,7 @@ func TestGoldenTypes(t *testing.T) {
 func goldenTypes(t *testing.T, scenario string, keys []string, lossy string) {
 	server := bed.Postgres(t)
 	database := server.NewDatabase(t)
-	setup, err := os.ReadFile(filepath.Join("../../testdata/golden/postgres", scenario, "setup.sql"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Exec(t, database, string(setup))
+	server.Exec(t, database, string(mustRead(t, "../../testdata/golden/postgres/types/setup.sql")))
 	cfg := newConfig(t, server, database, append(keys, "topic.prefix", prefixOf(t, scenario))...)
 	conn, err := cfg.connect(t.Context())
 	if err != nil {

@@ -27,7 +27,7 @@ type Scenario struct {
 // step is one step: an operation with its argument, and options.
 type step struct {
 	op      string
-	text    string             // sql: file; exec: statement
+	text    string             // sql: file, also one of another scenario; exec: statement
 	number  float64            // sleep, quiet: seconds; offsets_restore: which
 	changes map[string]*string // start, config: settings to change
 

@@ -60,7 +60,11 @@ func TestSplitMySQL(t *testing.T) {
 
 func TestEveryScenarioReads(t *testing.T) {
 	t.Parallel()
-	for _, dir := range folders(t) {
+	ofMariaDB, err := filepath.Glob("../../testdata/golden/mariadb/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range append(folders(t), ofMariaDB...) {
 		s, err := ReadScenario(dir)
 		if err != nil {
 			t.Error(err)
@@ -75,9 +79,9 @@ func TestEveryScenarioReads(t *testing.T) {
 				t.Error(err)
 				continue
 			}
-			token := postgresToken
-			if filepath.Base(filepath.Dir(dir)) == "mysql" {
-				token = mysqlToken
+			token := mysqlToken
+			if filepath.Base(filepath.Dir(dir)) == "postgres" {
+				token = postgresToken
 			}
 			if list, err := split(string(b), token); err != nil || len(list) == 0 {
 				t.Errorf("%s/%s: %d statements, %v", dir, st.text, len(list), err)
