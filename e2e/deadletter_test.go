@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -15,13 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/freshet-io/freshet/connectors"
-	"github.com/freshet-io/freshet/connectors/file"
-	"github.com/freshet-io/freshet/connectors/kafka"
 	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/converters/json"
 	plain "github.com/freshet-io/freshet/converters/string"
 	"github.com/freshet-io/freshet/kafkaclient"
-	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/runtime"
 	"github.com/freshet-io/freshet/runtime/deadletter"
 )
@@ -29,19 +25,12 @@ import (
 // letterWorker is a worker with dead-letter queues that reads topics of JSON into files.
 func letterWorker(t *testing.T, servers string) *runtime.Worker {
 	t.Helper()
-	set := converters.Set{json.Kind(), plain.Kind()}
-	return runtime.NewWorker(runtime.Options{
-		Catalog: runtime.NewCatalog(
-			[]connectors.SourceFactory{&kafka.Sources{Converters: set, Pool: &kafkaclient.Pool{}}},
-			[]connectors.SinkFactory{file.Sinks{Converters: set}}),
-		Store:       offsets.NewMemory(),
-		Logger:      slog.New(slog.NewTextHandler(testWriter{t}, nil)),
-		DeadLetters: &deadletter.Queues{Converters: set, Pool: &kafkaclient.Pool{}},
-		Config: connectors.Config{
-			"bootstrap.servers": servers, "key.converter": json.Class, "key.converter.schemas.enable": "false",
-			"value.converter": json.Class, "value.converter.schemas.enable": "false", "consumer.session.timeout.ms": "6000",
-		},
-	})
+	o := topicOptions(t, servers)
+	o.DeadLetters = &deadletter.Queues{Converters: converters.Set{json.Kind(), plain.Kind()}, Pool: &kafkaclient.Pool{}}
+	for _, name := range []string{"key.converter", "value.converter"} {
+		o.Config[name], o.Config[name+".schemas.enable"] = json.Class, "false"
+	}
+	return runtime.NewWorker(o)
 }
 
 // Records of a topic that cannot be converted are in the dead-letter queue as they were, the others in the file, and the group's

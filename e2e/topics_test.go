@@ -27,11 +27,11 @@ import (
 	"github.com/freshet-io/freshet/testbed"
 )
 
-// topicWorker runs connectors in this process, as far as they read topics into files.
-func topicWorker(t *testing.T, servers string) *runtime.Worker {
+// topicOptions are those of a worker in this process that reads topics into files.
+func topicOptions(t *testing.T, servers string) runtime.Options {
 	t.Helper()
 	set := converters.Set{json.Kind(), plain.Kind()}
-	w := runtime.NewWorker(runtime.Options{
+	return runtime.Options{
 		Catalog: runtime.NewCatalog(
 			[]connectors.SourceFactory{&kafka.Sources{Converters: set, Pool: &kafkaclient.Pool{}}},
 			[]connectors.SinkFactory{file.Sinks{Converters: set}}),
@@ -40,7 +40,13 @@ func topicWorker(t *testing.T, servers string) *runtime.Worker {
 		Config: connectors.Config{
 			"bootstrap.servers": servers, "key.converter": plain.Class, "value.converter": plain.Class, "consumer.session.timeout.ms": "6000",
 		},
-	})
+	}
+}
+
+// topicWorker is such a worker, for records of text.
+func topicWorker(t *testing.T, servers string) *runtime.Worker {
+	t.Helper()
+	w := runtime.NewWorker(topicOptions(t, servers))
 	closeWorker(t, w)
 	return w
 }
@@ -239,6 +245,26 @@ func alterAndReset(t *testing.T, w *runtime.Worker, name, topic string, sent int
 	change(reset, "reset", "")
 }
 
+// replaceInTurn runs two programs; in each round one of them is killed or stopped, in turn, after more was there to do, and another one takes
+// its place. It returns those that run at the end.
+func replaceInTurn(t *testing.T, rounds int, run func(i int) *testbed.Program, more func()) []*testbed.Program {
+	t.Helper()
+	members := []*testbed.Program{run(0), run(1)}
+	for round := range rounds {
+		more()
+		i := round % 2
+		if round%3 == 2 {
+			if code := members[i].Stop(); code != 0 {
+				t.Errorf("exit code %d: %s", code, members[i].Output())
+			}
+		} else {
+			members[i].Kill()
+		}
+		members[i] = run(round)
+	}
+	return members
+}
+
 // Two workers share the topic of one connector; each is killed, stopped and started again while records arrive. Every record
 // reaches its file, and the group's offsets are where the topic ends.
 func TestTopicIntoFilesThroughKills(t *testing.T) {
@@ -268,23 +294,13 @@ func TestTopicIntoFilesThroughKills(t *testing.T) {
 		}
 		return out
 	}
-	members := []*testbed.Program{run(0), run(1)}
 	sent := 0
-	for round := range rounds {
+	members := replaceInTurn(t, rounds, run, func() {
 		send(t, k.Bootstrap(), topic, partitions, sent, sent+perRound-1)
 		sent += perRound
 		before := len(all())
 		within(t, "nothing arrives", func() bool { return len(all()) > before })
-		i := round % 2
-		if round%3 == 2 {
-			if code := members[i].Stop(); code != 0 {
-				t.Errorf("exit code %d: %s", code, members[i].Output())
-			}
-		} else {
-			members[i].Kill()
-		}
-		members[i] = run(round)
-	}
+	})
 	within(t, "records are missing", func() bool { return len(all()) == sent })
 	s := groupSession(t, k.Bootstrap())
 	within(t, "offsets are not committed", func() bool {

@@ -81,27 +81,16 @@ func TestTopicIntoTableThroughKills(t *testing.T) {
 		c["tasks.max"] = strconv.Itoa(1 + i%2)
 		return start(t, dir, "run", testbed.WriteConnector(t, dir, c), "-c", worker)
 	}
-	members := []*testbed.Program{run(0), run(1)}
 	sent := 0
-	output := func() string { return members[0].Output() + "\n" + members[1].Output() }
-	for round := range rounds {
+	members := replaceInTurn(t, rounds, run, func() {
 		sendJSON(t, k.Bootstrap(), topic, partitions, sent, sent+perRound)
 		sent += perRound
 		before, _ := feed(t, conn)
 		within(t, "nothing arrives", func() bool { rows, _ := feed(t, conn); return rows > before })
-		i := round % 2
-		if round%3 == 2 {
-			if code := members[i].Stop(); code != 0 {
-				t.Errorf("exit code %d: %s", code, members[i].Output())
-			}
-		} else {
-			members[i].Kill()
-		}
-		members[i] = run(round)
-	}
+	})
 	testbed.Eventually(t, func() string {
 		rows, different := feed(t, conn)
-		return fmt.Sprintf("%d rows of %d records, %d different ones; freshet said:\n%s", rows, sent, different, output())
+		return fmt.Sprintf("%d rows of %d records, %d different ones; freshet said:\n%s\n%s", rows, sent, different, members[0].Output(), members[1].Output())
 	}, func() bool { _, different := feed(t, conn); return different == sent })
 	for _, p := range members {
 		if code := p.Stop(); code != 0 {
