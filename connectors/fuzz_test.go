@@ -3,22 +3,12 @@ package connectors
 import (
 	"bytes"
 	"encoding/json"
-	"runtime/metrics"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/testbed/heap"
 )
-
-// allocated is how many bytes of heap f asks for.
-func allocated(f func()) uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(sample)
-	before := sample[0].Value.Uint64()
-	f()
-	metrics.Read(sample)
-	return sample[0].Value.Uint64() - before
-}
 
 // FuzzWire: bytes that are understood are written so that they mean the same, and no length in them makes the reader ask for
 // memory that the bytes do not fill.
@@ -34,7 +24,7 @@ func FuzzWire(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var b *Batch
 		var err error
-		if n := allocated(func() { b, err = NewWireReader().Decode(text, nil, nil) }); n > 4<<20+256*uint64(len(text)) {
+		if n := heap.Allocated(func() { b, err = NewWireReader().Decode(text, nil, nil) }); n > 4<<20+256*uint64(len(text)) {
 			t.Fatalf("%d bytes of text, %d bytes of memory", len(text), n)
 		}
 		if err != nil {

@@ -6,12 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"runtime/metrics"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/testbed/heap"
 )
 
 // FuzzConnectorFile: a file is a connector or an error that names the file; a connector of JSON has the texts that encoding/json
@@ -82,7 +82,7 @@ func FuzzJava(f *testing.F) {
 		f.Add(text[:n], "", "é\"<\u2028", int64(-1))
 	}
 	f.Fuzz(func(t *testing.T, text []byte, connector, server string, lsn int64) {
-		if n := allocated(func() { _, _, _ = parseJava(text) }); n > 4<<20+1024*uint64(len(text)) {
+		if n := heap.Allocated(func() { _, _, _ = parseJava(text) }); n > 4<<20+1024*uint64(len(text)) {
 			t.Fatalf("%d bytes of file, %d bytes of memory", len(text), n)
 		}
 		if !utf8.ValidString(connector) || !utf8.ValidString(server) {
@@ -120,14 +120,4 @@ func javaMap(key, value []byte) []byte {
 	b = append(b, tcArray, tcReference, 0, 0x7e, 0, 2)
 	b = append(binary.BigEndian.AppendUint32(b, uint32(len(value))), value...)
 	return append(b, tcEnd)
-}
-
-// allocated is how many bytes of heap f asks for.
-func allocated(f func()) uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(sample)
-	before := sample[0].Value.Uint64()
-	f()
-	metrics.Read(sample)
-	return sample[0].Value.Uint64() - before
 }
