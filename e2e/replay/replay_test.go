@@ -215,10 +215,11 @@ func total(list []int64) (sum int64) {
 	return sum
 }
 
-// until waits for as long as so many changes may take.
+// until waits for as long as so many changes may take. It looks less often in a long run: each look is a process beside what is looked at.
 func (p *play) until(complaint string, ok func() bool) {
 	p.Helper()
-	for end := time.Now().Add(p.patience); !ok(); rounds.Pass(p.Context(), 200*time.Millisecond) {
+	pause := max(200*time.Millisecond, p.patience/2000)
+	for end := time.Now().Add(p.patience); !ok(); rounds.Pass(p.Context(), pause) {
 		if time.Now().After(end) {
 			p.Fatalf("%s; freshet said:\n%s", complaint, p.worker.Output())
 		}

@@ -47,7 +47,8 @@ func mirror(t testing.TB, ch *testbed.ClickHouse) *sink {
 
 // everything keeps every change; the newest one of each key is its row.
 func everything(t testing.TB, ch *testbed.ClickHouse) *sink {
-	return clickHouse(t, ch, "everything", "append", "(SELECT * FROM (SELECT * FROM bets FINAL ORDER BY _order DESC LIMIT 1 BY id) WHERE _op != 'd')")
+	return clickHouse(t, ch, "everything", "append", "(SELECT id, last.1 AS seq, last.2 AS stake, last.3 AS note, last.4 AS at "+
+		"FROM (SELECT id, argMax((seq, stake, note, at, _op), _order) AS last FROM bets FINAL GROUP BY id) WHERE last.5 != 'd')")
 }
 
 func tables(t testing.TB, ts *testbed.Postgres) *sink {
