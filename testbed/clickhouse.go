@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -58,18 +59,18 @@ func (l *Local) ClickHouse(ctx context.Context) (*ClickHouse, error) {
 	return c, nil
 }
 
-// Process is the number of the server's process where the engine is on this machine.
-func (c *ClickHouse) Process(ctx context.Context) (int, error) {
-	state, err := c.container.State(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("find the process of ClickHouse: %w", err)
-	}
-	return state.Pid, nil
-}
-
 // Ask is Query for a program.
 func (c *ClickHouse) Ask(ctx context.Context, database, sql string) (string, error) {
 	return clickHouseQuery(ctx, c.Address(), database, sql)
+}
+
+// Insert sends one insert with its data, and returns when it is durable.
+func (c *ClickHouse) Insert(ctx context.Context, database, sql, data string) error {
+	_, err := clickHousePost(ctx, c.Address(), url.Values{"database": {database}, "query": {sql}, "async_insert": {"0"}, "wait_end_of_query": {"1"}}, data)
+	if err != nil {
+		return fmt.Errorf("run %.200q: %w", sql, err)
+	}
+	return nil
 }
 
 func clickHouseReady(ctx context.Context, address string) error {
@@ -78,20 +79,25 @@ func clickHouseReady(ctx context.Context, address string) error {
 }
 
 func clickHouseQuery(ctx context.Context, address, database, sql string) (string, error) {
-	to := url.URL{Scheme: "http", Host: address, Path: "/", RawQuery: url.Values{"database": {database}}.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), strings.NewReader(sql))
+	answer, err := clickHousePost(ctx, address, url.Values{"database": {database}}, sql)
+	if err != nil {
+		return "", fmt.Errorf("run %.200q: %w", sql, err)
+	}
+	return strings.TrimSuffix(answer, "\n"), nil
+}
+
+func clickHousePost(ctx context.Context, address string, query url.Values, body string) (string, error) {
+	to := url.URL{Scheme: "http", Host: address, Path: "/", RawQuery: query.Encode()}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), strings.NewReader(body))
 	if err != nil {
 		return "", fmt.Errorf("make a request: %w", err)
 	}
 	req.SetBasicAuth(ClickHouseUser, ClickHousePassword)
-	status, body, err := fetch(req)
-	if err != nil {
-		return "", fmt.Errorf("run %.200q: %w", sql, err)
+	status, answer, err := fetch(req)
+	if err == nil && status != http.StatusOK {
+		err = errors.New(answer)
 	}
-	if status != http.StatusOK {
-		return "", fmt.Errorf("run %.200q: %s", sql, body)
-	}
-	return strings.TrimSuffix(body, "\n"), nil
+	return answer, err
 }
 
 // fetch sends a request and returns status and body.

@@ -123,6 +123,15 @@ func (s *server) Port() int { return s.port }
 // Host is the engine's host.
 func (s *server) Host() string { return s.engine.host }
 
+// Process is the number of the server's process where the engine is on this machine.
+func (s *server) Process(ctx context.Context) (int, error) {
+	state, err := s.container.State(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("find the process of the server at %s: %w", s.Address(), err)
+	}
+	return state.Pid, nil
+}
+
 // wait polls until the server is ready, the context ends or the container stops.
 func (s *server) wait(ctx context.Context, ready func(context.Context, string) error) error {
 	return poll(ctx, func() (bool, error) {

@@ -72,6 +72,16 @@ func startSearch(ctx context.Context, e *engine, image string, settings []string
 	return &Search{s}, nil
 }
 
+// Elasticsearch starts an Elasticsearch; settings as for StartElasticsearch. Its port is the engine's, not the host's own.
+func (l *Local) Elasticsearch(ctx context.Context, settings ...string) (*Search, error) {
+	s, err := startSearch(ctx, l.engine, "elasticsearch", settings)
+	if err != nil {
+		return nil, err
+	}
+	l.servers = append(l.servers, s)
+	return s, nil
+}
+
 func searchReady(ctx context.Context, address string) error {
 	status, body, err := searchDo(ctx, address, http.MethodGet, "/_cluster/health?wait_for_status=yellow&timeout=2s", "")
 	if err == nil && status != http.StatusOK {
@@ -97,6 +107,11 @@ func searchDo(ctx context.Context, address, method, path, body string) (int, str
 
 // URL is what clients connect to.
 func (s *Search) URL() string { return "http://" + s.Address() }
+
+// Ask is Do for a program; no status is an error.
+func (s *Search) Ask(ctx context.Context, method, path, body string) (int, string, error) {
+	return searchDo(ctx, s.Address(), method, path, body)
+}
 
 // Do sends a request with a JSON body ("": none), fails the test unless the status is 2xx or 404, and returns status and body.
 func (s *Search) Do(t testing.TB, method, path, body string) (int, string) {

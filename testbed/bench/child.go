@@ -10,13 +10,17 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync/atomic"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/clickhouse"
+	"github.com/freshet-io/freshet/connectors/elasticsearch"
 	"github.com/freshet-io/freshet/connectors/kafka"
 	mysqlsource "github.com/freshet-io/freshet/connectors/mysql"
 	postgressource "github.com/freshet-io/freshet/connectors/postgres"
+	"github.com/freshet-io/freshet/connectors/timescaledb"
 	"github.com/freshet-io/freshet/converters"
 	jsonconverter "github.com/freshet-io/freshet/converters/json"
 	"github.com/freshet-io/freshet/kafkaclient"
@@ -40,8 +44,20 @@ func childMain(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench worker", flag.ContinueOnError)
 	properties := f.String("c", "", "worker properties")
 	rows := f.Int64("rows", 0, "the end is after so many rows; 0: at the marker")
+	profile := f.String("profile", "", "file for a CPU profile")
 	if err := f.Parse(args); err != nil {
 		return err
+	}
+	if *profile != "" {
+		to, err := os.Create(*profile)
+		if err != nil {
+			return fmt.Errorf("make the file of a profile: %w", err)
+		}
+		defer func() { _ = to.Close() }() // what is missing shows when it is read
+		if err := pprof.StartCPUProfile(to); err != nil {
+			return fmt.Errorf("start a profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
 	}
 	var counted counter
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -49,10 +65,15 @@ func childMain(ctx context.Context, args []string) error {
 		Connectors: f.Args(), Worker: *properties, Logger: log, Version: "bench",
 		Catalog: freshet.NewCatalog(
 			[]connectors.SourceFactory{
-				countedSource{postgressource.Factory{Version: "bench"}, &counted}, countedSource{mysqlsource.Factory{Version: "bench"}, &counted},
+				countedSource{postgressource.Factory{Version: "bench"}, &counted},
+				countedSource{mysqlsource.Factory{Version: "bench"}, &counted},
+				madeFactory{},
 			},
 			[]connectors.SinkFactory{
 				&kafka.Factory{Converters: converters.Set{jsonconverter.Kind()}, Pool: &kafkaclient.Pool{}, Version: "bench"},
+				timescaledb.Factory{Version: "bench"},
+				clickhouse.Factory{Version: "bench"},
+				elasticsearch.Factory{Version: "bench"},
 				discardFactory{*rows},
 			}),
 	})

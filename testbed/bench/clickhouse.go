@@ -40,35 +40,71 @@ func (b *bench) inClickHouse(table string, rows int) question {
 	}
 }
 
-// drainToClickHouse is the freshet program until all rows can be seen. The marker comes with the last of them.
-func (b *bench) drainToClickHouse(ctx context.Context, r logRange) (sample, error) {
+// intoClickHouse is a run until all rows can be seen. It notes how many rows an insert had.
+func (b *bench) intoClickHouse(ctx context.Context, f feed) (sample, error) {
 	if err := b.clearClickHouse(ctx); err != nil {
 		return sample{}, err
 	}
-	name := b.name("clickhouse")
-	source, err := b.source.stream(ctx, name, &r)
-	if err != nil {
-		return sample{}, err
-	}
-	defer b.release(ctx, name)
-	p, err := b.startWorker(ctx, worker{source: source.with(b.clickHouseConfig())})
-	if err != nil {
-		return sample{}, err
-	}
-	defer p.stop()
-	s, err := b.timed(ctx, r.rows, p.pid(), p.ended, b.source.sends(name), b.inClickHouse("rows", r.rows))
+	s, err := b.into(ctx, f, b.name("clickhouse"), b.clickHouseConfig(), b.inClickHouse("rows", f.rows))
 	if err != nil {
 		return s, err
 	}
-	if err := until(ctx, endEvery, p.ended, b.inClickHouse("marker", 1)); err != nil {
+	if err := b.expectBlocks(ctx, "rows_current", f.rows); err != nil {
 		return s, err
 	}
-	p.stop()
-	n, err := b.ch.Ask(ctx, database, "SELECT count() FROM rows_current")
-	if err == nil && n != strconv.Itoa(r.rows) {
-		err = fmt.Errorf("ClickHouse has %s rows, not %d", n, r.rows)
+	// A part of one block is an insert; those that were merged away are listed for some minutes.
+	answer, err := b.ch.Ask(ctx, "", "SELECT count() FROM system.parts WHERE database = '"+database+"' AND table = 'rows' AND min_block_number = max_block_number")
+	if err != nil {
+		return s, err
 	}
-	return s, err
+	inserts, err := strconv.Atoi(answer)
+	if err != nil || inserts == 0 {
+		return s, fmt.Errorf("count the inserts: %q: %w", answer, err)
+	}
+	b.blockRows = (f.rows + inserts - 1) / inserts
+	return s, nil
+}
+
+func (b *bench) expectBlocks(ctx context.Context, table string, rows int) error {
+	n, err := b.ch.Ask(ctx, database, "SELECT count() FROM "+table)
+	if err == nil && n != strconv.Itoa(rows) {
+		err = fmt.Errorf("table %s of ClickHouse has %s rows, not %d", table, n, rows)
+	}
+	return err
+}
+
+// bareInserts puts the rows of the run before into a table like its table, one insert after the other, as ready-made blocks of the Native
+// format with as many rows as the inserts of that run had.
+func (b *bench) bareInserts(ctx context.Context, rows int) (sample, error) {
+	if b.blockRows == 0 {
+		return sample{}, errors.New("no run has shown how many rows an insert has")
+	}
+	var blocks []string
+	for from := 1; from <= rows; from += b.blockRows {
+		block, err := b.ch.Ask(ctx, database, fmt.Sprintf("SELECT * FROM rows WHERE id >= %d AND id < %d ORDER BY id FORMAT Native", from, min(from+b.blockRows, rows+1)))
+		if err != nil {
+			return sample{}, err
+		}
+		blocks = append(blocks, block)
+	}
+	for _, sql := range []string{"CREATE TABLE bare AS rows", "DROP TABLE rows_current", "DROP TABLE rows SYNC"} {
+		if _, err := b.ch.Ask(ctx, database, sql); err != nil {
+			return sample{}, err
+		}
+	}
+	b.say("  %d bare inserts of %s rows", len(blocks), thousands(float64(b.blockRows)))
+	s, err := b.within(rows, func() error {
+		for _, block := range blocks {
+			if err := b.ch.Insert(ctx, database, "INSERT INTO bare FORMAT Native", block); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return s, err
+	}
+	return s, b.expectBlocks(ctx, "bare FINAL", rows)
 }
 
 // freshClickHouse starts the freshet program into ClickHouse, and looks for new rows in the view of the current ones.
@@ -100,6 +136,8 @@ type blockReader struct {
 }
 
 func (r *blockReader) arrivals() []arrival { return r.found }
+
+func (r *blockReader) rows() int { return len(r.found) }
 
 func (r *blockReader) read(ctx context.Context) error {
 	if !r.there {

@@ -63,11 +63,7 @@ func measureDrain(ctx context.Context, b *bench) error {
 		return err
 	}
 	l := b.source.limits()
-	if hand := find(all, tablesByHand); hand != nil {
-		l.stream[toTables] = func(s series, _ float64) []check {
-			return []check{{"≥ 0.9 × by hand", s.ratio(*hand), 0.9, true}, memoryBudget(s)}
-		}
-	}
+	l.stream.addTargets(all)
 	b.report.addRates("Streaming: "+l.log, l.streamTool, all, l.stream)
 	b.report.addComparison("Streaming: Freshet beside the Connect worker", all)
 	return nil
@@ -134,11 +130,16 @@ func (b *bench) drains(r logRange, template *kgo.Record, blocks [][]byte) []vari
 	}
 	if b.target.dsn != nil {
 		list = append(list,
-			variant{toTables, func(ctx context.Context) (sample, error) { return b.drainToTables(ctx, r) }},
+			variant{toTables, func(ctx context.Context) (sample, error) { return b.intoTables(ctx, b.rangeFeed(r)) }},
 			variant{tablesByHand, func(ctx context.Context) (sample, error) { return b.tablesByHandRun(ctx, blocks) }})
 	}
 	if b.ch != nil {
-		list = append(list, variant{toClickHouse, func(ctx context.Context) (sample, error) { return b.drainToClickHouse(ctx, r) }})
+		list = append(list,
+			variant{toClickHouse, func(ctx context.Context) (sample, error) { return b.intoClickHouse(ctx, b.rangeFeed(r)) }},
+			variant{bareClickHouse, func(ctx context.Context) (sample, error) { return b.bareInserts(ctx, b.rows) }})
+	}
+	if b.es != nil {
+		list = append(list, variant{toElastic, func(ctx context.Context) (sample, error) { return b.intoElastic(ctx, b.rangeFeed(r)) }})
 	}
 	return list
 }
@@ -152,8 +153,11 @@ const (
 	toKafkaLZ4     = "Freshet → Kafka JSON, lz4"
 	toTables       = "Freshet → TimescaleDB tables"
 	toClickHouse   = "Freshet → ClickHouse"
+	toElastic      = "Freshet → Elasticsearch"
 	brokerAlone    = "encoded before → Kafka"
 	tablesByHand   = "encoded before → tables by hand"
+	bareClickHouse = "encoded before → ClickHouse, bare inserts"
+	bulkIndexer    = "encoded before → Elasticsearch, BulkIndexer"
 	floorAlone     = "the log's reader, and made events → Kafka"
 )
 
@@ -255,34 +259,6 @@ func (b *bench) tablesConfig() map[string]string {
 		"sinks.db.connection.url":      "jdbc:postgresql://" + b.target.dsn.Host + "/" + database,
 		"sinks.db.connection.username": b.target.dsn.User.Username(), "sinks.db.connection.password": password,
 	}
-}
-
-// drainToTables is the freshet program until the marker's row can be seen in the target.
-func (b *bench) drainToTables(ctx context.Context, r logRange) (sample, error) {
-	if err := b.clearTarget(ctx); err != nil {
-		return sample{}, err
-	}
-	name := b.name("tables")
-	source, err := b.source.stream(ctx, name, &r)
-	if err != nil {
-		return sample{}, err
-	}
-	defer b.release(ctx, name)
-	var s sample
-	err = b.target.session(ctx, func(conn *pgx.Conn) error {
-		p, err := b.startWorker(ctx, worker{source: source.with(b.tablesConfig())})
-		if err != nil {
-			return err
-		}
-		defer p.stop()
-		s, err = b.timed(ctx, r.rows, p.pid(), p.ended, b.source.sends(name), func(ctx context.Context) (bool, error) { return hasRow(ctx, conn, "bench.marker") })
-		if err != nil {
-			return err
-		}
-		p.stop()
-		return expectRows(ctx, conn, "bench.rows", r.rows)
-	})
-	return s, err
 }
 
 // clearTarget removes what an earlier run wrote.

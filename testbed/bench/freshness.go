@@ -26,7 +26,10 @@ type arrival struct{ committed, seen time.Time }
 type reader interface {
 	// read adds what has arrived; it returns after at most a short while with nothing.
 	read(ctx context.Context) error
+	// arrivals are of all rows, or of some.
 	arrivals() []arrival
+	// rows is how many have arrived.
+	rows() int
 }
 
 // measureFreshness runs one-row transactions at two rates and measures from commit to readable. One machine has one clock.
@@ -74,7 +77,12 @@ func (b *bench) freshnesses() []paceVariant {
 			list = append(list, paceVariant{toTables, rate, 50, b.freshTables})
 		}
 		if b.ch != nil {
-			list = append(list, paceVariant{toClickHouse, rate, 0, b.freshClickHouse})
+			list = append(list, paceVariant{toClickHouse, rate, 1000, b.freshClickHouse})
+		}
+		if b.es != nil {
+			list = append(list,
+				paceVariant{toElastic + ", by id", rate, 1000, func(ctx context.Context) (*fresh, error) { return b.freshDocuments(ctx, rate) }},
+				paceVariant{toElastic + ", by search", rate, 0, b.freshSearch})
 		}
 	}
 	list = append(list, paceVariant{floorAlone, rates[len(rates)-1], 0, b.freshFloor})
@@ -173,7 +181,7 @@ func (b *bench) freshness(ctx context.Context, rate int, start func(context.Cont
 func (f *fresh) follow(ctx context.Context, load *paced, done <-chan error) error {
 	var failed error
 	ended, late := false, time.Time{}
-	for !ended || len(f.reader.arrivals()) < load.total() {
+	for !ended || f.reader.rows() < load.total() {
 		if err := errors.Join(failed, f.reader.read(ctx), f.process()); err != nil {
 			if !ended { // the load ends with the context or within its time
 				err = errors.Join(err, <-done)
@@ -186,10 +194,10 @@ func (f *fresh) follow(ctx context.Context, load *paced, done <-chan error) erro
 		default:
 		}
 		if ended && time.Now().After(late) {
-			return fmt.Errorf("%d of %d rows arrived within a minute after the load", len(f.reader.arrivals()), load.total())
+			return fmt.Errorf("%d of %d rows arrived within a minute after the load", f.reader.rows(), load.total())
 		}
 	}
-	if n := len(f.reader.arrivals()); n != load.total() {
+	if n := f.reader.rows(); n != load.total() {
 		return fmt.Errorf("%d rows arrived, %d were written", n, load.total())
 	}
 	return failed
@@ -269,6 +277,8 @@ func (b *bench) newTopicReader(topic string) (*topicReader, error) {
 }
 
 func (r *topicReader) arrivals() []arrival { return r.found }
+
+func (r *topicReader) rows() int { return len(r.found) }
 
 func (r *topicReader) read(ctx context.Context) error {
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
@@ -358,6 +368,8 @@ type tableReader struct {
 }
 
 func (r *tableReader) arrivals() []arrival { return r.found }
+
+func (r *tableReader) rows() int { return len(r.found) }
 
 func (r *tableReader) read(ctx context.Context) error {
 	if !r.there {

@@ -31,6 +31,7 @@ type options struct {
 	seconds     int // of each freshness measurement
 	only        *regexp.Regexp
 	write       string
+	profile     string
 	postgres    string
 	kafka       string
 	binary      string
@@ -92,6 +93,7 @@ func parse(args []string) (options, error) {
 	quick := f.Bool("quick", false, "two rounds of fewer rows: -rounds 2 -rows 200000 -giant 500000 -seconds 4 unless they are given")
 	only := f.String("only", "", "measure only the parts that match this `regexp`: "+strings.Join(partNames(), ", "))
 	f.StringVar(&o.write, "write", "", "put the tables between the markers of each source in this Markdown `file`")
+	f.StringVar(&o.profile, "profile", "", "write a CPU profile of each worker that writes into tables or documents to this `folder`; such workers are this program")
 	f.StringVar(&o.postgres, "postgres", "", "use this Postgres as the source (`DSN` of a superuser; wal_level=logical) instead of a container")
 	f.StringVar(&o.kafka, "kafka", "", "use this broker (`host:port`) instead of a container")
 	f.StringVar(&o.binary, "freshet", "", "measure this `binary` instead of one built from the tree")
@@ -159,7 +161,9 @@ func parts() []part {
 	return []part{
 		{"drain", measureDrain},
 		{"snapshot", measureSnapshot},
+		{"sinks", measureSinks},
 		{"freshness", measureFreshness},
+		{"encode", measureEncode},
 		{"start", measureStart},
 		{"giant", measureGiant},
 	}
@@ -182,6 +186,10 @@ type bench struct {
 	report report
 	began  time.Time
 	serial int // makes names of slots, topics and files
+
+	// What the last run into a target showed, for the same by hand.
+	blockRows int    // of an insert into ClickHouse
+	index     string // of Elasticsearch
 }
 
 // benchmark runs everything, cleans up and prints the tables; those of the parts that were measured even after an error.

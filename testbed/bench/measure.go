@@ -61,7 +61,7 @@ func (s *servers) meter() *meter {
 
 func (s *servers) used() (source, broker, target time.Duration) {
 	all := processes()
-	return treeCPU(all, s.source.pid()), treeCPU(all, s.broker), treeCPU(all, s.target.process) + treeCPU(all, s.chProcess)
+	return treeCPU(all, s.source.pid()), treeCPU(all, s.broker), treeCPU(all, s.target.process) + treeCPU(all, s.chProcess) + treeCPU(all, s.esProcess)
 }
 
 // stop ends the measurement; first of all it takes the time.
@@ -211,10 +211,13 @@ func (s series) medianOf(number func(sample) float64) float64 {
 }
 
 // ratio is the median, over the rounds, of this rate divided by the reference's of the same round.
-func (s series) ratio(reference series) float64 {
+func (s series) ratio(reference series) float64 { return s.ratioOf(reference, sample.rate) }
+
+// ratioOf is the same of another number.
+func (s series) ratioOf(reference series, number func(sample) float64) float64 {
 	var all []float64
 	for i, one := range s.samples {
-		all = append(all, one.rate()/reference.samples[i].rate())
+		all = append(all, number(one)/number(reference.samples[i]))
 	}
 	return median(all)
 }

@@ -31,6 +31,7 @@ type worker struct {
 	properties map[string]string
 	child      bool // this program as a worker, not the freshet binary
 	rows       int  // child: where a discarding sink ends; 0: at the marker
+	profile    bool // child: of its CPU time, where that is asked for
 }
 
 // startWorker writes the configuration and the offset to begin at, and starts the worker.
@@ -56,7 +57,11 @@ func (b *bench) startWorker(ctx context.Context, w worker) (*process, error) {
 		return nil, err
 	}
 	if w.child {
-		return startProcess(filepath.Join(b.work, name+".log"), b.self, "worker", "-c", properties, "-rows", fmt.Sprint(w.rows), connector)
+		args := []string{"worker", "-c", properties, "-rows", fmt.Sprint(w.rows)}
+		if w.profile && b.profile != "" {
+			args = append(args, "-profile", filepath.Join(b.profile, w.source.name+".pprof"))
+		}
+		return startProcess(filepath.Join(b.work, name+".log"), b.self, append(args, connector)...)
 	}
 	return startProcess(filepath.Join(b.work, name+".log"), b.binary, "run", "-c", properties, connector)
 }

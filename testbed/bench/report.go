@@ -83,6 +83,25 @@ func streamBudget(share float64) func(cpu float64) func(series, float64) []check
 	}
 }
 
+// addTargets adds what the sinks into tables and documents must reach beside the same by hand. ClickHouse takes rows faster than a database
+// sends them: then the source alone is the limit.
+func (l budgets) addTargets(all []series) {
+	if hand := find(all, tablesByHand); hand != nil {
+		l[toTables] = func(s series, _ float64) []check {
+			return []check{{"≥ 0.9 × by hand", s.ratio(*hand), 0.9, true}, memoryBudget(s)}
+		}
+	}
+	bare, source := find(all, bareClickHouse), find(all, toNothing)
+	if bare != nil && source != nil {
+		l[toClickHouse] = func(s series, _ float64) []check {
+			return []check{{"≥ 0.8 × bare inserts or × the source alone", max(s.ratio(*bare), s.ratio(*source)), 0.8, true}, memoryBudget(s)}
+		}
+	}
+	if find(all, toElastic) != nil {
+		l[toElastic] = func(s series, _ float64) []check { return []check{memoryBudget(s)} }
+	}
+}
+
 // addRates adds a table of throughputs. The first series is the reference.
 func (r *report) addRates(title, reference string, all []series, limits budgets) {
 	t := table{title: title + "; CPU in µs a row", header: []string{

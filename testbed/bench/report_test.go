@@ -134,3 +134,21 @@ func TestCutCopy(t *testing.T) {
 		t.Error("a COPY without its end was accepted")
 	}
 }
+
+func TestMetric(t *testing.T) {
+	t.Parallel()
+	out := []byte("goos: linux\nBenchmarkEncode-2   \t 836\t1432345 ns/op\t 143.5 cpu-ns/row\t 0 B/op\t 2 allocs/op\n" +
+		"BenchmarkEncode-2   \t 836\t1432345 ns/op\t 150.5 cpu-ns/row\t 0 B/op\t 2 allocs/op\nPASS\n")
+	if got, err := metric(out, "cpu-ns/row"); err != nil || got != 147 {
+		t.Errorf("%g, %v; want 147", got, err)
+	}
+	if got, err := metric(out, "allocs/op"); err != nil || got != 2 {
+		t.Errorf("%g, %v; want 2", got, err)
+	}
+	if _, err := metric(out, "ns/doc"); err == nil {
+		t.Error("a number that is not there was found")
+	}
+	if got := benchmarkPattern("BenchmarkBulk/freshet"); got != "^BenchmarkBulk$/^freshet$" {
+		t.Errorf("pattern %s", got)
+	}
+}

@@ -39,6 +39,8 @@ type servers struct {
 	target    server              // TimescaleDB; its dsn is nil when the run does not write into tables
 	ch        *testbed.ClickHouse // nil when the run does not write into it
 	chProcess int                 // process; 0: not to be seen
+	es        *testbed.Search     // Elasticsearch; nil when the run does not write into it
+	esProcess int                 // process; 0: not to be seen
 	brokers   string
 	broker    int // process; 0: not to be seen
 	kafka     *kgo.Client
@@ -128,7 +130,13 @@ func (s *servers) startSource(ctx context.Context, o options) error {
 	if s.ch, err = s.local.ClickHouse(ctx); err != nil {
 		return err
 	}
-	s.chProcess, err = s.ch.Process(ctx)
+	if s.chProcess, err = s.ch.Process(ctx); err != nil {
+		return err
+	}
+	if s.es, err = s.local.Elasticsearch(ctx); err != nil {
+		return err
+	}
+	s.esProcess, err = s.es.Process(ctx)
 	return err
 }
 
@@ -274,6 +282,9 @@ func describeMachine(ctx context.Context, s *servers, o options) string {
 	if s.ch != nil {
 		version, _ := s.ch.Ask(ctx, "", "SELECT version()") // likewise
 		databases += ", ClickHouse " + version
+	}
+	if s.es != nil {
+		databases += ", Elasticsearch " + s.elasticVersion(ctx)
 	}
 	kafka := "unknown"
 	if v, err := s.kafkaVersion(ctx); err == nil {

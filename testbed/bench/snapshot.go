@@ -55,13 +55,40 @@ func measureSnapshot(ctx context.Context, b *bench) error {
 		b.say("snapshot: snapshot.max.threads=2 is not supported by this build")
 	}
 	variants = append(variants, variant{brokerAlone, func(ctx context.Context) (sample, error) { return b.produceEncoded(ctx, template, b.rows) }})
+	targets, err := b.snapshotsToTargets(ctx)
+	if err != nil {
+		return err
+	}
+	variants = append(variants, targets...)
 	all, err := b.runRounds(ctx, "snapshot", append(variants, b.snapshotsRemote()...))
 	if err != nil {
 		return err
 	}
-	b.report.addRates("Snapshot of one table", l.snapshot, all, snapshotBudgets(l.snapshot, all))
+	limits := snapshotBudgets(l.snapshot, all)
+	limits.addTargets(all)
+	b.report.addRates("Snapshot of one table", l.snapshot, all, limits)
 	b.report.addComparison("Snapshot: Freshet beside the Connect worker", all)
 	return nil
+}
+
+// snapshotsToTargets are the snapshots into tables, beside the same by hand.
+func (b *bench) snapshotsToTargets(ctx context.Context) ([]variant, error) {
+	var list []variant
+	if b.target.dsn != nil {
+		blocks, err := b.blocks(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list,
+			variant{toTables, func(ctx context.Context) (sample, error) { return b.intoTables(ctx, b.tableFeed()) }},
+			variant{tablesByHand, func(ctx context.Context) (sample, error) { return b.tablesByHandRun(ctx, blocks) }})
+	}
+	if b.ch != nil {
+		list = append(list,
+			variant{toClickHouse, func(ctx context.Context) (sample, error) { return b.intoClickHouse(ctx, b.tableFeed()) }},
+			variant{bareClickHouse, func(ctx context.Context) (sample, error) { return b.bareInserts(ctx, b.rows) }})
+	}
+	return list, nil
 }
 
 // snapshotBudgets: the database's rate per connection, unless the broker's own is lower.
