@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -15,6 +17,8 @@ var escapes = [256]byte{
 	16: 'u', 17: 'u', 18: 'u', 19: 'u', 20: 'u', 21: 'u', 22: 'u', 23: 'u', 24: 'u', 25: 'u', 26: 'u', 27: 'u', 28: 'u', 29: 'u', 30: 'u', 31: 'u',
 	'"': '"', '\\': '\\',
 }
+
+const hexDigits = "0123456789ABCDEF"
 
 const (
 	ones  = 0x0101010101010101
@@ -49,6 +53,46 @@ func AppendJSONText(dst []byte, text string) []byte {
 	return AppendJSONString(dst, unsafe.Slice(unsafe.StringData(text), len(text)))
 }
 
+// AppendWireString is AppendJSONString as the reference's library writes into bytes, those of messages: a character beyond U+FFFF as the
+// escapes of its two UTF-16 units.
+func AppendWireString(dst, text []byte) []byte {
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		if w := binary.LittleEndian.Uint64(text[i:]); w&(w<<1)&(w<<2)&(w<<3)&highs != 0 { // a byte from 0xF0 on begins such a character
+			return appendUnits(dst, text)
+		}
+	}
+	for ; i < len(text); i++ {
+		if text[i] >= 0xF0 {
+			return appendUnits(dst, text)
+		}
+	}
+	return AppendJSONString(dst, text)
+}
+
+// AppendWireText is AppendWireString for a string.
+func AppendWireText(dst []byte, text string) []byte {
+	return AppendWireString(dst, unsafe.Slice(unsafe.StringData(text), len(text)))
+}
+
+func appendUnits(dst, text []byte) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		if r > 0xFFFF {
+			dst = appendEscaped(dst, text[start:i], 0)
+			high, low := utf16.EncodeRune(r)
+			for _, unit := range [...]rune{high, low} {
+				dst = append(dst, '\\', 'u', 'D', hexDigits[unit>>8&15], hexDigits[unit>>4&15], hexDigits[unit&15])
+			}
+			start = i + size
+		}
+		i += size
+	}
+	return append(appendEscaped(dst, text[start:], 0), '"')
+}
+
 // appendEscaped writes text, of which the first bytes up to from need no escape.
 func appendEscaped(dst, text []byte, from int) []byte {
 	start := 0
@@ -59,8 +103,7 @@ func appendEscaped(dst, text []byte, from int) []byte {
 		}
 		dst = append(dst, text[start:i]...)
 		if e == 'u' {
-			const hex = "0123456789ABCDEF"
-			dst = append(dst, '\\', 'u', '0', '0', hex[text[i]>>4], hex[text[i]&15])
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[text[i]>>4], hexDigits[text[i]&15])
 		} else {
 			dst = append(dst, '\\', e)
 		}
@@ -157,15 +200,24 @@ func javaDigits(dst []byte, at int, v float64, bits int) []byte {
 
 // AppendMapJSON writes the cells of a KindMap as a JSON object of texts and nulls.
 func AppendMapJSON(dst []byte, b *connectors.Batch, cells []connectors.Cell) []byte {
+	return appendEntries(dst, b, cells, AppendJSONString)
+}
+
+// AppendMapWire is AppendMapJSON as AppendWireString writes.
+func AppendMapWire(dst []byte, b *connectors.Batch, cells []connectors.Cell) []byte {
+	return appendEntries(dst, b, cells, AppendWireString)
+}
+
+func appendEntries(dst []byte, b *connectors.Batch, cells []connectors.Cell, text func(dst, text []byte) []byte) []byte {
 	var buf [32]int
 	dst = append(dst, '{')
 	for i, at := range AppendMapOrder(buf[:0], b, cells) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(AppendJSONString(dst, b.Bytes(cells[at])), ':')
+		dst = append(text(dst, b.Bytes(cells[at])), ':')
 		if v := cells[at+1]; v.Kind == connectors.KindText {
-			dst = AppendJSONString(dst, b.Bytes(v))
+			dst = text(dst, b.Bytes(v))
 		} else {
 			dst = append(dst, "null"...)
 		}

@@ -16,7 +16,7 @@ func AppendMapOrder(order []int, b *connectors.Batch, cells []connectors.Cell) [
 		buckets *= 2
 	}
 	at := func(i int) uint32 {
-		h := javaHash(b.Bytes(cells[i]))
+		h := JavaHash(b.Bytes(cells[i]))
 		return (h ^ h>>16) & (buckets - 1)
 	}
 	if n > 32 {
@@ -47,8 +47,8 @@ func appendSorted(order []int, n int, at func(int) uint32) []int {
 	return append(order, sorted...)
 }
 
-// javaHash is String.hashCode: over UTF-16 units.
-func javaHash(text []byte) uint32 {
+// JavaHash is String.hashCode: over UTF-16 units.
+func JavaHash(text []byte) uint32 {
 	h := uint32(0)
 	for i := 0; i < len(text); {
 		if c := text[i]; c < utf8.RuneSelf {

@@ -279,7 +279,7 @@ func TestMapOrder(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(test.want) {
 			t.Errorf("got %v, want %v", got, test.want)
 		}
-		if big := appendSorted(nil, len(test.keys), func(i int) uint32 { h := javaHash([]byte(test.keys[i/2])); return (h ^ h>>16) & 15 }); fmt.Sprint(big) != fmt.Sprint(AppendMapOrder(nil, b, cells)) {
+		if big := appendSorted(nil, len(test.keys), func(i int) uint32 { h := JavaHash([]byte(test.keys[i/2])); return (h ^ h>>16) & 15 }); fmt.Sprint(big) != fmt.Sprint(AppendMapOrder(nil, b, cells)) {
 			t.Errorf("%v: %v", test.keys, big)
 		}
 		b.Release()

@@ -37,6 +37,7 @@ type options struct {
 	schemas     bool
 	numeric     bool // decimal.format=NUMERIC
 	nullDefault bool // replace.null.with.default
+	union       func(*schemas.Schema) bool
 }
 
 type converter struct {
@@ -52,7 +53,8 @@ func New(c connectors.Config, key bool) (converters.Converter, error) {
 		return nil, fmt.Errorf("read configuration: %s", strings.Join(problems, "; "))
 	}
 	v := def.Values(c)
-	return &converter{options{v.Bool("schemas.enable"), v.Enum("decimal.format") == "numeric", v.Bool("replace.null.with.default")}, key}, nil
+	o := options{schemas: v.Bool("schemas.enable"), numeric: v.Enum("decimal.format") == "numeric", nullDefault: v.Bool("replace.null.with.default")}
+	return &converter{o, key}, nil
 }
 
 // Encoder compiles the encoder of a stream.

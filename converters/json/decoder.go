@@ -57,8 +57,7 @@ func (d *decoder) Decode(data []byte) (schemas.Typed, error) {
 			return schemas.Typed{}, err
 		}
 	}
-	r := &reader{json.NewDecoder(bytes.NewReader(payload)), d.nullDefault, 0}
-	r.tokens.UseNumber()
+	r := d.reader(payload)
 	v, err := r.value(schema)
 	if err != nil {
 		if !d.options.schemas && errors.Is(err, io.EOF) && len(bytes.TrimSpace(payload)) == 0 {
@@ -109,21 +108,30 @@ func (d *decoder) envelope(data []byte) (*schemas.Schema, []byte, error) {
 
 // reader makes values of JSON. What a schema does not allow is an error.
 type reader struct {
-	tokens      *json.Decoder
-	nullDefault bool
-	depth       int
+	options
+	tokens *json.Decoder
+	depth  int
+}
+
+func (o options) reader(text []byte) *reader {
+	r := &reader{options: o, tokens: json.NewDecoder(bytes.NewReader(text))}
+	r.tokens.UseNumber()
+	return r
 }
 
 // value reads the next value; s nil: of any type.
 func (r *reader) value(s *schemas.Schema) (schemas.Value, error) {
-	t, err := r.tokens.Token()
-	if err != nil {
-		return nil, err
-	}
 	if r.depth++; r.depth > maxDepth {
 		return nil, fmt.Errorf("it is nested deeper than %d", maxDepth)
 	}
 	defer func() { r.depth-- }()
+	if r.isUnion(s) {
+		return r.choose(s)
+	}
+	t, err := r.tokens.Token()
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case t == nil:
 		return r.null(s)
@@ -205,7 +213,7 @@ func (r *reader) array(elem *schemas.Schema) (schemas.Value, error) {
 func (r *reader) object(s *schemas.Schema) (schemas.Value, error) {
 	var elem *schemas.Schema
 	if s != nil {
-		if elem = s.Elem; s.Key.Kind != schemas.String {
+		if elem = s.Elem; s.Key.Kind != schemas.String || r.union != nil && s.Key.Optional {
 			return nil, errors.New("Maps with non-string fields should be encoded as JSON arrays of tuples, but found OBJECT") //nolint:staticcheck // the reference's text
 		}
 	}
@@ -229,6 +237,14 @@ func (r *reader) object(s *schemas.Schema) (schemas.Value, error) {
 func (r *reader) pairs(s *schemas.Schema) (schemas.Value, error) {
 	out := schemas.MapValue{}
 	for r.tokens.More() {
+		if r.union != nil {
+			e, err := r.entry(s)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, e)
+			continue
+		}
 		if t, err := r.tokens.Token(); err != nil || t != json.Delim('[') {
 			return nil, errors.Join(err, fmt.Errorf("Found invalid map entry instead of array tuple: %v", t)) //nolint:staticcheck // the reference's text
 		}
@@ -247,6 +263,20 @@ func (r *reader) pairs(s *schemas.Schema) (schemas.Value, error) {
 	}
 	_, err := r.tokens.Token()
 	return out, err
+}
+
+// entry reads an element of a map that a dialect writes as [{"key":…,"value":…},…].
+func (r *reader) entry(s *schemas.Schema) (e schemas.MapEntry, err error) {
+	both := schemas.Schema{Kind: schemas.Struct, Fields: []schemas.Field{{Name: "key", Schema: s.Key}, {Name: "value", Schema: s.Elem}}}
+	v, err := r.value(&both)
+	if err != nil {
+		return e, fmt.Errorf("entry of a map: %w", err)
+	}
+	parts, ok := v.(schemas.StructValue)
+	if !ok || parts[0] == nil && !s.Key.Optional {
+		return e, errors.New("Found invalid map entry instead of object") //nolint:staticcheck // the reference's text
+	}
+	return schemas.MapEntry{Key: parts[0], Value: parts[1]}, nil
 }
 
 // structure reads the fields of a struct; what the schema does not name is left out.
@@ -271,7 +301,7 @@ func (r *reader) structure(s *schemas.Schema) (schemas.Value, error) {
 		seen[i] = true
 	}
 	for i, there := range seen {
-		if there {
+		if there || r.union != nil && r.depth == 1 && s.Fields[i].Schema.Default == nil { // the reference checks what lies in a struct only
 			continue
 		}
 		var err error

@@ -61,7 +61,7 @@ func (w *row) compile(s *schemas.Schema, fields []connectors.Field, o options) e
 		if i == 0 {
 			start = '{'
 		}
-		f.name = append(changes.AppendJSONText([]byte{start}, fields[i].Name), ':')
+		f.name = append(changes.AppendWireText([]byte{start}, fields[i].Name), ':')
 		w.fields[i] = *f
 	}
 	return nil
@@ -182,7 +182,7 @@ func (w *row) append(dst []byte, b *connectors.Batch, r connectors.Row) ([]byte,
 		case opInt:
 			dst = changes.AppendInt(dst, c.Int())
 		case opText:
-			dst = changes.AppendJSONString(dst, b.Bytes(c))
+			dst = changes.AppendWireString(dst, b.Bytes(c))
 		case opZoned:
 			dst = append(changes.AppendZonedTimestamp(append(dst, '"'), c, f.scale), '"')
 		case opNumber:
@@ -207,7 +207,7 @@ func (w *row) fast(dst []byte, b *connectors.Batch, f *field, c connectors.Cell)
 	case opInt:
 		return changes.AppendInt(dst, c.Int()), nil
 	case opText:
-		return changes.AppendJSONString(dst, b.Bytes(c)), nil
+		return changes.AppendWireString(dst, b.Bytes(c)), nil
 	case opNumber:
 		v, ok := changes.Number(b, f.view, c)
 		if !ok {
@@ -281,13 +281,13 @@ func (w *row) other(dst []byte, b *connectors.Batch, f *field, c connectors.Cell
 	case changes.DatumFloat64:
 		return appendFloat(dst, d.Float, 64), nil
 	case changes.DatumText:
-		return changes.AppendJSONString(dst, d.Bytes), nil
+		return changes.AppendWireString(dst, d.Bytes), nil
 	case changes.DatumBytes:
 		return appendBase64(dst, d.Bytes), nil
 	case changes.DatumList:
 		return w.list(dst, b, f, d.Cells)
 	case changes.DatumMap:
-		return changes.AppendMapJSON(dst, b, d.Cells), nil
+		return changes.AppendMapWire(dst, b, d.Cells), nil
 	case changes.DatumVariable:
 		dst = changes.AppendInt(append(dst, `{"scale":`...), d.Int)
 		return append(appendBase64(append(dst, `,"value":`...), d.Bytes), '}'), nil

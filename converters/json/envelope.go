@@ -111,7 +111,7 @@ func (e *envelopeEncoder) compileSource(s *connectors.SourceBlock) ([]byte, erro
 		if i > 0 {
 			text = append(text, ',')
 		}
-		text = append(changes.AppendJSONText(text, s.Schema.Fields[i].Name), ':')
+		text = append(changes.AppendWireText(text, s.Schema.Fields[i].Name), ':')
 		var err error
 		if f.Cell < 0 {
 			if text, err = e.materialised.appendValue(text, schema, f.Constant); err != nil {
@@ -184,7 +184,7 @@ func (e *envelopeEncoder) Append(dst []byte, b *connectors.Batch, r *connectors.
 
 // appendTransaction writes what is between the source block and the letter, with the transaction block.
 func appendTransaction(dst []byte, b *connectors.Batch, block []connectors.Cell) []byte {
-	dst = changes.AppendJSONString(append(dst, `,"transaction":{"id":`...), b.Bytes(block[0]))
+	dst = changes.AppendWireString(append(dst, `,"transaction":{"id":`...), b.Bytes(block[0]))
 	dst = changes.AppendInt(append(dst, `,"total_order":`...), block[1].Int())
 	dst = changes.AppendInt(append(dst, `,"data_collection_order":`...), block[2].Int())
 	return append(dst, `},"op":"`...)
@@ -206,7 +206,7 @@ func (e *envelopeEncoder) appendSource(dst []byte, b *connectors.Batch, source c
 			}
 			dst = append(dst, p.number[:p.digits]...)
 		case connectors.KindText:
-			dst = changes.AppendJSONString(dst, b.Bytes(c))
+			dst = changes.AppendWireString(dst, b.Bytes(c))
 		case connectors.KindBool:
 			dst = strconv.AppendBool(dst, c.Bool())
 		default:

@@ -1,6 +1,7 @@
 package json
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/freshet-io/freshet/changes"
@@ -221,9 +222,14 @@ func TestStringEscapes(t *testing.T) {
 		"a\"b\\c":                  `"a\"b\\c"`,
 		"\b\t\n\f\r\x00\x1f\x0b":   `"\b\t\n\f\r\u0000\u001F\u000B"`,
 		"0123456789abcdef\x01tail": `"0123456789abcdef\u0001tail"`,
+		"é😀\"\x01 \xf0 tail of it": "\"é😀\\\"\\u0001 \xf0 tail of it\"",
 	} {
 		if got := string(changes.AppendJSONText(nil, in)); got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)
+		}
+		want = strings.ReplaceAll(want, "😀", `\uD83D\uDE00`)
+		if got := string(changes.AppendWireText(nil, in)); got != want {
+			t.Errorf("%q in a message: got %s, want %s", in, got, want)
 		}
 	}
 }

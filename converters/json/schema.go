@@ -76,9 +76,7 @@ func parseSchema(text []byte) (*schemas.Schema, string, error) {
 		return nil, "", err
 	}
 	if len(j.Default) > 0 && !bytes.Equal(j.Default, []byte("null")) {
-		r := reader{tokens: json.NewDecoder(bytes.NewReader(j.Default))}
-		r.tokens.UseNumber()
-		if s.Default, err = r.value(s); err != nil {
+		if s.Default, err = (options{}).reader(j.Default).value(s); err != nil {
 			return nil, "", fmt.Errorf("parse default of field %s: %w", j.Field, err)
 		}
 	}

@@ -39,13 +39,13 @@ func (o options) appendSchema(dst []byte, s *schemas.Schema, field string) ([]by
 	}
 	dst = strconv.AppendBool(append(dst, `,"optional":`...), s.Optional)
 	if s.Name != "" {
-		dst = changes.AppendJSONText(append(dst, `,"name":`...), s.Name)
+		dst = changes.AppendWireText(append(dst, `,"name":`...), s.Name)
 	}
 	if s.Version != 0 {
 		dst = changes.AppendInt(append(dst, `,"version":`...), int64(s.Version))
 	}
 	if s.Doc != "" {
-		dst = changes.AppendJSONText(append(dst, `,"doc":`...), s.Doc)
+		dst = changes.AppendWireText(append(dst, `,"doc":`...), s.Doc)
 	}
 	if len(s.Parameters) > 0 {
 		dst = append(dst, `,"parameters":{`...)
@@ -53,7 +53,7 @@ func (o options) appendSchema(dst []byte, s *schemas.Schema, field string) ([]by
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = changes.AppendJSONText(append(changes.AppendJSONText(dst, p.Name), ':'), p.Value)
+			dst = changes.AppendWireText(append(changes.AppendWireText(dst, p.Name), ':'), p.Value)
 		}
 		dst = append(dst, '}')
 	}
@@ -63,7 +63,7 @@ func (o options) appendSchema(dst []byte, s *schemas.Schema, field string) ([]by
 		}
 	}
 	if field != "" {
-		dst = changes.AppendJSONText(append(dst, `,"field":`...), field)
+		dst = changes.AppendWireText(append(dst, `,"field":`...), field)
 	}
 	return append(dst, '}'), nil
 }
@@ -88,7 +88,7 @@ func (o options) appendValue(dst []byte, s *schemas.Schema, v schemas.Value) ([]
 	case float64:
 		return appendFloat(dst, v, 64), nil
 	case string:
-		return changes.AppendJSONText(dst, v), nil
+		return changes.AppendWireText(dst, v), nil
 	case []byte:
 		if o.numeric && s != nil && s.Name == changes.NameConnectDecimal {
 			return changes.AppendDecimal(dst, v, scaleOf(s)), nil
@@ -108,7 +108,7 @@ func (o options) appendNull(dst []byte, s *schemas.Schema) ([]byte, error) {
 	if s != nil && s.Default != nil && o.nullDefault {
 		return o.appendValue(dst, s, s.Default)
 	}
-	if s != nil && !s.Optional {
+	if s != nil && !s.Optional && o.union == nil {
 		return dst, fmt.Errorf("write JSON: null value for a field that is required and has no default value")
 	}
 	return append(dst, "null"...), nil
@@ -132,22 +132,33 @@ func (o options) appendArray(dst []byte, s *schemas.Schema, v schemas.ArrayValue
 	return append(dst, ']'), nil
 }
 
-// appendMap writes an object when all keys are text, else an array of [key,value] pairs.
+// tuple is how an entry is written of a map that is no object.
+type tuple struct{ start, between, end string }
+
+var (
+	pair  = tuple{"[", ",", "]"}
+	named = tuple{`{"key":`, `,"value":`, "}"} // of a dialect
+)
+
+// appendMap writes an object when all keys are text, else an array of its entries.
 func (o options) appendMap(dst []byte, s *schemas.Schema, v schemas.MapValue) ([]byte, error) {
 	var key, elem *schemas.Schema
 	object := true
 	if s != nil {
 		key, elem = s.Key, s.Elem
-		object = key.Kind == schemas.String
+		object = key.Kind == schemas.String && (o.union == nil || !key.Optional)
 	} else {
 		for _, e := range v {
 			_, text := e.Key.(string)
 			object = object && text
 		}
 	}
-	start, colon, end := byte('['), byte(','), byte(']')
-	if object {
-		start, colon, end = '{', ':', '}'
+	start, end, entry := byte('{'), byte('}'), tuple{between: ":"}
+	if !object {
+		start, end, entry = '[', ']', pair
+		if o.union != nil {
+			entry = named
+		}
 	}
 	var err error
 	dst = append(dst, start)
@@ -155,18 +166,13 @@ func (o options) appendMap(dst []byte, s *schemas.Schema, v schemas.MapValue) ([
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		if !object {
-			dst = append(dst, '[')
-		}
-		if dst, err = o.appendValue(dst, key, e.Key); err != nil {
+		if dst, err = o.appendValue(append(dst, entry.start...), key, e.Key); err != nil {
 			return dst, err
 		}
-		if dst, err = o.appendValue(append(dst, colon), elem, e.Value); err != nil {
+		if dst, err = o.appendValue(append(dst, entry.between...), elem, e.Value); err != nil {
 			return dst, err
 		}
-		if !object {
-			dst = append(dst, ']')
-		}
+		dst = append(dst, entry.end...)
 	}
 	return append(dst, end), nil
 }
@@ -175,13 +181,20 @@ func (o options) appendStruct(dst []byte, s *schemas.Schema, v schemas.StructVal
 	if s == nil || len(s.Fields) != len(v) {
 		return dst, fmt.Errorf("write JSON: a struct of %d values does not match its schema", len(v))
 	}
+	if o.isUnion(s) {
+		return o.appendMember(dst, s, v)
+	}
 	var err error
 	dst = append(dst, '{')
+	start := len(dst)
 	for i := range v {
-		if i > 0 {
+		if o.leftOut(s.Fields[i].Schema, v[i]) {
+			continue
+		}
+		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		dst = append(changes.AppendJSONText(dst, s.Fields[i].Name), ':')
+		dst = append(changes.AppendWireText(dst, s.Fields[i].Name), ':')
 		if dst, err = o.appendValue(dst, s.Fields[i].Schema, v[i]); err != nil {
 			return dst, fmt.Errorf("field %s: %w", s.Fields[i].Name, err)
 		}
