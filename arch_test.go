@@ -41,6 +41,7 @@ var mayImport = []struct {
 	{"converters/registry", []string{"connectors", "changes", "schemas", "converters", "tlsconfig", "github.com/riferrei/srclient"}},
 	{"converters/registry/registrytest", nil},
 	{"converters/convertertest", []string{"connectors", "changes", "schemas", "converters/json"}},
+	{"converters/jsonschema", []string{"connectors", "changes", "schemas", "converters", "converters/json", "converters/registry"}},
 	{"converters/*", []string{
 		"connectors", "changes", "schemas", "converters", "converters/registry", "github.com/twmb/avro", "google.golang.org/protobuf", "github.com/bufbuild/protocompile",
 	}},

@@ -20,6 +20,7 @@ import (
 	"github.com/freshet-io/freshet/converters/avro"
 	"github.com/freshet-io/freshet/converters/bytes"
 	"github.com/freshet-io/freshet/converters/json"
+	"github.com/freshet-io/freshet/converters/jsonschema"
 	text "github.com/freshet-io/freshet/converters/string"
 	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/offsets"
@@ -58,7 +59,7 @@ func (p *program) sinks() []connectors.SinkFactory {
 }
 
 func (p *program) converters() converters.Set {
-	return converters.Set{json.Kind(), text.Kind(), bytes.Kind(), avro.Kind()}
+	return converters.Set{json.Kind(), text.Kind(), bytes.Kind(), avro.Kind(), jsonschema.Kind()}
 }
 
 // deadLetters keep what tasks could not process.

@@ -67,7 +67,7 @@ func (d *decoder) load(id int) (*reading, error) {
 		return nil, err
 	}
 	if found.Type != registry.Avro {
-		return nil, fmt.Errorf("read schema %d: it is of type %s, and this converter reads Avro", id, found.Type)
+		return nil, fmt.Errorf("read schema %d: it is of type %s, and this converter reads Avro", id, string(found.Type))
 	}
 	used, err := d.registry.Referred(found)
 	if err != nil {
