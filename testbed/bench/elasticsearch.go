@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,13 +19,13 @@ func (b *bench) elasticConfig() map[string]string {
 	return map[string]string{"sinks": "es", "sinks.es.connector.class": "elasticsearch", "sinks.es.connection.url": b.es.URL()}
 }
 
-// elastic sends a request and reads what it answers; false: there is no such index or document.
+// elastic sends a request and reads what it answers; false: there is no such index or document, or the index has only been made.
 func (s *servers) elastic(ctx context.Context, method, path, body string, into any) (bool, error) {
 	status, answer, err := s.es.Ask(ctx, method, path, body)
 	switch {
 	case err != nil:
 		return false, err
-	case status == http.StatusNotFound:
+	case status == http.StatusNotFound, status == http.StatusServiceUnavailable && strings.Contains(answer, "no_shard_available_action_exception"):
 		return false, nil
 	case status/100 != 2:
 		return false, fmt.Errorf("%s %s: %d %.500s", method, path, status, answer)
@@ -142,29 +143,31 @@ func (b *bench) freshElastic(ctx context.Context, r func(index string) reader) (
 	}}, nil
 }
 
-// sampled is how many documents a second are looked for by id: each costs the server a request.
-const sampled = 200
-
-// freshDocuments looks for some of the documents by id, which needs no refresh.
-func (b *bench) freshDocuments(ctx context.Context, rate int) (*fresh, error) {
-	return b.freshElastic(ctx, func(index string) reader {
-		r := &documentReader{b: b, index: index, step: max(1, rate/sampled)}
-		for writer := range pacedWriters {
-			r.next = append(r.next, (writer+1)*idsOfWriter)
-		}
+// freshDocuments looks for documents by id, which needs no refresh: always for the next one of each writer, as each costs the server a request.
+func (b *bench) freshDocuments(ctx context.Context) (*fresh, error) {
+	r := &documentReader{b: b}
+	for writer := range pacedWriters {
+		r.next = append(r.next, (writer+1)*idsOfWriter)
+	}
+	f, err := b.freshElastic(ctx, func(index string) reader {
+		r.index = index
 		return r
 	})
+	if err == nil {
+		f.committed = func(writer, n int) { r.committed[writer].Add(int64(n)) }
+	}
+	return f, err
 }
 
 // documentReader asks for one document of each writer.
 type documentReader struct {
-	b       *bench
-	index   string
-	next    []int // id per writer
-	step    int   // to the next one
-	found   []arrival
-	counted int
-	due     time.Time // when documents are counted again
+	b         *bench
+	index     string
+	next      []int // id per writer
+	committed [pacedWriters]atomic.Int64
+	found     []arrival
+	counted   int
+	due       time.Time // when documents are counted again
 }
 
 func (r *documentReader) arrivals() []arrival { return r.found }
@@ -190,7 +193,7 @@ func (r *documentReader) read(ctx context.Context) error {
 	for writer, d := range answer.Docs {
 		if d.Found {
 			r.found = append(r.found, arrival{committed: d.Source.Sent, seen: now})
-			r.next[writer] += r.step
+			r.next[writer] = max(r.next[writer]+1, (writer+1)*idsOfWriter+int(r.committed[writer].Load()))
 		}
 	}
 	if now.After(r.due) {

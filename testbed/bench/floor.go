@@ -105,7 +105,7 @@ func (f *floor) produce(ctx context.Context, p *kafkaclient.Producer, name strin
 }
 
 // commit is told how many transactions a writer has committed.
-func (f *floor) commit(n int) {
+func (f *floor) commit(_, n int) {
 	select {
 	case f.counts <- n:
 	case <-f.done:

@@ -81,7 +81,7 @@ func (b *bench) freshnesses() []paceVariant {
 		}
 		if b.es != nil {
 			list = append(list,
-				paceVariant{toElastic + ", by id", rate, 1000, func(ctx context.Context) (*fresh, error) { return b.freshDocuments(ctx, rate) }},
+				paceVariant{toElastic + ", by id", rate, 1000, b.freshDocuments},
 				paceVariant{toElastic + ", by search", rate, 0, b.freshSearch})
 		}
 	}
@@ -101,7 +101,7 @@ type fresh struct {
 	pid     int
 	reader  reader
 	// committed is told of the load's transactions by its writers; nil: nobody.
-	committed func(n int)
+	committed func(writer, n int)
 	close     func() error
 }
 

@@ -22,7 +22,7 @@ type paced struct {
 	writers []writer
 	sent    []int // per writer; valid after run
 
-	committed func(n int) // called by the writers; nil: nobody
+	committed func(writer, n int) // called by the writers; nil: nobody
 }
 
 // writer is one session of the load.
@@ -105,7 +105,7 @@ func (l *paced) send(ctx context.Context, writer, n int) error {
 		return fmt.Errorf("write one-row transactions: %w", err)
 	}
 	if l.committed != nil {
-		l.committed(n)
+		l.committed(writer, n)
 	}
 	return nil
 }
