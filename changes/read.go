@@ -259,6 +259,27 @@ func AppendText(dst []byte, b *connectors.Batch, f *connectors.Field, c connecto
 	return dst, false
 }
 
+// TextKind is the kind of cell of which AppendText, under a view, makes a text that no format has to escape; false for other views.
+func TextKind(v connectors.View) (connectors.Kind, bool) {
+	switch v {
+	case connectors.ViewBase64, connectors.ViewBase64URL, connectors.ViewHex:
+		return connectors.KindBytes, true
+	case connectors.ViewIsoDate:
+		return connectors.KindDate, true
+	case connectors.ViewIsoTime:
+		return connectors.KindTime, true
+	case connectors.ViewIsoTimestamp:
+		return connectors.KindTimestamp, true
+	case connectors.ViewZonedTimestamp:
+		return connectors.KindTimestampTZ, true
+	case connectors.ViewZonedTime:
+		return connectors.KindTimeTZ, true
+	case connectors.ViewIntervalText:
+		return connectors.KindInterval, true
+	}
+	return connectors.KindAbsent, false
+}
+
 // AppendBits turns '0' and '1', most significant first, into size little-endian bytes; into as many as are not zero when size is 0.
 func AppendBits(dst, bits []byte, size int) []byte {
 	at := len(dst)

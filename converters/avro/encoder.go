@@ -4,10 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"reflect"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -33,17 +33,15 @@ const none = 0xFF
 
 // field is one compiled member of a row.
 type field struct {
-	op          op
-	kind        connectors.Kind // of the cells that op takes; all others go through other
-	branch      uint8           // the byte before a value: its place in the union
-	cell        uint32
-	scale       int32
-	narrow      bool // an int, which has 32 bits
-	view        connectors.View
-	null        []byte // rendered; nil: NULL is an error
-	unavailable []byte
-	field       *connectors.Field
-	node        *node
+	op     op
+	kind   connectors.Kind // of the cells that op takes; all others go through other
+	branch uint8           // the byte before a value: its place in the union
+	cell   uint32
+	scale  int32
+	narrow bool // an int, which has 32 bits
+	view   connectors.View
+	node   *node
+	converters.Fallback
 }
 
 // row is a compiled key or row.
@@ -72,7 +70,7 @@ func (w *row) compile(n *node, fields []connectors.Field, o writer) error {
 }
 
 func (w writer) compile(n *node, f *connectors.Field) (field, error) {
-	out := field{cell: uint32(f.Cell), view: f.View, scale: f.Scale, field: f, node: n, branch: none}
+	out := field{cell: uint32(f.Cell), view: f.View, scale: f.Scale, node: n, branch: none}
 	value, at, _ := n.sansNull()
 	if at >= 0 {
 		out.branch = uint8(2 * at)
@@ -81,29 +79,8 @@ func (w writer) compile(n *node, f *connectors.Field) (field, error) {
 		out.op, out.kind = operation(f, value)
 		out.narrow = value.kind == kInt
 	}
-	null, missing := f.WhenNull, f.WhenUnavailable
-	switch {
-	case f.Schema.Default == nil:
-	case f.Schema.Optional && w.ignoreDefaults: // a default that stands for NULL is NULL
-		if reflect.DeepEqual(null, f.Schema.Default) {
-			null = nil
-		}
-		if reflect.DeepEqual(missing, f.Schema.Default) {
-			missing = nil
-		}
-	case null == nil:
-		null = f.Schema.Default
-	}
 	var err error
-	if null != nil || f.Schema.Optional {
-		if out.null, err = w.value(nil, n, f.Schema, null); err != nil {
-			return out, err
-		}
-	}
-	out.unavailable = out.null
-	if missing != nil {
-		out.unavailable, err = w.value(nil, n, f.Schema, missing)
-	}
+	out.Fallback, err = converters.NewFallback(f, !w.ignoreDefaults, func(v schemas.Value) ([]byte, error) { return w.value(nil, n, f.Schema, v) })
 	return out, err
 }
 
@@ -144,18 +121,10 @@ func operation(f *connectors.Field, n *node) (op, connectors.Kind) {
 		if n.kind == kBytes {
 			return opDecimal, connectors.KindDecimal
 		}
-	case connectors.ViewBase64, connectors.ViewBase64URL, connectors.ViewHex:
-		return opMade, connectors.KindBytes
-	case connectors.ViewIsoDate:
-		return opMade, connectors.KindDate
-	case connectors.ViewIsoTime:
-		return opMade, connectors.KindTime
-	case connectors.ViewIsoTimestamp:
-		return opMade, connectors.KindTimestamp
-	case connectors.ViewZonedTime:
-		return opMade, connectors.KindTimeTZ
-	case connectors.ViewIntervalText:
-		return opMade, connectors.KindInterval
+	default:
+		if kind, ok := changes.TextKind(f.View); ok {
+			return opMade, kind
+		}
 	}
 	return opOther, connectors.KindAbsent
 }
@@ -166,17 +135,17 @@ func (w *row) append(dst []byte, b *connectors.Batch, r connectors.Row) ([]byte,
 	for i := range w.fields {
 		f := &w.fields[i]
 		if int(f.cell) >= len(cells) {
-			return dst, fmt.Errorf("write field %s: the row has only %d cells", f.field.Name, len(cells))
+			return dst, fmt.Errorf("write field %s: the row has only %d cells", f.Field.Name, len(cells))
 		}
 		c := cells[f.cell]
 		if c.Kind != f.kind {
-			if c.Kind == connectors.KindNull && f.null != nil {
-				dst = append(dst, f.null...)
+			if c.Kind == connectors.KindNull && f.Null != nil {
+				dst = append(dst, f.Null...)
 				continue
 			}
 			var err error
 			if dst, err = w.other(dst, b, f, c); err != nil {
-				return dst, fmt.Errorf("write field %s: %w", f.field.Name, err)
+				return dst, fmt.Errorf("write field %s: %w", f.Field.Name, err)
 			}
 			continue
 		}
@@ -188,7 +157,7 @@ func (w *row) append(dst []byte, b *connectors.Batch, r connectors.Row) ([]byte,
 		case opInt:
 			v := c.Int()
 			if f.narrow && v != int64(int32(v)) {
-				return dst, fmt.Errorf("write field %s: the number needs more than 32 bits", f.field.Name)
+				return dst, fmt.Errorf("write field %s: the number needs more than 32 bits", f.Field.Name)
 			}
 			dst = appendNumber(dst, v)
 		case opText, opBytes:
@@ -200,7 +169,7 @@ func (w *row) append(dst []byte, b *connectors.Batch, r connectors.Row) ([]byte,
 		default:
 			var err error
 			if dst, err = w.more(dst, start, b, f, c); err != nil {
-				return dst, fmt.Errorf("write field %s: %w", f.field.Name, err)
+				return dst, fmt.Errorf("write field %s: %w", f.Field.Name, err)
 			}
 		}
 	}
@@ -233,7 +202,7 @@ func (w *row) more(dst []byte, start int, b *connectors.Batch, f *field, c conne
 	case opNumber:
 		v, ok := changes.Number(b, f.view, c)
 		if !ok || f.narrow && v != int64(int32(v)) {
-			return f.misfit(dst[:start])
+			return f.AppendMisfit(dst[:start])
 		}
 		return appendNumber(dst, v), nil
 	case opZoned:
@@ -242,49 +211,28 @@ func (w *row) more(dst []byte, start int, b *connectors.Batch, f *field, c conne
 		if unscaled, ok := changes.AppendUnscaled(buf[:0], b.Bytes(c), f.scale); ok {
 			return appendContent(dst, unscaled), nil
 		}
-		return f.appendNull(dst[:start])
+		return f.AppendNull(dst[:start])
 	case opMade:
-		out, ok := changes.AppendText(w.scratch[:0], b, f.field, c)
+		out, ok := changes.AppendText(w.scratch[:0], b, f.Field, c)
 		w.scratch = out
 		if !ok {
-			return f.misfit(dst[:start])
+			return f.AppendMisfit(dst[:start])
 		}
 		return appendContent(dst, out), nil
 	}
 	return w.other(dst[:start], b, f, c)
 }
 
-func (f *field) appendNull(dst []byte) ([]byte, error) {
-	if f.null == nil {
-		return dst, errNull
-	}
-	return append(dst, f.null...), nil
-}
-
-// misfit writes a value that the schema cannot hold.
-func (f *field) misfit(dst []byte) ([]byte, error) {
-	if f.field.WhenNull == nil && !f.field.Schema.Optional {
-		return dst, fmt.Errorf("a value that %s cannot hold, in a field that is required", f.field.Schema.Name)
-	}
-	return f.appendNull(dst)
-}
-
 // other writes what the fast paths do not take: missing values, other kinds of cell, and the views with a structure of their own.
 func (w *row) other(dst []byte, b *connectors.Batch, f *field, c connectors.Cell) ([]byte, error) {
-	switch c.Kind {
-	case connectors.KindNull, connectors.KindAbsent:
-		return f.appendNull(dst)
-	case connectors.KindUnavailable:
-		if f.unavailable == nil {
-			return f.appendNull(dst)
-		}
-		return append(dst, f.unavailable...), nil
+	if out, missing, err := f.AppendMissing(dst, c); missing {
+		return out, err
 	}
-	v := changes.Value(b, f.field, c)
+	v := changes.Value(b, f.Field, c)
 	if v == nil {
-		return f.appendNull(dst)
+		return f.AppendNull(dst)
 	}
-	return w.writer.value(dst, f.node, f.field.Schema, v)
+	return w.writer.value(dst, f.node, f.Field.Schema, v)
 }
 
 // frame is what an envelope has around its rows. Everything constant is rendered once.

@@ -7,13 +7,12 @@ import (
 	"math"
 	"strings"
 
+	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/schemas"
 )
 
 // writer writes materialised values.
 type writer struct{ options }
-
-var errNull = errors.New("null value for a field that is required and has no default value")
 
 func appendLong(dst []byte, v int64) []byte { return binary.AppendVarint(dst, v) }
 
@@ -30,7 +29,7 @@ func (w writer) value(dst []byte, n *node, s *schemas.Schema, v schemas.Value) (
 		return w.union(dst, n, s, v)
 	}
 	if v == nil && n.kind != kNull {
-		return dst, errNull
+		return dst, converters.ErrNull
 	}
 	switch v := v.(type) {
 	case nil:
@@ -246,7 +245,7 @@ func (w writer) union(dst []byte, n *node, s *schemas.Schema, v schemas.Value) (
 		return w.value(appendLong(dst, int64(i)), b, s, v)
 	}
 	if v == nil {
-		return dst, errNull
+		return dst, converters.ErrNull
 	}
 	return dst, mismatch(n, s)
 }
@@ -269,7 +268,7 @@ func (w writer) unionOf(dst []byte, n *node, s *schemas.Schema, fields schemas.S
 			return appendLong(dst, int64(i)), nil
 		}
 	}
-	return dst, errNull
+	return dst, converters.ErrNull
 }
 
 // fits tells that values of s may be written as n.

@@ -2,11 +2,11 @@ package json
 
 import (
 	"fmt"
-	"reflect"
 	"strconv"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -29,16 +29,14 @@ const (
 
 // field is one compiled member of a key or row.
 type field struct {
-	name        []byte // {"name": for the first member, ,"name": for the others
-	op          op
-	kind        connectors.Kind // of the cells that op takes; all others go through other
-	cell        uint32
-	scale       int32
-	view        connectors.View
-	null        []byte // rendered; nil: NULL is an error
-	unavailable []byte
-	field       *connectors.Field
-	elem        *field
+	name  []byte // {"name": for the first member, ,"name": for the others
+	op    op
+	kind  connectors.Kind // of the cells that op takes; all others go through other
+	cell  uint32
+	scale int32
+	view  connectors.View
+	elem  *field
+	converters.Fallback
 }
 
 // row is a compiled key or row struct.
@@ -68,32 +66,12 @@ func (w *row) compile(s *schemas.Schema, fields []connectors.Field, o options) e
 }
 
 func compile(f *connectors.Field, o options) (*field, error) {
-	out := &field{cell: uint32(f.Cell), view: f.View, scale: f.Scale, field: f}
+	out := &field{cell: uint32(f.Cell), view: f.View, scale: f.Scale}
 	out.op, out.kind = operation(f, o)
-	null, missing := f.WhenNull, f.WhenUnavailable
-	switch {
-	case f.Schema.Default == nil:
-	case f.Schema.Optional && !o.nullDefault: // a default that stands for NULL is NULL
-		if reflect.DeepEqual(null, f.Schema.Default) {
-			null = nil
-		}
-		if reflect.DeepEqual(missing, f.Schema.Default) {
-			missing = nil
-		}
-	case null == nil:
-		null = f.Schema.Default
-	}
 	var err error
-	if null != nil || f.Schema.Optional {
-		if out.null, err = o.appendFallback(nil, f.Schema, null); err != nil {
-			return nil, err
-		}
-	}
-	out.unavailable = out.null
-	if missing != nil {
-		if out.unavailable, err = o.appendFallback(nil, f.Schema, missing); err != nil {
-			return nil, err
-		}
+	out.Fallback, err = converters.NewFallback(f, o.nullDefault, func(v schemas.Value) ([]byte, error) { return o.appendFallback(nil, f.Schema, v) })
+	if err != nil {
+		return nil, err
 	}
 	if f.Elem != nil {
 		if out.elem, err = compile(f.Elem, o); err != nil {
@@ -142,18 +120,10 @@ func operation(f *connectors.Field, o options) (op, connectors.Kind) {
 		if !o.numeric {
 			return opDecimal, connectors.KindDecimal
 		}
-	case connectors.ViewBase64, connectors.ViewBase64URL, connectors.ViewHex:
-		return opAscii, connectors.KindBytes
-	case connectors.ViewIsoDate:
-		return opAscii, connectors.KindDate
-	case connectors.ViewIsoTime:
-		return opAscii, connectors.KindTime
-	case connectors.ViewIsoTimestamp:
-		return opAscii, connectors.KindTimestamp
-	case connectors.ViewZonedTime:
-		return opAscii, connectors.KindTimeTZ
-	case connectors.ViewIntervalText:
-		return opAscii, connectors.KindInterval
+	default:
+		if kind, ok := changes.TextKind(f.View); ok {
+			return opAscii, kind
+		}
 	}
 	return opOther, connectors.KindAbsent
 }
@@ -168,13 +138,13 @@ func (w *row) append(dst []byte, b *connectors.Batch, r connectors.Row) ([]byte,
 		f := &w.fields[i]
 		dst = append(dst, f.name...)
 		if int(f.cell) >= len(cells) {
-			return dst, fmt.Errorf("write field %s of %s: the row has only %d cells", f.field.Name, w.schema.Name, len(cells))
+			return dst, fmt.Errorf("write field %s of %s: the row has only %d cells", f.Field.Name, w.schema.Name, len(cells))
 		}
 		c := cells[f.cell]
 		if c.Kind != f.kind {
 			var err error
 			if dst, err = w.other(dst, b, f, c); err != nil {
-				return dst, fmt.Errorf("write field %s of %s: %w", f.field.Name, w.schema.Name, err)
+				return dst, fmt.Errorf("write field %s of %s: %w", f.Field.Name, w.schema.Name, err)
 			}
 			continue
 		}
@@ -194,7 +164,7 @@ func (w *row) append(dst []byte, b *connectors.Batch, r connectors.Row) ([]byte,
 		default:
 			var err error
 			if dst, err = w.fast(dst, b, f, c); err != nil {
-				return dst, fmt.Errorf("write field %s of %s: %w", f.field.Name, w.schema.Name, err)
+				return dst, fmt.Errorf("write field %s of %s: %w", f.Field.Name, w.schema.Name, err)
 			}
 		}
 	}
@@ -211,7 +181,7 @@ func (w *row) fast(dst []byte, b *connectors.Batch, f *field, c connectors.Cell)
 	case opNumber:
 		v, ok := changes.Number(b, f.view, c)
 		if !ok {
-			return f.misfit(dst)
+			return f.AppendMisfit(dst)
 		}
 		return changes.AppendInt(dst, v), nil
 	case opZoned:
@@ -225,9 +195,9 @@ func (w *row) fast(dst []byte, b *connectors.Batch, f *field, c connectors.Cell)
 	case opBase64:
 		return appendBase64(dst, b.Bytes(c)), nil
 	case opAscii:
-		out, ok := changes.AppendText(append(dst, '"'), b, f.field, c)
+		out, ok := changes.AppendText(append(dst, '"'), b, f.Field, c)
 		if !ok {
-			return f.misfit(dst)
+			return f.AppendMisfit(dst)
 		}
 		return append(out, '"'), nil
 	case opDecimal:
@@ -235,42 +205,21 @@ func (w *row) fast(dst []byte, b *connectors.Batch, f *field, c connectors.Cell)
 		if unscaled, ok := changes.AppendUnscaled(buf[:0], b.Bytes(c), f.scale); ok {
 			return appendBase64(dst, unscaled), nil
 		}
-		return f.appendNull(dst)
+		return f.AppendNull(dst)
 	}
 	return w.other(dst, b, f, c)
 }
 
-func (f *field) appendNull(dst []byte) ([]byte, error) {
-	if f.null == nil {
-		return dst, fmt.Errorf("null value for a field that is required and has no default value")
-	}
-	return append(dst, f.null...), nil
-}
-
-// misfit writes a value that the schema cannot hold.
-func (f *field) misfit(dst []byte) ([]byte, error) {
-	if f.field.WhenNull == nil && !f.field.Schema.Optional {
-		return dst, fmt.Errorf("a value that %s cannot hold, in a field that is required", f.field.Schema.Name)
-	}
-	return f.appendNull(dst)
-}
-
 // other writes what the fast paths do not take: missing values, and the views with a structure of their own.
 func (w *row) other(dst []byte, b *connectors.Batch, f *field, c connectors.Cell) ([]byte, error) {
-	switch c.Kind {
-	case connectors.KindNull, connectors.KindAbsent:
-		return f.appendNull(dst)
-	case connectors.KindUnavailable:
-		if f.unavailable == nil {
-			return f.appendNull(dst)
-		}
-		return append(dst, f.unavailable...), nil
+	if out, missing, err := f.AppendMissing(dst, c); missing {
+		return out, err
 	}
 	if f.view == connectors.ViewDecimal && w.options.numeric {
 		return w.numeric(dst, b, f, c)
 	}
 	var d changes.Datum
-	d, w.scratch = changes.Read(b, f.field, c, w.scratch)
+	d, w.scratch = changes.Read(b, f.Field, c, w.scratch)
 	switch d.Kind {
 	case changes.DatumBool:
 		return strconv.AppendBool(dst, d.Int != 0), nil
@@ -300,7 +249,7 @@ func (w *row) other(dst []byte, b *connectors.Batch, f *field, c connectors.Cell
 		dst = appendBase64(append(dst, `{"wkb":`...), d.Bytes)
 		return appendSRID(dst, d.Int), nil
 	}
-	return f.appendNull(dst) // DatumValue is WhenNull here, which null renders
+	return f.AppendNull(dst) // DatumValue is WhenNull here, which null renders
 }
 
 func appendSRID(dst []byte, srid int64) []byte {
@@ -317,7 +266,7 @@ func (w *row) numeric(dst []byte, b *connectors.Batch, f *field, c connectors.Ce
 			return out, nil
 		}
 	}
-	return f.appendNull(dst)
+	return f.AppendNull(dst)
 }
 
 func (w *row) list(dst []byte, b *connectors.Batch, f *field, cells []connectors.Cell) ([]byte, error) {
