@@ -12,6 +12,7 @@ import (
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/converters/avro"
+	"github.com/freshet-io/freshet/converters/protobuf"
 	"github.com/freshet-io/freshet/schemas"
 	"github.com/freshet-io/freshet/testbed"
 )
@@ -55,13 +56,26 @@ func encodeBody(t *testing.T, e converters.Encoder, s *connectors.Stream, v sche
 	return out, err
 }
 
-// TestAvroRegistry writes against a real registry: a new column makes version 2, a change that the subject's compatibility forbids is
+// TestRegistryConverters writes against a real registry: a new column makes version 2, a change that the subject's compatibility forbids is
 // permanent and says so, a registry that is killed is waited for, and what was written reads the same.
-func TestAvroRegistry(t *testing.T) {
+func TestRegistryConverters(t *testing.T) {
 	t.Parallel()
+	for _, kind := range []converters.Kind{avro.Kind(), protobuf.Kind()} {
+		t.Run(kind.Aliases[0], func(t *testing.T) {
+			t.Parallel()
+			againstRegistry(t, kind)
+		})
+	}
+}
+
+func againstRegistry(t *testing.T, kind converters.Kind) {
+	t.Helper()
 	server := testbed.StartRegistry(t)
 	c := connectors.Config{"schema.registry.url": server.URL(), "max.retries": "1", "retries.wait.ms": "10"}
-	conv, err := avro.New(c, false)
+	if kind.Class == protobuf.Class {
+		c["enhanced.protobuf.schema.support"] = "true" // names with their package
+	}
+	conv, err := kind.New(c, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +117,7 @@ func TestAvroRegistry(t *testing.T) {
 	}
 	t.Log(err)
 
-	d, err := avro.NewDecoder(c)
+	d, err := kind.Decode(c)
 	if err != nil {
 		t.Fatal(err)
 	}

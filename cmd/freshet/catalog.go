@@ -21,6 +21,7 @@ import (
 	"github.com/freshet-io/freshet/converters/bytes"
 	"github.com/freshet-io/freshet/converters/json"
 	"github.com/freshet-io/freshet/converters/jsonschema"
+	"github.com/freshet-io/freshet/converters/protobuf"
 	text "github.com/freshet-io/freshet/converters/string"
 	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/offsets"
@@ -59,7 +60,7 @@ func (p *program) sinks() []connectors.SinkFactory {
 }
 
 func (p *program) converters() converters.Set {
-	return converters.Set{json.Kind(), text.Kind(), bytes.Kind(), avro.Kind(), jsonschema.Kind()}
+	return converters.Set{json.Kind(), text.Kind(), bytes.Kind(), avro.Kind(), jsonschema.Kind(), protobuf.Kind()}
 }
 
 // deadLetters keep what tasks could not process.

@@ -110,7 +110,7 @@ func (r *Registry) find(subject string, s Schema, reads func(newest Schema) erro
 			return Schema{}, explain(subject, err)
 		}
 		if out.Type != s.Type {
-			return Schema{}, fmt.Errorf("use the newest version of subject %s: it is a schema of type %s", subject, out.Type)
+			return Schema{}, fmt.Errorf("use the newest version of subject %s: it is a schema of type %s", subject, string(out.Type))
 		}
 		if r.strict && out.Text != s.Text {
 			if err := reads(out); err != nil {
