@@ -12,13 +12,19 @@ import (
 
 // onNewServers runs a test on a MySQL and a MariaDB of its own.
 func onNewServers(t *testing.T, test func(t *testing.T, m *testbed.MySQL)) {
+	t.Helper()
+	onNewServersWith(t, nil, test)
+}
+
+func onNewServersWith(t *testing.T, settings []string, test func(t *testing.T, m *testbed.MySQL)) {
+	t.Helper()
 	t.Run("mysql", func(t *testing.T) {
 		t.Parallel()
-		test(t, testbed.StartMySQL(t))
+		test(t, testbed.StartMySQL(t, settings...))
 	})
 	t.Run("mariadb", func(t *testing.T) {
 		t.Parallel()
-		test(t, testbed.StartMariaDB(t))
+		test(t, testbed.StartMariaDB(t, settings...))
 	})
 }
 

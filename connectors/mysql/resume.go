@@ -369,6 +369,9 @@ func (t *source) openStream(ctx context.Context) error {
 	if o.gtids == nil {
 		o.file, o.pos = found.behindEnd(o.file, o.pos)
 	}
+	if t.schema.timestamps, err = t.readTimestamps(ctx); err != nil {
+		return err
+	}
 	l, err := openBinlog(ctx, o)
 	if err != nil {
 		return err

@@ -31,10 +31,11 @@ type schema struct {
 	topic     *schemaTopic
 	filter    []*regexp.Regexp // statements that are passed over
 	preferDDL bool             // prefer.ddl: recover from statements, not from the tables stored with them
-	changed   uint64
-	warned    bool // of statements that change rows
-	redo      *redo
-	failed    error // a statement was applied and could not be stored
+	timestamps
+	changed uint64
+	warned  bool // of statements that change rows
+	redo    *redo
+	failed  error // a statement was applied and could not be stored
 }
 
 // redo is what was recorded of the statement that the server will send first: the catalog before it, and its records.
@@ -138,7 +139,7 @@ func (s *schema) restore(h *historyRecord, place string) error {
 		if h.ddl == "" || s.filtered(h.ddl) {
 			return nil
 		}
-		if _, err := s.catalog.Apply(h.database, h.ddl, 0); err != nil {
+		if _, err := s.catalog.Apply(h.database, h.ddl, s.usual()); err != nil {
 			return s.unparseable(place, h.database, err)
 		}
 		return nil
@@ -160,6 +161,14 @@ func (s *schema) restore(h *historyRecord, place string) error {
 		s.catalog.Put(c.Table)
 	}
 	return nil
+}
+
+// usual is the mode of a statement that does not say its own: a history has none.
+func (s *schema) usual() ddl.SQLMode {
+	if s.implicit {
+		return ddl.ImplicitTimestamp
+	}
+	return 0
 }
 
 // unparseable is the error of a statement, nil when those are passed over.

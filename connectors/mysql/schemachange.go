@@ -1,8 +1,10 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"github.com/freshet-io/freshet/changes"
@@ -25,7 +27,7 @@ func (s *stream) ddl(ctx context.Context, e *logEvent, q *queryEvent) error {
 	s.pos.seconds = s.seconds()
 	at := s.pos
 	at.gtids = s.completed()
-	mode, text := q.decode()
+	mode, text := q.decode(s.schema.timestamps)
 	events, err := s.schema.apply(ctx, at, q.database, text, mode)
 	if err != nil {
 		return err
@@ -95,50 +97,112 @@ func (s *stream) structureChanged(e *logEvent, event *schemaEvent, order connect
 	return nil
 }
 
-// The status variables of a QUERY event: a code, then a value whose length the code gives (MySQL, Query_event).
+// The status variables of a QUERY event, in the order of their codes: a code, then a value whose length the code gives (MySQL, Query_event).
 const (
-	statusFlags2     = 0
-	statusSQLMode    = 1
-	statusCatalog    = 2
-	statusIncrement  = 3
-	statusCharset    = 4
-	statusTimeZone   = 5
-	statusCatalogNZ  = 6
-	statusLocale     = 7
-	statusCharsetDB  = 8
-	statusBitsUpdate = 9
+	statusFlags2       = 0
+	statusSQLMode      = 1
+	statusCatalog      = 2
+	statusIncrement    = 3
+	statusCharset      = 4
+	statusTimeZone     = 5
+	statusCatalogNZ    = 6
+	statusLocale       = 7
+	statusCharsetDB    = 8
+	statusBitsUpdate   = 9
+	statusDataWritten  = 10
+	statusInvoker      = 11
+	statusDatabases    = 12
+	statusMicroseconds = 13
+	statusExplicit     = 16 // explicit_defaults_for_timestamp
+
+	manyDatabases = 254 // statusDatabases: more than are named
 )
 
+// timestamps is how to know explicit_defaults_for_timestamp of a statement. MySQL's events have it as a status variable.
+type timestamps struct {
+	implicit bool // OFF on the server now
+	flagged  bool // MariaDB: sessions have a value of their own, which their events have among the flags
+}
+
+// flagExplicit is the bit of statusFlags2 in which MariaDB says explicit_defaults_for_timestamp=ON.
+const flagExplicit = 1 << 24
+
+// readTimestamps asks the server.
+func (t *source) readTimestamps(ctx context.Context) (how timestamps, err error) {
+	const name = "'explicit_defaults_for_timestamp'"
+	rows, err := t.cfg.texts(ctx, t.meta, "SHOW GLOBAL VARIABLES LIKE "+name)
+	if err == nil && len(rows) > 0 {
+		how.implicit = rows[0][1] == "OFF"
+	}
+	if err == nil && t.cfg.flavor == flavorMariaDB {
+		rows, err = t.cfg.texts(ctx, t.meta, "SELECT VARIABLE_SCOPE FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = "+name)
+		how.flagged = err == nil && len(rows) > 0 && rows[0][0] == "SESSION"
+	}
+	if err != nil {
+		return how, fmt.Errorf("read explicit_defaults_for_timestamp: %w", err)
+	}
+	return how, nil
+}
+
 // decode returns the SQL mode in which the statement ran, and its text in UTF-8.
-func (q *queryEvent) decode() (ddl.SQLMode, string) {
+func (q *queryEvent) decode(how timestamps) (ddl.SQLMode, string) {
 	var mode ddl.SQLMode
-	text := q.text
-	c := cursor{data: q.status}
-	for len(c.data) > 0 && !c.short {
-		switch c.byte() {
-		case statusFlags2, statusIncrement:
-			c.take(4)
+	text, implicit := q.text, how.implicit
+	for c := (cursor{data: q.status}); len(c.data) > 0 && !c.short; {
+		switch code := c.byte(); code {
+		case statusFlags2:
+			if b := c.take(4); b != nil && how.flagged {
+				implicit = binary.LittleEndian.Uint32(b)&flagExplicit == 0
+			}
 		case statusSQLMode:
 			if b := c.take(8); b != nil {
 				mode = ddl.SQLMode(binary.LittleEndian.Uint64(b))
 			}
-		case statusCatalog:
-			c.take(uint64(c.byte()) + 1)
 		case statusCharset:
 			if b := c.take(6); b != nil {
 				if set := collationCharset(binary.LittleEndian.Uint16(b)); set != nil && !set.plain(text) {
 					text = set.appendUTF8(nil, text)
 				}
 			}
-		case statusTimeZone, statusCatalogNZ:
-			c.take(uint64(c.byte()))
-		case statusLocale, statusCharsetDB:
-			c.take(2)
-		case statusBitsUpdate:
-			c.take(8)
+		case statusExplicit:
+			implicit = c.byte() == 0
 		default:
-			return mode, string(text) // nothing that is needed comes behind
+			if !c.skipStatus(code) { // nothing that is needed comes behind
+				c.data = nil
+			}
 		}
 	}
+	if implicit {
+		mode |= ddl.ImplicitTimestamp
+	}
 	return mode, string(text)
+}
+
+// skipStatus passes the value of a status variable; false: its length is not known.
+func (c *cursor) skipStatus(code byte) bool {
+	switch code {
+	case statusIncrement, statusDataWritten:
+		c.take(4)
+	case statusCatalog:
+		c.take(uint64(c.byte()) + 1)
+	case statusTimeZone, statusCatalogNZ:
+		c.take(uint64(c.byte()))
+	case statusLocale, statusCharsetDB:
+		c.take(2)
+	case statusBitsUpdate:
+		c.take(8)
+	case statusMicroseconds:
+		c.take(3)
+	case statusInvoker:
+		c.take(uint64(c.byte()))
+		c.take(uint64(c.byte()))
+	case statusDatabases:
+		n := c.byte()
+		for i := byte(0); n != manyDatabases && i < n && !c.short; i++ {
+			c.take(uint64(bytes.IndexByte(c.data, 0)) + 1)
+		}
+	default:
+		return false
+	}
+	return true
 }

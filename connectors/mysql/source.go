@@ -118,6 +118,9 @@ func (t *source) start(ctx context.Context) error {
 	if t.schema, err = newSchema(t.cfg, lower, t.cfg.sourceBlock(t.settings.Version, "", nil), t.headers, t.log); err != nil {
 		return err
 	}
+	if t.schema.timestamps, err = t.readTimestamps(ctx); err != nil {
+		return err
+	}
 	mode, fresh := t.cfg.snapshot.mode, stored == nil || stored.unfinished()
 	switch {
 	case mode == "initial_only" && !fresh:

@@ -25,7 +25,7 @@ func (a *alteration) apply(old *Table, catalog *Catalog, mode SQLMode) (*Table, 
 		t.Comment = *a.comment
 	}
 	t.indexes = slices.Clone(old.indexes)
-	if err := a.applyColumns(&t, old, mode); err != nil {
+	if err := a.applyColumns(&t, old, mode, catalog.flavor); err != nil {
 		return nil, err
 	}
 	if a.convert != "" {
@@ -50,7 +50,7 @@ func (a *alteration) apply(old *Table, catalog *Catalog, mode SQLMode) (*Table, 
 			t.indexes = ix.add(t.indexes)
 		}
 	}
-	t.finish()
+	t.finish(catalog.flavor)
 	return &t, nil
 }
 
@@ -93,7 +93,7 @@ func capacity(base string) int {
 }
 
 // applyColumns does what the server does: drops, replaced columns stay in their place, then new and moved columns take theirs.
-func (a *alteration) applyColumns(t, old *Table, mode SQLMode) error {
+func (a *alteration) applyColumns(t, old *Table, mode SQLMode, flavor Flavor) error {
 	if err := a.checkColumns(old); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (a *alteration) applyColumns(t, old *Table, mode SQLMode) error {
 		}
 		for i := range a.settings {
 			if s := &a.settings[i]; strings.EqualFold(s.name, c.Name) && strings.ToLower(c.Name) == lower {
-				s.apply(&c, mode)
+				s.apply(&c, mode, flavor)
 			}
 		}
 		if c.Name != "" && strings.ToLower(c.Name) != lower {
@@ -233,7 +233,7 @@ func (c *columnChange) place(t, old *Table, mode SQLMode) error {
 }
 
 // apply changes the one thing.
-func (s *columnSetting) apply(c *Column, mode SQLMode) {
+func (s *columnSetting) apply(c *Column, mode SQLMode, flavor Flavor) {
 	switch {
 	case s.rename != "":
 		c.Name = s.rename
@@ -246,7 +246,7 @@ func (s *columnSetting) apply(c *Column, mode SQLMode) {
 	case s.setDefault != nil:
 		c.Default, c.HasDefault = s.setDefault.Default, true
 		d := columnDef{base: c.Base()}
-		p := newParser(s.setDefault.source, mode, MySQL)
+		p := newParser(s.setDefault.source, mode, flavor)
 		if p.defaultValue(&d); p.err == nil {
 			c.Default = d.Default
 		}

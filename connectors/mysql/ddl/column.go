@@ -176,6 +176,8 @@ func (p *parser) now() bool {
 // epoch is what the reference takes for CURRENT_TIMESTAMP.
 const epoch = "1970-01-01 00:00:00"
 
+const zeroDate = "0000-00-00 00:00:00"
+
 // defaultValue reads what follows DEFAULT. Expressions have no text.
 func (p *parser) defaultValue(d *columnDef) {
 	d.Default = nil
@@ -187,6 +189,9 @@ func (p *parser) defaultValue(d *columnDef) {
 	switch {
 	case p.now():
 		text = epoch
+		if p.flavor == MariaDB && p.accept("ON", "UPDATE") { // the reference does not see this one
+			p.now()
+		}
 	case p.isAny("TRUE", "FALSE"):
 		text = p.text()
 		p.advance()
@@ -199,6 +204,10 @@ func (p *parser) defaultValue(d *columnDef) {
 	}
 	if p.moreExpression() {
 		p.skipExpression()
+		return
+	}
+	if text == "" && p.mode&EmptyStringIsNull != 0 {
+		d.defaultGiven = false
 		return
 	}
 	d.Default = &text
@@ -302,12 +311,33 @@ func numeric(base string) bool {
 	return false
 }
 
+// implicitDefaults gives new TIMESTAMP columns what the server gives them with explicit_defaults_for_timestamp=OFF: CURRENT_TIMESTAMP for the table's first
+// one, unless it has an ON UPDATE of its own, and the zero date for the others.
+func (t *Table) implicitDefaults(flavor Flavor) {
+	first := true
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if c.Base() != "timestamp" {
+			continue
+		}
+		if c.implicit {
+			text := zeroDate
+			if first && !c.Generated {
+				text = epoch
+				c.AutoIncrement, c.Generated = flavor == MySQL, flavor == MySQL // as the reference has ON UPDATE
+			}
+			c.Default, c.HasDefault, c.implicit = &text, true, false
+		}
+		first = false
+	}
+}
+
 // resolve makes the column of a table with this default charset.
 func (d *columnDef) resolve(tableCharset string, mode SQLMode) Column {
 	c := d.Column
 	c.Optional = !d.notNull && !d.primary
 	if d.base == "timestamp" && mode&ImplicitTimestamp != 0 && !d.null {
-		c.Optional = false
+		c.Optional, c.implicit = false, !d.defaultGiven && !d.Computed
 	}
 	c.HasDefault = c.Optional || d.defaultGiven
 	if c.Expression == "" {

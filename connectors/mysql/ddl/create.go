@@ -71,7 +71,7 @@ func (r *reader) createTable(replace bool) {
 		t.Columns = append(t.Columns, columns[i].resolve(t.Charset, r.mode))
 	}
 	t.indexes = indexes
-	t.finish()
+	t.finish(r.flavor)
 	r.catalog.tables[id] = t
 	r.Changes = []Change{{Kind: Create, ID: id, Table: t, Statement: r.Text}}
 }

@@ -194,7 +194,7 @@ func (p *parser) dataType(d *columnDef) {
 		p.fail("a column type")
 		return
 	}
-	keyword := strings.ToUpper(p.text())
+	keyword := p.typeKeyword()
 	switch keyword {
 	case "NATIONAL", "NCHAR", "NVARCHAR":
 		p.national(d, keyword)
@@ -231,6 +231,43 @@ func (p *parser) dataType(d *columnDef) {
 	}
 	d.Type = strings.Join(name, " ")
 	d.typeDefaults(keyword)
+}
+
+// typeKeyword is the first keyword of the type that the current one means in the mode of the statement. It passes the qualifier with which MariaDB
+// writes a type of another mode: mariadb_schema.date.
+func (p *parser) typeKeyword() string {
+	mode, keyword := p.mode, strings.ToUpper(p.text())
+	switch keyword {
+	case "MARIADB_SCHEMA", "ORACLE_SCHEMA", "MAXDB_SCHEMA":
+		place := *p
+		p.advance()
+		if p.flavor != MariaDB || !p.dot() {
+			*p = place
+			return keyword
+		}
+		mode &^= Oracle | MaxDB
+		switch keyword {
+		case "ORACLE_SCHEMA":
+			mode |= Oracle
+		case "MAXDB_SCHEMA":
+			mode |= MaxDB
+		}
+		keyword = strings.ToUpper(p.text())
+	}
+	switch {
+	case keyword == "REAL" && mode&RealAsFloat != 0:
+		return "FLOAT"
+	case keyword == "TIMESTAMP" && mode&MaxDB != 0:
+		return "DATETIME"
+	case mode&Oracle == 0:
+	case keyword == "DATE":
+		return "DATETIME"
+	case keyword == "BLOB" && p.peekSign() != '(':
+		return "LONGBLOB"
+	case keyword == "NUMBER" && p.peekSign() != '(':
+		return "DOUBLE"
+	}
+	return keyword
 }
 
 func (d *columnDef) typeDefaults(keyword string) {

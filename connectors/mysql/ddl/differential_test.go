@@ -38,45 +38,75 @@ func TestServersAgree(t *testing.T) {
 		}
 	}
 	for name, server := range map[string]func(testing.TB, ...string) *testbed.MySQL{"mysql": bed.MySQL, "mariadb": bed.MariaDB} {
-		for _, seed := range seeds {
-			t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) {
-				t.Parallel()
-				differential(t, server(t), seed)
-			})
+		for i, seed := range seeds {
+			for _, as := range sessions() {
+				if i > 0 && as.sql != "" && len(seeds) == differentialSeeds || as.mode&Oracle != 0 && name == "mysql" {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s%s/%d", name, as.name, seed), func(t *testing.T) {
+					t.Parallel()
+					differential(t, server(t), as, seed)
+				})
+			}
 		}
 	}
 }
 
-func differential(t *testing.T, my *testbed.MySQL, seed uint64) {
+// session is a way in which statements run.
+type session struct {
+	name string
+	sql  string // makes it
+	mode SQLMode
+}
+
+func sessions() []session {
+	return []session{
+		{},
+		{" implicit timestamps", "SET SESSION explicit_defaults_for_timestamp = OFF, sql_mode = 'STRICT_TRANS_TABLES'", ImplicitTimestamp},
+		{" ANSI", "SET SESSION sql_mode = 'ANSI,STRICT_TRANS_TABLES'", ANSIQuotes | RealAsFloat},
+		{" Oracle", "SET SESSION sql_mode = 'ORACLE,STRICT_TRANS_TABLES,EMPTY_STRING_IS_NULL'", ANSIQuotes | Oracle | EmptyStringIsNull},
+	}
+}
+
+// ansi writes names and texts as ANSI_QUOTES has them.
+var ansi = strings.NewReplacer(`"dq"`, `'dq'`, `"d""q"`, `'d"q'`, `"b)"`, `'b)'`, "\"a\nb\"", "'a\nb'", "`", `"`)
+
+func differential(t *testing.T, my *testbed.MySQL, as session, seed uint64) {
 	t.Helper()
 	db := my.NewDatabase(t)
-	conn := my.Connect(t, db)
+	conn, plain := my.Connect(t, db), my.Connect(t, db)
+	if as.sql != "" {
+		query(t, conn, as.sql)
+	}
 	flavor := MySQL
 	if my.IsMariaDB() {
 		flavor = MariaDB
 	}
 	catalog := NewCatalog(flavor, false)
 	catalog.SetServerCharset(my.Query(t, "", "SELECT @@character_set_server"))
-	apply(t, catalog, db, "ALTER DATABASE CHARACTER SET "+my.Query(t, db, "SELECT @@character_set_database"))
-	g := &generator{Rand: rand.New(rand.NewPCG(seed, 1)), maria: my.IsMariaDB(), catalog: catalog, db: db}
+	apply(t, catalog, db, "ALTER DATABASE CHARACTER SET "+my.Query(t, db, "SELECT @@character_set_database"), 0)
+	g := &generator{Rand: rand.New(rand.NewPCG(seed, 1)), maria: my.IsMariaDB(), oracle: as.mode&Oracle != 0, catalog: catalog, db: db}
 	taken := 0
 	for range differentialStatements {
 		statement := g.statement()
+		if as.mode&ANSIQuotes != 0 {
+			statement = ansi.Replace(statement)
+		}
 		if _, err := conn.Execute(statement); err != nil {
 			if !strings.HasPrefix(statement, "CREATE OR REPLACE TABLE") {
 				continue
 			}
 			// The table that was to be replaced is gone; the binlog has a DROP TABLE for it.
-			statement = dropReplaced(t, conn, catalog, db)
+			statement = dropReplaced(t, plain, catalog, db)
 		}
 		taken++
 		t.Logf("%s", statement)
-		for _, s := range apply(t, catalog, db, statement) {
+		for _, s := range apply(t, catalog, db, statement, as.mode) {
 			for _, id := range s.Tables {
-				compareTable(t, conn, catalog, id)
+				compareTable(t, plain, catalog, id)
 			}
 		}
-		compareNames(t, conn, catalog, db)
+		compareNames(t, plain, catalog, db)
 		if t.Failed() {
 			t.Fatalf("seed %d after %d statements, the last is\n%s", seed, taken, statement)
 		}
@@ -97,9 +127,9 @@ func dropReplaced(t *testing.T, conn *client.Conn, catalog *Catalog, db string) 
 	return ""
 }
 
-func apply(t *testing.T, catalog *Catalog, db, statement string) []Statement {
+func apply(t *testing.T, catalog *Catalog, db, statement string, mode SQLMode) []Statement {
 	t.Helper()
-	done, err := catalog.Apply(db, statement, 0)
+	done, err := catalog.Apply(db, statement, mode)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, statement)
 	}
@@ -154,11 +184,11 @@ func compareTable(t *testing.T, conn *client.Conn, catalog *Catalog, id ID) {
 		return
 	}
 	want := serverShapes(t, conn, id, catalog.flavor)
-	compareShapes(t, "information_schema", table, want)
+	compareShapes(t, "information_schema", table, want, catalog.flavor)
 	rows = query(t, conn, "SHOW CREATE TABLE "+quoteName(id.Database)+"."+quoteName(id.Table))
 	text, _ := rows.GetString(0, 1)
 	second := NewCatalog(catalog.flavor, false)
-	apply(t, second, id.Database, text)
+	apply(t, second, id.Database, text, 0)
 	shown := second.Table(id)
 	if shown == nil {
 		t.Fatalf("no table in %s", text)
@@ -167,15 +197,14 @@ func compareTable(t *testing.T, conn *client.Conn, catalog *Catalog, id ID) {
 	for i := range shown.Columns {
 		shapes = append(shapes, shapeOf(&shown.Columns[i], catalog.flavor))
 	}
-	compareShapes(t, "SHOW CREATE TABLE", table, shapes)
+	compareShapes(t, "SHOW CREATE TABLE", table, shapes, catalog.flavor)
 	if !slices.Equal(table.Key, shown.Key) || charset3(table.Charset) != charset3(shown.Charset) || table.Comment != shown.Comment {
 		t.Errorf("key %q charset %s comment %q, want %q %s %q of %s", table.Key, table.Charset, table.Comment, shown.Key, shown.Charset, shown.Comment, text)
 	}
 }
 
-func compareShapes(t *testing.T, from string, table *Table, want []shape) {
+func compareShapes(t *testing.T, from string, table *Table, want []shape, flavor Flavor) {
 	t.Helper()
-	flavor := MySQL
 	if len(table.Columns) != len(want) {
 		t.Errorf("%d columns, %s has %d: %v", len(table.Columns), from, len(want), want)
 		return
@@ -215,6 +244,7 @@ func shapeOf(c *Column, flavor Flavor) shape {
 		s.length, s.scale = c.Length, c.Scale
 	case "time", "datetime", "timestamp":
 		s.length = max(c.Length, 0)
+		s.auto = s.auto && updates(flavor)
 	case "bit":
 		s.length = c.Length
 	}
@@ -275,7 +305,7 @@ func serverShapes(t *testing.T, conn *client.Conn, id ID, flavor Flavor) []shape
 		columnType, extra := text(2), strings.ToLower(text(6))
 		s := shape{
 			name: text(0), base: text(1), charset: text(4), unsigned: strings.Contains(columnType, " unsigned"), optional: text(3) == "YES", comment: text(7),
-			auto:     strings.Contains(extra, "auto_increment") || strings.Contains(extra, "on update"),
+			auto:     strings.Contains(extra, "auto_increment") || strings.Contains(extra, "on update") && updates(flavor),
 			computed: strings.Contains(extra, "virtual generated") || strings.Contains(extra, "stored generated"), invisible: strings.Contains(extra, "invisible"),
 			length: -1, scale: -1, defaults: "none",
 		}
@@ -309,6 +339,9 @@ func serverShapes(t *testing.T, conn *client.Conn, id ID, flavor Flavor) []shape
 	}
 	return shapes
 }
+
+// updates tells whether a catalog has ON UPDATE of each column: of MariaDB's it does not see the ones behind DEFAULT, as the reference does.
+func updates(flavor Flavor) bool { return flavor == MySQL }
 
 // serverDefault is what information_schema says of a default, as a catalog has it.
 func serverDefault(base, text, extra string, flavor Flavor) string {

@@ -11,6 +11,7 @@ import (
 type generator struct {
 	*rand.Rand
 	maria   bool
+	oracle  bool     // types of MariaDB's sql_mode=ORACLE, too
 	catalog *Catalog // what is there, so that statements mean something
 	db      string
 }
@@ -72,6 +73,9 @@ func (g *generator) charset() string {
 
 // dataType returns a type and defaults that fit it.
 func (g *generator) dataType() (sql string, defaults []string) {
+	if g.oracle && g.chance(25) {
+		return g.pick("NUMBER", "NUMBER(5)", "NUMBER(10,2)", "VARCHAR2(20)", "VARCHAR2(20 CHAR)", "RAW(4)", "CLOB", "BLOB", "DATE", "mariadb_schema.date", "oracle_schema.date", "maxdb_schema.timestamp"), []string{"NULL"}
+	}
 	sign := g.pick("", "", " UNSIGNED", " SIGNED", " UNSIGNED ZEROFILL", " ZEROFILL")
 	switch g.IntN(14) {
 	case 0:

@@ -74,8 +74,9 @@ func (t *Table) column(name string) int {
 	return slices.IndexFunc(t.Columns, func(c Column) bool { return strings.EqualFold(c.Name, name) })
 }
 
-// finish makes what follows from columns and indexes: positions, NOT NULL of the primary key, the key.
-func (t *Table) finish() {
+// finish makes what follows from columns and indexes: implicit defaults, positions, NOT NULL of the primary key, the key.
+func (t *Table) finish(flavor Flavor) {
+	t.implicitDefaults(flavor)
 	indexes := make([]index, 0, len(t.indexes))
 	for _, ix := range t.indexes {
 		ix.columns = slices.Clone(ix.columns)
@@ -192,7 +193,7 @@ func (r *reader) reindex(id ID, change func([]index) []index) {
 	t := *old
 	t.Columns = slices.Clone(t.Columns)
 	t.indexes = change(slices.Clip(t.indexes))
-	t.finish()
+	t.finish(r.flavor)
 	r.catalog.tables[id] = &t
 	if !slices.Equal(t.Key, old.Key) {
 		r.Changes = []Change{{Kind: Alter, ID: id, Table: &t, Statement: r.Text}}

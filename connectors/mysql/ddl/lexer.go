@@ -10,10 +10,17 @@ type SQLMode uint64
 
 // The bits of sql_mode that matter, and one of our own.
 const (
+	RealAsFloat        SQLMode = 1 << 0
 	ANSIQuotes         SQLMode = 1 << 2
 	NoBackslashEscapes SQLMode = 1 << 20
 
-	// ImplicitTimestamp stands for explicit_defaults_for_timestamp=OFF: a TIMESTAMP without NULL is NOT NULL.
+	// MariaDB's own; MySQL has other meanings for the bits, or none.
+	Oracle            SQLMode = 1 << 9
+	MSSQL             SQLMode = 1 << 10
+	MaxDB             SQLMode = 1 << 12
+	EmptyStringIsNull SQLMode = 1 << 32
+
+	// ImplicitTimestamp stands for explicit_defaults_for_timestamp=OFF: a TIMESTAMP without NULL is NOT NULL and has a default.
 	ImplicitTimestamp SQLMode = 1 << 62
 )
 
@@ -79,6 +86,8 @@ func (l *lexer) scan() tokenKind {
 		return l.quoted('`', false, tokenName)
 	case c == '"' && l.mode&ANSIQuotes != 0:
 		return l.quoted('"', false, tokenName)
+	case c == '[' && l.mode&MSSQL != 0:
+		return l.quoted(']', false, tokenName)
 	case c == '"' || c == '\'':
 		return l.quoted(c, l.mode&NoBackslashEscapes == 0, tokenString)
 	case l.at(1) == '\'' && (c|0x20 == 'x' || c|0x20 == 'b' || c|0x20 == 'n'):
@@ -277,7 +286,7 @@ func unquote(text string, escapes bool) string {
 	if text != "" && text[0]|0x20 == 'n' {
 		text = text[1:]
 	}
-	quote := text[0]
+	quote := text[len(text)-1]
 	text = text[1 : len(text)-1]
 	if strings.IndexByte(text, quote) < 0 && (!escapes || strings.IndexByte(text, '\\') < 0) {
 		return text

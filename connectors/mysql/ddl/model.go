@@ -36,6 +36,8 @@ type Column struct {
 	Default       *string  // its text, nil for NULL or none
 	Labels        []string // of ENUM and SET, without quotes
 	Invisible     bool     // not part of SELECT *
+
+	implicit bool // a TIMESTAMP that is still to get the default that the server gives it
 }
 
 // Kind of a Change.

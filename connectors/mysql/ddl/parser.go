@@ -19,6 +19,9 @@ type parser struct {
 }
 
 func newParser(statement string, mode SQLMode, flavor Flavor) *parser {
+	if flavor != MariaDB {
+		mode &^= Oracle | MSSQL | MaxDB | EmptyStringIsNull
+	}
 	p := &parser{lexer: lexer{src: statement, mode: mode, flavor: flavor}}
 	p.advance()
 	return p

@@ -305,6 +305,9 @@ func (r *reader) truncate() {
 	r.accept("TABLE")
 	id := r.table()
 	r.wait()
+	if r.acceptAny("DROP", "REUSE") { // MariaDB
+		r.expect("STORAGE")
+	}
 	r.about(id)
 	if r.end() {
 		r.Changes = []Change{{Kind: Truncate, ID: id, Statement: r.Text}}

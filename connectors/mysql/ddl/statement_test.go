@@ -86,7 +86,19 @@ func TestTables(t *testing.T) {
 			[]string{`CREATE OR REPLACE TABLE t (a uuid DEFAULT uuid() PRIMARY KEY, b inet6, c int AS (e + 1) PERSISTENT, d varchar(9) DEFAULT concat('a', ')') COMPRESSED,
 				e int DEFAULT 1 + 2 CHECK (e > 0) MY_ATTR=1, f timestamp NOT NULL DEFAULT current_timestamp() ON UPDATE current_timestamp()) ENGINE=Aria PAGE_CHECKSUM=1 WITH SYSTEM VERSIONING`},
 		},
-		{"implicit timestamps", MariaDB, ImplicitTimestamp, "a TIMESTAMP !, b TIMESTAMP; ", []string{"CREATE TABLE t (a timestamp, b timestamp NULL)"}},
+		{
+			"implicit timestamps", MariaDB, ImplicitTimestamp, `a TIMESTAMP ! ="1970-01-01 00:00:00", b TIMESTAMP, c TIMESTAMP ! ="0000-00-00 00:00:00"; `,
+			[]string{"CREATE TABLE t (a timestamp, b timestamp NULL)", "ALTER TABLE t ADD c timestamp NOT NULL"},
+		},
+		{"REAL as FLOAT", MySQL, RealAsFloat, "a FLOAT; ", []string{"CREATE TABLE t (a real)"}},
+		{
+			"Oracle's types", MariaDB, Oracle | ANSIQuotes, `a DATETIME, b DATE, c DOUBLE, d NUMBER, e LONGBLOB, f VARCHAR2 utf8mb4; `,
+			[]string{`CREATE TABLE "t" ("a" DATE DEFAULT SYSDATE, b mariadb_schema.date, c NUMBER, d NUMBER(5,2), e BLOB, f VARCHAR2(20 CHAR) DEFAULT ('a' || 'b'))`},
+		},
+		{"another mode's types", MariaDB, 0, `a DATETIME, b DATETIME; `, []string{"CREATE TABLE t (a oracle_schema.date, b maxdb_schema . timestamp)"}},
+		{"bits that mean nothing to MySQL", MySQL, Oracle | MSSQL | MaxDB | EmptyStringIsNull, `a DATE, b TIMESTAMP, c CHAR utf8mb4 =""; `, []string{"CREATE TABLE t (a date, b timestamp, c char(3) DEFAULT '')"}},
+		{"brackets", MariaDB, MSSQL | ANSIQuotes, "a b INT, c]d INT; ", []string{`CREATE TABLE [t] ([a b] int, [c]]d] int)`}},
+		{"empty texts that are NULL", MariaDB, EmptyStringIsNull, `a CHAR utf8mb4, b CHAR utf8mb4 ="x"; `, []string{"CREATE TABLE t (a char(3) DEFAULT '', b char(3) DEFAULT 'x')"}},
 		{
 			"foreign keys and options", MySQL, 0, "id INT !, p INT; id",
 			[]string{"CREATE TABLE t (id int, p int, PRIMARY KEY USING BTREE (id) COMMENT 'x', CONSTRAINT f FOREIGN KEY (p) REFERENCES x.y (id) ON DELETE SET NULL ON UPDATE NO ACTION, FULLTEXT KEY (c) WITH PARSER ngram) TABLESPACE = ts STORAGE DISK, UNION=(a,b) DATA DIRECTORY='/x'"},
