@@ -44,7 +44,7 @@ func (b *Bed) MariaDB(t testing.TB, settings ...string) *MySQL {
 }
 
 // StartMySQL starts a MySQL for this test alone. Settings are server options as name=value ("binlog-row-metadata=FULL"); later ones
-// win over the defaults: a random server-id, binlog files named binlog.000001 on, GTIDs, time zone +00:00, what is committed kept over
+// win over the defaults, and TZ=Europe/Rome is the time zone of the system: a random server-id, binlog files named binlog.000001 on, GTIDs, time zone +00:00, what is committed kept over
 // Kill but not over a crash of the machine.
 func StartMySQL(t testing.TB, settings ...string) *MySQL {
 	t.Helper()
@@ -61,7 +61,7 @@ func startMySQL(ctx context.Context, e *engine, image string, settings []string)
 	s, err := e.start(ctx, spec{
 		server:      image,
 		inside:      "3306/tcp",
-		environment: mysqlEnvironment,
+		environment: func(string, int) map[string]string { return mysqlEnvironment(settings) },
 		command:     func(int) []string { return mysqlCommand(image, settings) },
 		ready:       mysqlReady,
 	})
@@ -75,7 +75,7 @@ func startMySQL(ctx context.Context, e *engine, image string, settings []string)
 func (l *Local) MySQL(ctx context.Context, image string, settings ...string) (*MySQL, error) {
 	s, err := l.engine.start(ctx, spec{
 		server:      image,
-		environment: mysqlEnvironment,
+		environment: func(string, int) map[string]string { return mysqlEnvironment(settings) },
 		command: func(port int) []string {
 			return mysqlCommand(image, append([]string{"port=" + strconv.Itoa(port), "bind-address=127.0.0.1"}, settings...))
 		},
@@ -88,9 +88,18 @@ func (l *Local) MySQL(ctx context.Context, image string, settings ...string) (*M
 	return &MySQL{server: s, mariadb: image == "mariadb"}, nil
 }
 
-func mysqlEnvironment(string, int) map[string]string {
-	return map[string]string{"MYSQL_ROOT_PASSWORD": MySQLPassword, "MARIADB_ROOT_PASSWORD": MySQLPassword}
+func mysqlEnvironment(settings []string) map[string]string {
+	env := map[string]string{"MYSQL_ROOT_PASSWORD": MySQLPassword, "MARIADB_ROOT_PASSWORD": MySQLPassword}
+	for _, s := range settings {
+		if zone, ok := strings.CutPrefix(s, systemZone); ok {
+			env["TZ"] = zone
+		}
+	}
+	return env
 }
+
+// systemZone is the setting that is none of the server's.
+const systemZone = "TZ="
 
 // mysqlCommand is the server's command line; of two settings of one name the later one counts.
 func mysqlCommand(image string, settings []string) []string {
@@ -106,7 +115,9 @@ func mysqlCommand(image string, settings []string) []string {
 		all = append(all, "gtid-mode=ON", "enforce-gtid-consistency=ON", "loose-innodb-numa-interleave=OFF")
 	}
 	for _, s := range append(all, settings...) {
-		command = append(command, "--"+s)
+		if !strings.HasPrefix(s, systemZone) {
+			command = append(command, "--"+s)
+		}
 	}
 	return command
 }

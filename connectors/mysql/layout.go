@@ -120,6 +120,9 @@ func newLayout(t *table, m *tableMap) (*layout, error) {
 		c := &t.columns[column]
 		f.column, f.cell = c, c.cell
 		f.shape(w, c.scale)
+		if m.signed && c.op.whole() && w.unsigned != (c.unsigned || c.op == opUint) {
+			return nil, mismatch(t, fmt.Sprintf("column %s is %s in the schema history and %s in the binlog", c.name, sign(!w.unsigned), sign(w.unsigned)))
+		}
 		if c.mask != nil {
 			f.mask = c.mask.Clone()
 		}
@@ -163,6 +166,16 @@ func match(t *table, m *tableMap) ([]int, error) {
 		return nil, mismatch(t, fmt.Sprintf("the schema history has %d columns, the binlog %d", len(t.columns), next))
 	}
 	return at, nil
+}
+
+// whole tells the integers whose sign their type says; other numbers have theirs in each value.
+func (o op) whole() bool { return o == opInt || o == opUint }
+
+func sign(unsigned bool) string {
+	if unsigned {
+		return "unsigned"
+	}
+	return "signed"
 }
 
 // hidden tells that a column may be one that MariaDB adds by itself: of system versioning, of long unique keys.

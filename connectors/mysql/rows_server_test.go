@@ -333,6 +333,7 @@ func TestLayoutMismatch(t *testing.T) {
 		{named: true, columns: []wireColumn{column(wireLong, "id"), column(wireVarchar, "other")}},
 		{named: true, columns: []wireColumn{column(wireLong, "id"), column(wireVarchar, "v"), column(wireTimestamp2, "row_start"), column(wireTimestamp2, "row_end")}},
 		{columns: []wireColumn{column(wireLong, ""), column(wireVarchar, ""), column(wireTimestamp2, ""), column(wireTimestamp2, "")}},
+		{signed: true, columns: []wireColumn{{kind: wireLong, unsigned: true}, column(wireVarchar, "")}},
 	} {
 		_, err := newLayout(tab, m)
 		if err == nil || !strings.Contains(err.Error(), "d.t") || connectors.ClassOf(err) != connectors.Permanent {
