@@ -29,6 +29,7 @@ type kafkaHistory struct {
 	pool               kafkaclient.Pool
 	session            *kafkaclient.Session // of the producer
 	out                *kafkaclient.Log     // nil: nothing was written yet
+	there              bool                 // the topic had records: another one in its place would lack them
 }
 
 func newKafkaHistory(cfg *config, log *slog.Logger) (*kafkaHistory, error) {
@@ -96,7 +97,8 @@ func (k *kafkaHistory) exists(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("look for the schema history: %w", err)
 	}
-	return end > first, nil
+	k.there = end > first
+	return k.there, nil
 }
 
 // check warns of a topic that may lose records, or has them in an order that is not theirs.
@@ -176,7 +178,7 @@ func (k *kafkaHistory) append(ctx context.Context, records []historyRecord) erro
 	return nil
 }
 
-// create opens the topic for writing, and makes it when there is none.
+// create opens the topic for writing, and makes it when there is none and was none.
 func (k *kafkaHistory) create(ctx context.Context) error {
 	if k.out != nil {
 		return nil
@@ -185,9 +187,12 @@ func (k *kafkaHistory) create(ctx context.Context) error {
 	defer cancel()
 	var err error
 	k.out, err = kafkaclient.OpenLog(ctx, k.session, k.producer, kafkaclient.LogOptions{
-		Topic: k.cfg.topic, Partitions: 1, Replication: -1, Whole: true,
+		Topic: k.cfg.topic, Partitions: 1, Replication: -1, Whole: true, Existing: k.there,
 		Settings: map[string]string{"cleanup.policy": "delete", "retention.ms": strconv.FormatInt(math.MaxInt64, 10), "retention.bytes": "-1"},
 	})
+	if errors.Is(err, kafkaclient.ErrTopicMissing) {
+		err = fmt.Errorf("%w; it was in %s", errNoHistory, k.cfg.place())
+	}
 	return err
 }
 
