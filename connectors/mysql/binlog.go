@@ -98,6 +98,10 @@ func openBinlog(ctx context.Context, o binlogOptions) (*binlog, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if untrusted(err) {
+			return nil, connectors.AsPermanent(fmt.Errorf("ask for the binlog: the server's certificate is not trusted: %s; "+
+				"check database.ssl.mode, database.ssl.truststore and database.hostname", reason(err)))
+		}
 		return nil, fmt.Errorf("ask for the binlog: %w", plain(err))
 	}
 	go func() {
