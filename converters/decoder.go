@@ -10,7 +10,7 @@ import (
 
 // Decoder reads the bytes of Kafka keys or values. It belongs to one source task and is not safe for concurrent use.
 type Decoder interface {
-	// Decode returns the value; data nil is Kafka's null. The value keeps no part of data. Errors are about the record (permanent).
+	// Decode returns the value; data nil is Kafka's null. data is not changed any more: the value may share its memory. Errors are about the record (permanent).
 	Decode(data []byte) (schemas.Typed, error)
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+	"unsafe"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
@@ -154,10 +156,13 @@ func NewDecoder(c connectors.Config) (converters.Decoder, error) {
 	return decoder{}, nil
 }
 
-// Decode implements converters.Decoder. What is not UTF-8 becomes U+FFFD, as Java reads it.
+// Decode implements converters.Decoder. What is not UTF-8 becomes U+FFFD, as Java reads it; else the text is data itself.
 func (decoder) Decode(data []byte) (schemas.Typed, error) {
 	if data == nil {
 		return schemas.Typed{Schema: optional}, nil
 	}
-	return schemas.Typed{Schema: optional, Value: strings.ToValidUTF8(string(data), "\uFFFD")}, nil
+	if !utf8.Valid(data) {
+		return schemas.Typed{Schema: optional, Value: strings.ToValidUTF8(string(data), "\uFFFD")}, nil
+	}
+	return schemas.Typed{Schema: optional, Value: unsafe.String(unsafe.SliceData(data), len(data))}, nil
 }
