@@ -31,6 +31,7 @@ type model struct {
 type owner struct {
 	epoch int16
 	asked int16 // the epoch that the present one was given for: that request may be repeated
+	began bool  // the present one has begun a transaction
 }
 
 func newModel(seed uint64, odds int, opts ...kfake.Opt) (*model, error) {
@@ -93,10 +94,19 @@ var refusals = map[kmsg.Key][]*kerr.Error{
 	kmsg.InitProducerID: {kerr.ConcurrentTransactions, kerr.NotCoordinator, kerr.CoordinatorLoadInProgress},
 }
 
+// repeated is a request for a transactional id that was done before, and comes again when the epoch that it got is at work: brokers
+// end that one's transaction and raise the epoch once more.
+const repeated = "InitProducerID repeated"
+
 // refuse runs on the cluster's goroutine, once for each request.
 func (m *model) refuse(r kmsg.Request) (kmsg.Response, error, bool) {
 	m.KeepControl()
 	key := kmsg.Key(r.Key())
+	if add, ok := r.(*kmsg.AddPartitionsToTxnRequest); ok {
+		if o := m.owners[add.TransactionalID]; o != nil && o.epoch == add.ProducerEpoch {
+			o.began = true
+		}
+	}
 	if list := refusals[key]; list != nil && key != kmsg.InitProducerID {
 		if i, ok := m.chance(len(list)); ok {
 			m.note(key.Name() + " " + list[i].Message)
@@ -117,13 +127,20 @@ func (m *model) refuse(r kmsg.Request) (kmsg.Response, error, bool) {
 	o := m.owners[*req.TransactionalID]
 	switch {
 	case o == nil:
-		m.owners[*req.TransactionalID] = &owner{0, -1}
+		m.owners[*req.TransactionalID] = &owner{asked: -1}
 		return nil, nil, false
 	case req.ProducerID >= 0 && req.ProducerEpoch != o.epoch && (o.asked < 0 || req.ProducerEpoch != o.asked):
 		resp.ErrorCode = kerr.ProducerFenced.Code
 		return resp, nil, true
 	}
-	o.asked = -1
+	if req.ProducerID >= 0 && req.ProducerEpoch != o.epoch {
+		if !o.began { // done already: the answer is the same
+			resp.ProducerID, resp.ProducerEpoch = req.ProducerID, o.epoch
+			return resp, nil, true
+		}
+		m.note(repeated) // who got the answer before has the epoch below
+	}
+	o.asked, o.began = -1, false
 	if req.ProducerID >= 0 {
 		o.asked = req.ProducerEpoch
 	}

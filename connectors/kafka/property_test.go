@@ -235,7 +235,7 @@ func (w *world) settle() map[string]int {
 		w.stop(z)
 	}
 	// Nobody but another owner fences, or an own request for the id that came after its repetition: no broker can tell these two.
-	if n := w.ends["fenced"]; n > struck["InitProducerID done late"] {
+	if n := w.ends["fenced"]; n > struck["InitProducerID done late"]+struck[repeated] {
 		w.rt.Fatalf("%d owners were fenced by nobody", n)
 	}
 	at, err := progressOf(w.ctx, last.task)
