@@ -400,3 +400,30 @@ func TestRowsUnavailable(t *testing.T) {
 		}
 	}
 }
+
+// Propagated types are spelled as SQL has them: without a length where the source has none, with the scale that the reference writes as one
+// above 1000.
+func TestPropagatedTypes(t *testing.T) {
+	for _, c := range []struct{ name, length, scale, want string }{
+		{"BPCHAR", "5", "0", "character(5)"},
+		{"BPCHAR", "2147483647", "0", "bpchar"},
+		{"_BPCHAR", "3", "0", "bpchar[]"},
+		{"VARCHAR", "2000", "0", "character varying(2000)"},
+		{"NUMERIC", "10", "2", "numeric(10,2)"},
+		{"NUMERIC", "3", "2046", "numeric(3,-2)"},
+		{"NUMERIC", "131089", "0", "numeric"},
+		{"NUMERIC", "0", "", "numeric"},
+	} {
+		s := Plain(schemas.String, true)
+		if strings.HasPrefix(c.name, "_") {
+			s = &schemas.Schema{Kind: schemas.Array, Optional: true, Elem: Plain(schemas.String, true)}
+		}
+		s.Parameters = []schemas.Parameter{{Name: "__debezium.source.column.type", Value: c.name}, {Name: "__debezium.source.column.length", Value: c.length}}
+		if c.scale != "" {
+			s.Parameters = append(s.Parameters, schemas.Parameter{Name: "__debezium.source.column.scale", Value: c.scale})
+		}
+		if got := columnOf("v", s, "postgresql").TypeName; got != c.want {
+			t.Errorf("%s of length %s, scale %s: %s, want %s", c.name, c.length, c.scale, got, c.want)
+		}
+	}
+}

@@ -215,13 +215,18 @@ func (c *column) nested() {
 	c.field.WhenNull = Zero(c.field.Schema)
 }
 
+const maxDigits = 1000 // of a numeric of PostgreSQL that has a precision
+
 // restore uses what the propagated type of the database's column says beyond the schema.
 func (c *column) restore(s *schemas.Schema, connector string) {
 	name := s.Parameter("__debezium.source.column.type")
 	if name == "" {
 		return
 	}
-	length, scale := number(s.Parameter("__debezium.source.column.length"), -1), number(s.Parameter("__debezium.source.column.scale"), -1)
+	length, scale := number(s.Parameter("__debezium.source.column.length"), -1), number(s.Parameter("__debezium.source.column.scale"), 0)
+	if scale > 1000 && strings.HasPrefix(connector, "postgres") {
+		scale -= 2048 // a negative one, as the reference writes it
+	}
 	c.TypeName = strings.ToLower(name)
 	switch base := strings.ToUpper(name); {
 	case (base == "BIGINT UNSIGNED" || base == "BIGINT UNSIGNED ZEROFILL" || base == "SERIAL") && c.form == formInt && s.Kind == schemas.Int64:
@@ -233,7 +238,10 @@ func (c *column) restore(s *schemas.Schema, connector string) {
 	case base == "MONEY" && c.form == formDecimal:
 		c.Type = schemas.TypeMoney
 	case isDecimal(base) && c.form == formText:
-		c.Type, c.form, c.field.View, c.Length, c.Scale = schemas.TypeDecimal, formDecimalText, connectors.ViewDecimalText, length, scale
+		c.Type, c.form, c.field.View = schemas.TypeDecimal, formDecimalText, connectors.ViewDecimalText
+		if length > 0 && length <= maxDigits { // without precision it is 0 or 131089
+			c.Length, c.Scale = length, scale
+		}
 	case strings.HasSuffix(base, "RANGE") && c.form == formText:
 		c.Type = schemas.TypeRange
 	case (base == "INET" || base == "CIDR" || strings.HasPrefix(base, "MACADDR")) && c.form == formText:
@@ -249,8 +257,10 @@ func (c *column) restore(s *schemas.Schema, connector string) {
 		c.TypeName = PostgresName(c.TypeName)
 	}
 	switch {
+	case c.TypeName == "character" && c.Length <= 0:
+		c.TypeName = "bpchar"
 	case c.Type == schemas.TypeDecimal && c.Length > 0:
-		c.TypeName += "(" + strconv.Itoa(int(c.Length)) + "," + strconv.Itoa(int(max(c.Scale, 0))) + ")"
+		c.TypeName += "(" + strconv.Itoa(int(c.Length)) + "," + strconv.Itoa(int(c.Scale)) + ")"
 	case (c.Type == schemas.TypeText || c.Type == schemas.TypeBits || c.Type == schemas.TypeBytes) && c.Length > 0:
 		c.TypeName += "(" + strconv.Itoa(int(c.Length)) + ")"
 	}
@@ -283,7 +293,9 @@ func PostgresName(name string) string {
 	case "float8":
 		name = "double precision"
 	case "bpchar":
-		name = "character"
+		if brackets == "" { // character alone has one character
+			name = "character"
+		}
 	case "varchar":
 		name = "character varying"
 	case "varbit":
