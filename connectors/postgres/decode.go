@@ -44,6 +44,8 @@ type decoder struct {
 // errMalformed is wrapped by every decoding error. The errors name the type and never show the value.
 var errMalformed = errors.New("the text is malformed")
 
+var errTimestamp = fmt.Errorf("decode timestamp: %w, or the time is after the year 294246, up to which µs since 1970 have 64 bits", errMalformed)
+
 func malformed(what string) error { return fmt.Errorf("decode %s: %w", what, errMalformed) }
 
 // append writes the cell of text. After an error the row must be discarded.

@@ -43,13 +43,13 @@ func appendTemporal(w *connectors.Builder, o op, text []byte) error {
 	case opTimestamp:
 		micros, ok := parseTimestamp(text, false)
 		if !ok {
-			return malformed("timestamp")
+			return errTimestamp
 		}
 		w.Temporal(connectors.KindTimestamp, micros)
 	case opTimestampTZ:
 		micros, ok := parseTimestamp(text, true)
 		if !ok {
-			return malformed("timestamp with time zone")
+			return errTimestamp
 		}
 		w.Temporal(connectors.KindTimestampTZ, micros)
 	case opInterval:
