@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -29,7 +28,7 @@ func clickColumn(t testing.TB, ch *testbed.ClickHouse, database, table, key, col
 	if err := json.Unmarshal([]byte(text), &answer); err != nil {
 		t.Fatalf("read column %s of %s: %v", column, table, err)
 	}
-	var out []string
+	out := []string{}
 	for _, row := range answer.Data {
 		value := null
 		if row[1] == "0" || row[1] == "false" {
@@ -121,6 +120,8 @@ func pgReading(typ string) reading {
 		return reading{"%s::text", "%s", func(v string) string { return v[:min(1, len(v))] }}
 	case "bytea":
 		return reading{"encode(%s, 'hex')", "lower(hex(%s))", func(v string) string { return strings.TrimPrefix(v, `\x`) }}
+	case "document":
+		return reading{"format('%%s', %s)", "%s", canonical}
 	case "hstore":
 		return reading{"coalesce(hstore_to_json(%s)::text, '{}')", "toJSONString(%s)", canonical}
 	case "interval", "interval day to second", "interval year to month":
@@ -136,10 +137,10 @@ func pgReading(typ string) reading {
 	return reading{"format('%%s', %s)", "%s", same}
 }
 
-func pgColumn(t testing.TB, conn *pgx.Conn, table, key, column string, r reading) []string {
+// pgColumn is one column of a source's table, or an expression over it: key and value of each row, sorted.
+func pgColumn(t testing.TB, conn *pgx.Conn, table, key, value string, r reading) []string {
 	t.Helper()
-	quoted := pgx.Identifier{column}.Sanitize()
-	sql := fmt.Sprintf("SELECT %s::text, CASE WHEN num_nulls(%s) = 1 AND %t THEN NULL ELSE %s END FROM %s", key, quoted, !strings.HasPrefix(r.source, "coalesce"), fmt.Sprintf(r.source, quoted), table)
+	sql := fmt.Sprintf("SELECT %s::text, CASE WHEN num_nulls(%s) = 1 AND %t THEN NULL ELSE %s END FROM %s", key, value, !strings.HasPrefix(r.source, "coalesce"), fmt.Sprintf(r.source, value), table)
 	rows, err := conn.Query(t.Context(), sql)
 	if err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -189,7 +190,7 @@ func TestTypesIntoClickHouse(t *testing.T) {
 		t.Helper()
 		var different string
 		testbed.Eventually(t, func() string { return "source and target differ:\n" + different + "freshet said:\n" + p.Output() }, func() bool {
-			different = differsFromClickHouse(t, conn, ch, to, append(typeTables(), "t_fit"))
+			different = differsFromClickHouse(t, conn, ch, to, append(typeTables(), "t_fit"), nil)
 			return different == ""
 		})
 	}
@@ -202,7 +203,7 @@ func TestTypesIntoClickHouse(t *testing.T) {
 	}
 }
 
-func differsFromClickHouse(t testing.TB, conn *pgx.Conn, ch *testbed.ClickHouse, database string, tables []string) string {
+func differsFromClickHouse(t testing.TB, conn *pgx.Conn, ch *testbed.ClickHouse, database string, tables []string, mapped mappings) string {
 	t.Helper()
 	var out strings.Builder
 	for _, table := range tables {
@@ -220,18 +221,22 @@ func differsFromClickHouse(t testing.TB, conn *pgx.Conn, ch *testbed.ClickHouse,
 			key = "v"
 		}
 		for _, c := range columns {
-			r := pgReading(c[1])
+			expr, typ, there := mapped.of(table, c[0], pgx.Identifier{c[0]}.Sanitize(), c[1])
+			if there != (types[c[0]] != "") {
+				fmt.Fprintf(&out, "%s.%s is in the target: %t\n", table, c[0], !there)
+				continue
+			}
+			if !there {
+				continue
+			}
+			r := pgReading(typ)
 			if c[0] == "a_2d" { // JSON
 				r = reading{"array_to_json(%s)::text", "%s", func(v string) string { return v }}
 			}
-			if !strings.HasPrefix(types[c[0]], "Array(") && strings.HasSuffix(c[1], "[]") && c[0] != "a_2d" { // the source gives its text
+			if !strings.HasPrefix(types[c[0]], "Array(") && strings.HasSuffix(typ, "[]") && c[0] != "a_2d" { // the source gives its text
 				r = pgReading("text")
 			}
-			if types[c[0]] == "" {
-				fmt.Fprintf(&out, "%s.%s is not in the target\n", table, c[0])
-				continue
-			}
-			a, b := pgColumn(t, conn, table, key, c[0], r), clickColumn(t, ch, database, table, key, c[0], r.target, r.form)
+			a, b := pgColumn(t, conn, table, key, expr, r), clickColumn(t, ch, database, table, key, c[0], r.target, r.form)
 			if !slices.Equal(a, b) {
 				fmt.Fprintf(&out, "%s.%s %s, %s:\n  source %q\n  target %q\n", table, c[0], c[1], types[c[0]], a, b)
 			}
@@ -271,65 +276,52 @@ func clickReading(dataType, typ string) reading {
 	return r
 }
 
+// mysqlInClickHouse reads columns of mirrors.
+func mysqlInClickHouse(t testing.TB, ch *testbed.ClickHouse, database string) func(c mysqlColumn) (reading, []string) {
+	types := map[string]map[string]string{}
+	return func(c mysqlColumn) (reading, []string) {
+		if types[c.table] == nil {
+			types[c.table] = clickTypes(t, ch, database, c.table+"_current")
+		}
+		typ := types[c.table][c.name]
+		if typ == "" {
+			return reading{}, nil
+		}
+		r := clickReading(c.typ, typ)
+		return r, clickColumn(t, ch, database, c.table, c.key, c.name, r.target, r.form)
+	}
+}
+
+// mysqlOutOfRange is outOfRange of MySQL: years before 1900 and after 2299.
+const mysqlOutOfRange = `t_time.c_date:String; t_time.d0:String; t_time.d1:String; t_time.d2:String; t_time.d3:String; t_time.d4:String; t_time.d5:String; t_time.d6:String`
+
 // The types corpus of MySQL arrives in ClickHouse, likewise.
 func TestMySQLTypesIntoClickHouse(t *testing.T) {
 	t.Parallel()
 	source, ch := bed.MySQL(t), bed.ClickHouse(t)
 	from, to := source.CreateDatabase(t), ch.NewDatabase(t)
-	text := func(name string) string {
-		text, err := os.ReadFile(filepath.Join("../testdata/golden/mysql/types", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	source.Exec(t, from, text("setup.sql"))
+	source.Exec(t, from, mysqlCorpus(t, "setup.sql"))
 	source.Exec(t, from, `CREATE TABLE t_fit LIKE t_time; INSERT INTO t_fit SELECT * FROM t_time WHERE id IN (1, 4)`)
 	dir := t.TempDir()
 	c := source.Connector("types-"+from, from, testbed.HistoryIn(filepath.Join(dir, "history")), nil)
 	c["enable.time.adjuster"] = "false" // the year 1 stays what it is
-	maps.Copy(c, toClickHouse(ch, to, map[string]string{"sinks.ch.column.types": `t_time.c_date:String; t_time.d0:String; t_time.d1:String; t_time.d2:String; t_time.d3:String; t_time.d4:String; t_time.d5:String; t_time.d6:String`}))
+	maps.Copy(c, toClickHouse(ch, to, map[string]string{"sinks.ch.column.types": mysqlOutOfRange}))
 	p := start(t, dir, "run", testbed.WriteConnector(t, dir, c))
 	a := source.Connect(t, from)
 	if _, err := a.Execute("SET time_zone = '+00:00'"); err != nil {
 		t.Fatal(err)
 	}
-	columns, err := a.Execute(`SELECT table_name, column_name, data_type FROM information_schema.columns
-WHERE table_schema = DATABASE() AND (column_key <> 'PRI' OR table_name = 't_key') ORDER BY table_name, ordinal_position`)
-	if err != nil {
-		t.Fatal(err)
-	}
+	columns := mysqlColumns(t, a)
 	equal := func() {
 		t.Helper()
 		var different string
 		testbed.Eventually(t, func() string { return "source and target differ:\n" + different + "freshet said:\n" + p.Output() }, func() bool {
-			different = ""
-			types := map[string]map[string]string{}
-			for _, row := range columns.Values {
-				table, column := string(row[0].AsString()), string(row[1].AsString())
-				if types[table] == nil {
-					types[table] = clickTypes(t, ch, to, table+"_current")
-				}
-				typ := types[table][column]
-				if typ == "" {
-					different += table + "." + column + " is not there\n"
-					continue
-				}
-				key := "id"
-				if table == "t_key" {
-					key = "v"
-				}
-				r := clickReading(string(row[2].AsString()), typ)
-				want, got := mysqlContents(t, a, table, key, column, r), clickColumn(t, ch, to, table, key, column, r.target, r.form)
-				if !slices.Equal(want, got) {
-					different += fmt.Sprintf("%s.%s %s:\n  source %q\n  target %q\n", table, column, typ, want, got)
-				}
-			}
+			different = differsFromMySQL(t, a, columns, nil, mysqlInClickHouse(t, ch, to))
 			return different == ""
 		})
 	}
 	equal()
-	source.Exec(t, from, text("stream1.sql"))
+	source.Exec(t, from, mysqlCorpus(t, "stream1.sql"))
 	equal()
 	if code := p.Stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0; freshet said:\n%s", code, p.Output())

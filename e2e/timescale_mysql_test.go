@@ -94,14 +94,36 @@ var (
 func canonical(v string) string {
 	v = jsonTime.ReplaceAllString(jsonBinary.ReplaceAllString(v, ""), `$1"`)
 	var value any
-	if err := json.Unmarshal([]byte(v), &value); err != nil {
+	d := json.NewDecoder(strings.NewReader(v))
+	d.UseNumber()
+	if err := d.Decode(&value); err != nil {
 		return v
 	}
-	text, err := json.Marshal(value)
+	text, err := json.Marshal(exact(value))
 	if err != nil {
 		return v
 	}
 	return string(text)
+}
+
+// exact writes the numbers of a document in one form: whole ones of 64 bits as they are, others as the doubles that MySQL takes them for.
+func exact(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if _, err := strconv.ParseUint(strings.TrimPrefix(v.String(), "-"), 10, 64); err == nil {
+			return "#" + v.String()
+		}
+		return "#" + number(v.String(), 64)
+	case []any:
+		for i := range v {
+			v[i] = exact(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = exact(v[k])
+		}
+	}
+	return v
 }
 
 // mysqlContents is one column of a source's table: key and value of each row, sorted.
@@ -146,19 +168,78 @@ func arrived(t testing.TB, conn *pgx.Conn, table, key, column string, r reading)
 	return out
 }
 
+// mysqlCorpus reads a file of the types corpus of MySQL.
+func mysqlCorpus(t testing.TB, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../testdata/golden/mysql/types", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// mysqlColumn is a column of the corpus, and the one by which the table's rows are told apart.
+type mysqlColumn struct{ table, key, name, typ string }
+
+// mysqlColumns are those of the connection's database, without plain keys.
+func mysqlColumns(t testing.TB, conn *client.Conn) []mysqlColumn {
+	t.Helper()
+	result, err := conn.Execute(`SELECT table_name, column_name, data_type FROM information_schema.columns
+WHERE table_schema = DATABASE() AND (column_key <> 'PRI' OR table_name = 't_key') ORDER BY table_name, ordinal_position`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []mysqlColumn
+	for _, row := range result.Values {
+		c := mysqlColumn{string(row[0].AsString()), "id", string(row[1].AsString()), string(row[2].AsString())}
+		if c.table == "t_key" {
+			c.key = "v"
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// differsFromMySQL says in which columns a target differs from the source; "" when they are equal. read says how values of a column are
+// compared, and what the target has, as mysqlContents does: nil when it has no such column.
+func differsFromMySQL(t testing.TB, conn *client.Conn, columns []mysqlColumn, mapped mappings, read func(c mysqlColumn) (reading, []string)) string {
+	t.Helper()
+	var out strings.Builder
+	for _, c := range columns {
+		expr, typ, there := mapped.of(c.table, c.name, "`"+c.name+"`", c.typ)
+		c.typ = typ
+		r, got := read(c)
+		if there != (got != nil) {
+			fmt.Fprintf(&out, "%s.%s is in the target: %t\n", c.table, c.name, !there)
+			continue
+		}
+		if !there {
+			continue
+		}
+		if want := mysqlContents(t, conn, c.table, c.key, expr, r); !slices.Equal(want, got) {
+			fmt.Fprintf(&out, "%s.%s %s:\n  source %q\n  target %q\n", c.table, c.name, c.typ, want, got)
+		}
+	}
+	return out.String()
+}
+
+// mysqlInPostgres reads columns of the tables of a schema.
+func mysqlInPostgres(t testing.TB, conn *pgx.Conn, schema string) func(c mysqlColumn) (reading, []string) {
+	return func(c mysqlColumn) (reading, []string) {
+		r := readingOf(c.typ)
+		if !slices.Contains(columnsOf(t, conn, schema+"."+c.table), c.name) {
+			return r, nil
+		}
+		return r, arrived(t, conn, schema+"."+c.table, c.key, c.name, r)
+	}
+}
+
 // The types corpus of MySQL arrives in tables of a Postgres, after the snapshot and after inserts, updates and deletes.
 func TestMySQLTypesIntoPostgres(t *testing.T) {
 	t.Parallel()
 	source, target := bed.MySQL(t), bed.Postgres(t)
 	from, to := source.CreateDatabase(t), target.NewDatabase(t)
-	text := func(name string) string {
-		text, err := os.ReadFile(filepath.Join("../testdata/golden/mysql/types", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	source.Exec(t, from, text("setup.sql"))
+	source.Exec(t, from, mysqlCorpus(t, "setup.sql"))
 	dir := t.TempDir()
 	c := source.Connector("types-"+from, from, testbed.HistoryIn(filepath.Join(dir, "history")), nil)
 	c["enable.time.adjuster"] = "false" // the year 1 stays what it is
@@ -169,37 +250,17 @@ func TestMySQLTypesIntoPostgres(t *testing.T) {
 	if _, err := a.Execute("SET time_zone = '+00:00'"); err != nil {
 		t.Fatal(err)
 	}
-	columns, err := a.Execute(`SELECT table_name, column_name, data_type FROM information_schema.columns
-WHERE table_schema = DATABASE() AND (column_key <> 'PRI' OR table_name = 't_key') ORDER BY table_name, ordinal_position`)
-	if err != nil {
-		t.Fatal(err)
-	}
+	columns := mysqlColumns(t, a)
 	equal := func() {
 		t.Helper()
 		var different string
 		testbed.Eventually(t, func() string { return "source and target differ:\n" + different + "freshet said:\n" + p.Output() }, func() bool {
-			different = ""
-			for _, row := range columns.Values {
-				table, column, r := string(row[0].AsString()), string(row[1].AsString()), readingOf(string(row[2].AsString()))
-				there := slices.Contains(columnsOf(t, b, from+"."+table), column)
-				if !there {
-					different += table + "." + column + " is not there\n"
-					continue
-				}
-				key := "id"
-				if table == "t_key" {
-					key = "v"
-				}
-				want, got := mysqlContents(t, a, table, key, column, r), arrived(t, b, from+"."+table, key, column, r)
-				if !slices.Equal(want, got) {
-					different += fmt.Sprintf("%s.%s:\n  source %q\n  target %q\n", table, column, want, got)
-				}
-			}
+			different = differsFromMySQL(t, a, columns, nil, mysqlInPostgres(t, b, from))
 			return different == ""
 		})
 	}
 	equal()
-	source.Exec(t, from, text("stream1.sql"))
+	source.Exec(t, from, mysqlCorpus(t, "stream1.sql"))
 	equal()
 	if code := p.Stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0; freshet said:\n%s", code, p.Output())

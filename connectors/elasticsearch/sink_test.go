@@ -62,9 +62,11 @@ func numbers(t *testing.T, server *testbed.Search, index string) []int {
 func TestConformance(t *testing.T) {
 	servers(t, func(t *testing.T, server *testbed.Search) {
 		for name, more := range map[string][]string{
-			"mirror":   nil,
-			"oneByOne": {keyBatch, "1", keyInFlight, "2"},
-			"linger":   {keyLinger, "50", keyCompression, "true"},
+			"mirror":    nil,
+			"oneByOne":  {keyBatch, "1", keyInFlight, "2"},
+			"linger":    {keyLinger, "50", keyCompression, "true"},
+			"append":    {keyMode, modeAppend},
+			"reference": {keyMode, modeReference, keyIgnoreKey, "true"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				var index string
