@@ -31,7 +31,7 @@ func hotPaths() []hotPath {
 		{"Elasticsearch: a row of ten columns into a document", "connectors/elasticsearch", "BenchmarkRender", "ns/op", 0},
 		{documentBySink, "connectors/elasticsearch", "BenchmarkBulk/freshet", "cpu-ns/doc", 0},
 		{documentByIndexer, "connectors/elasticsearch", "BenchmarkBulk/bulkindexer", "cpu-ns/doc", 0},
-		{"Avro: an envelope of ten columns", "converters/avro", "BenchmarkEnvelope", "ns/op", 300},
+		{"Avro: an envelope of ten columns", "converters/avro", "BenchmarkEnvelope", "cpu-ns/op", 300},
 		{"JSON: an envelope of ten columns", "converters/json", "BenchmarkEnvelope/schemaless", "ns/op", 0},
 	}
 }
