@@ -137,9 +137,11 @@ func (p *Program) Ends() int {
 	}
 }
 
-// Stop sends SIGTERM and returns the exit code.
+// Stop sends SIGTERM and returns the exit code. A program listens for signals before it says its first line, which is waited for: one
+// that has only just been started would be ended by the signal itself.
 func (p *Program) Stop() int {
 	p.t.Helper()
+	p.Until("it says nothing", func() bool { return p.Ended() || p.Output() != "" })
 	p.Signal(syscall.SIGTERM)
 	return p.Ends()
 }
