@@ -191,6 +191,9 @@ func (e *encoder) text(dst []byte, b *connectors.Batch, c connectors.Cell) ([]by
 	}
 	switch {
 	case e.form == formJSONB:
+		if escapesZero(v) {
+			return dst, problemZero
+		}
 		dst = binary.BigEndian.AppendUint32(dst, uint32(len(v)+1))
 		return append(append(dst, 1), v...), ""
 	case e.form == formQChar && len(v) > 1 && (len(v) != 4 || v[0] != '\\'):
@@ -205,6 +208,24 @@ func (e *encoder) text(dst []byte, b *connectors.Batch, c connectors.Cell) ([]by
 		}
 	}
 	return appendBytes(dst, v), ""
+}
+
+// escapesZero tells that JSON text has \u0000 in a string, which json keeps and jsonb refuses (I10).
+func escapesZero(v []byte) bool {
+	zero := []byte(`\u0000`)
+	if !bytes.Contains(v, zero) {
+		return false
+	}
+	for i := 0; i < len(v); i++ {
+		if v[i] != '\\' {
+			continue
+		}
+		if bytes.HasPrefix(v[i:], zero) {
+			return true
+		}
+		i++ // what is escaped
+	}
+	return false
 }
 
 func (e *encoder) temporal(dst []byte, c connectors.Cell) ([]byte, problem) {

@@ -250,3 +250,15 @@ func handmade(t testing.TB, r *rig, s *connectors.Stream, rows int) func(round i
 		return time.Since(started)
 	}
 }
+
+// A zero byte in a document is one of this record's, before the server ends the transaction for it.
+func TestZeroInJSON(t *testing.T) {
+	t.Parallel()
+	e := &encoder{form: formJSONB, limit: -1, scale: -1}
+	for text, want := range map[string]problem{`{"a":"\u0000"}`: problemZero, `{"a\\\u0000":1}`: problemZero, `"\\u0000"`: "", `"\u0001"`: ""} {
+		b, c := oneCell(func(w *connectors.Builder) { w.Text(connectors.KindText, []byte(text)) })
+		if _, got := e.append(nil, b, c); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
