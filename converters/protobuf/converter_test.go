@@ -181,6 +181,36 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestKeysOfEntries: what the reference takes for a map has keys of any type.
+func TestKeysOfEntries(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"bytes", "Key", "double"} {
+		p, err := parse("syntax = \"proto3\";\nmessage M { repeated E_Entry m = 1; message E_Entry { "+key+" key = 1; int32 value = 2; } message Key { string key = 1; } }", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := p.at([]int64{0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := (options{}).plan(m, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry := []byte{10, 5, 10, 1, 'a', 16, 1}
+		if key == "Key" {
+			entry = []byte{10, 7, 10, 3, 10, 1, 'a', 16, 1}
+		}
+		if key == "double" {
+			entry = []byte{10, 11, 9, 0, 0, 0, 0, 0, 0, 0, 1, 16, 1}
+		}
+		v, err := (options{}).decode(plan, append(entry, entry...))
+		if err != nil || len(v.(schemas.StructValue)[0].(schemas.MapValue)) != 1 {
+			t.Errorf("%s: %v %v", key, v, err)
+		}
+	}
+}
+
 // scalarSchemas are what TestRoundTrip makes structs of.
 var scalarSchemas = []struct {
 	kind schemas.Kind

@@ -219,11 +219,18 @@ func unique(m schemas.MapValue) schemas.MapValue {
 	places := make(map[schemas.Value]int, len(m))
 	out := m[:0]
 	for _, e := range m {
-		if at, ok := places[e.Key]; ok {
+		key := e.Key
+		switch k := key.(type) { // messages that stand for entries may have keys that cannot be compared
+		case []byte:
+			key = [1]string{string(k)}
+		case schemas.StructValue, schemas.ArrayValue, schemas.MapValue:
+			key = [1]string{fmt.Sprint(k)}
+		}
+		if at, ok := places[key]; ok {
 			out[at] = e
 			continue
 		}
-		places[e.Key] = len(out)
+		places[key] = len(out)
 		out = append(out, e)
 	}
 	return out
