@@ -35,6 +35,9 @@ type SinkSession interface {
 	Settle(ctx context.Context) error
 	// Fail ends this instance; the runtime starts a new one from the durable offset, unless the class forbids it.
 	Fail(err error)
+	// Retrying says why something that was taken is tried again, at each attempt but perhaps the first one; operators hear of it until
+	// the next Ack. The error tells where, and what to do.
+	Retrying(err error)
 	// Charge adds (or with a negative n returns) bytes of encoded and not yet sent data to the task's budget (I5).
 	Charge(n int)
 }

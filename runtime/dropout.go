@@ -173,7 +173,7 @@ func (t *instance) holds() bool {
 	return false
 }
 
-// outs describes the sinks that have dropped out; "" for none.
+// outs describes the sinks that have dropped out, and those that try again; "" for none.
 func (t *instance) outs() string {
 	t.members.Lock()
 	defer t.members.Unlock()
@@ -181,6 +181,8 @@ func (t *instance) outs() string {
 	for _, s := range t.sinks {
 		if s.out != nil {
 			list = append(list, s.out.describe(s))
+		} else if why := s.trouble.said(); why != "" {
+			list = append(list, "sink "+s.name()+" "+why)
 		}
 	}
 	return strings.Join(list, "; ")
@@ -344,7 +346,11 @@ func (t *instance) watch(ctx context.Context) {
 				if n := s.acks.Load(); n != at.acks || !s.busy() || t.paused.Load() {
 					at.acks, at.since = n, now
 				} else if now.Sub(at.since) > s.plan.policy.patience {
-					t.drop(s, fmt.Errorf("it has acknowledged nothing for %s, although it has records", now.Sub(at.since).Round(time.Millisecond)))
+					why := s.trouble.said()
+					if why != "" {
+						why = "; it " + why
+					}
+					t.drop(s, fmt.Errorf("it has acknowledged nothing for %s, although it has records%s", now.Sub(at.since).Round(time.Millisecond), why))
 				}
 				at.next = now.Add(backoff(1, t.limits.delay))
 			case waits && now.After(at.next):

@@ -21,6 +21,12 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
+func (b *lockedBuffer) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.String()
+}
+
 // TestLinesOfATaskNameIt: whatever happens to a task, its lines say which task of which connector it is.
 func TestLinesOfATaskNameIt(t *testing.T) {
 	bubble(t, 2, func(b *bench) {

@@ -24,6 +24,7 @@ type meter struct {
 	longestCommit          atomic.Int64
 	progress               atomic.Int64 // ms since 1970: when a batch was taken or became durable, or an instance was connected
 	restarts, errors       atomic.Int64
+	retries                atomic.Int64 // of sinks, in place
 	skipped, logged        atomic.Int64 // records that were left out; those of them that the log names
 	letters, lettersFailed atomic.Int64 // records for the dead-letter queue
 	lastError              atomic.Int64 // ms since 1970
@@ -147,6 +148,12 @@ func (m *meter) took(b *connectors.Batch, waited time.Duration) {
 	}
 }
 
+// retried counts an attempt of a sink after which it tries again.
+func (m *meter) retried() {
+	m.retries.Add(1)
+	m.lastError.Store(time.Now().UnixMilli())
+}
+
 func (m *meter) failed() {
 	m.errors.Add(1)
 	m.lastError.Store(time.Now().UnixMilli())
@@ -187,6 +194,7 @@ type TaskMetrics struct {
 	Commits, FailedCommits    int64 // of offsets
 	CommitTime, LongestCommit time.Duration
 	Restarts, Errors          int64 // of the task
+	Retries                   int64 // of its sinks, in place
 	Skipped, Logged           int64 // records that could not be processed and were left out; those of them that the log names
 	Letters, FailedLetters    int64 // of these, written to the dead-letter queue, and those that it did not take
 	LastError, LastEvent      time.Time
@@ -279,7 +287,7 @@ func (m *meter) read() TaskMetrics {
 		Transactions: m.transactions.Load(), Commits: m.commits.Load(), FailedCommits: m.notCommitted.Load(),
 		CommitTime: time.Duration(m.committing.Load()), LongestCommit: time.Duration(m.longestCommit.Load()), Restarts: m.restarts.Load(),
 		Skipped: m.skipped.Load(), Logged: m.logged.Load(), Letters: m.letters.Load(), FailedLetters: m.lettersFailed.Load(),
-		Errors: m.errors.Load(), LastError: moment(m.lastError.Load()), LastEvent: moment(m.lastEvent.Load()),
+		Errors: m.errors.Load(), Retries: m.retries.Load(), LastError: moment(m.lastError.Load()), LastEvent: moment(m.lastEvent.Load()),
 		Behind: time.Duration(m.behind.Load()) * time.Millisecond, Freshness: map[string]*Histogram{},
 	}
 	if us := m.committed.Load(); us > 0 {

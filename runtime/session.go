@@ -140,6 +140,8 @@ type sinkRun struct {
 
 	fresh *Histogram
 
+	trouble trouble
+
 	mu     sync.Mutex
 	held   map[connectors.BatchID]weight          // taken and not acknowledged
 	traces map[connectors.BatchID]BatchTrace      // of what is held, with a tracer
@@ -172,6 +174,7 @@ func (s *sinkRun) Ack(id connectors.BatchID) {
 	now := time.Now()
 	s.run.meter.progress.Store(now.UnixMilli())
 	s.acks.Add(1)
+	s.recovered()
 	if w.committed > 0 {
 		s.fresh.add(float64(now.UnixMicro()-w.committed)/1e6, uint64(w.records))
 	}

@@ -77,7 +77,11 @@ func (t *instance) waits() string {
 		}
 		s.mu.Unlock()
 		if batches > 0 {
-			waiting = append(waiting, fmt.Sprintf("%d records in %d batches wait for sink %s", records, batches, s.name()))
+			text := fmt.Sprintf("%d records in %d batches wait for sink %s", records, batches, s.name())
+			if why := s.trouble.said(); why != "" {
+				text += ", which " + why
+			}
+			waiting = append(waiting, text)
 		}
 	}
 	if used, limit := t.budget.level(); len(waiting) == 0 && t.budget.waiting() > 0 {

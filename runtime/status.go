@@ -29,7 +29,8 @@ type Status struct {
 	Tasks []TaskStatus
 }
 
-// TaskStatus is the state of one task. Trace is the last error while it is Failed or Restarting.
+// TaskStatus is the state of one task. Trace is the last error while it is Failed or Restarting; of a task that is Running it tells of sinks
+// that have dropped out or try again.
 type TaskStatus struct {
 	ID    int
 	State State

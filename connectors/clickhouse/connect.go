@@ -177,6 +177,8 @@ func advice(e *serverError) string {
 	switch e.code {
 	case codeUnauthenticated, 192, 193, 194:
 		return "; check " + keyUser + " and " + keyPassword
+	case codeUnknownTable:
+		return "; somebody has dropped or renamed it: restart the task, which makes it again (auto.create) for the changes that come; to have its rows again, reset the connector's offsets, which takes a new snapshot"
 	case codeUnknownDatabase:
 		return "; check " + keyDatabase + ", or make the database"
 	case codeDenied:

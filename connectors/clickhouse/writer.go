@@ -90,7 +90,7 @@ func (s *sink) insist(ctx context.Context, what string, do func(context.Context)
 		}
 		pause := pauseAfter(err, attempt)
 		if attempt > 0 || pause >= busyPause {
-			s.log.Warn("ClickHouse refused or did not answer, and is tried again", "what", what, "error", err, "attempt", attempt+1, "in", pause)
+			s.task.Retrying(fmt.Errorf("%s: %w", what, err))
 		}
 		timer := time.NewTimer(pause)
 		select {

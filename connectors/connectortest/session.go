@@ -61,6 +61,9 @@ func (s *Session) Reject(_ context.Context, b *connectors.Batch, record int, cau
 // Settle implements connectors.SinkSession.
 func (*Session) Settle(context.Context) error { return nil }
 
+// Retrying implements connectors.SinkSession.
+func (*Session) Retrying(error) {}
+
 // Rejected returns what was rejected, tolerated or not: "batch/record: cause".
 func (s *Session) Rejected() []string {
 	s.mu.Lock()

@@ -148,6 +148,9 @@ func (u *sinkUnderTest) Ack(id connectors.BatchID) {
 	u.order = append(u.order, id)
 }
 
+// Retrying implements connectors.SinkSession.
+func (*sinkUnderTest) Retrying(error) {}
+
 // Settle implements connectors.SinkSession.
 func (*sinkUnderTest) Settle(context.Context) error { return nil }
 

@@ -212,7 +212,7 @@ func (s *sink) retry(ctx context.Context, f func(context.Context) error) error {
 		}
 		wait := min(s.cfg.pause<<min(attempt, 16), longestPause)
 		wait = time.Duration(rand.Int64N(int64(wait)) + 1)
-		s.log.Warn("a request to Elasticsearch failed and is tried again"+advice(err), "error", err, "attempt", attempt+1, "in", wait)
+		s.task.Retrying(fmt.Errorf("ask Elasticsearch: %w%s", err, advice(err)))
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:

@@ -305,7 +305,7 @@ func (l *lane) pause(ctx context.Context, attempt int, why error, blk *block, li
 	}
 	wait = time.Duration(rand.Int64N(int64(wait)) + 1)
 	if attempt > 0 && why != nil {
-		s.log.Warn("writing to Elasticsearch failed and is tried again"+advice(why), "error", why, "index", l.indexes[blk.items[list[0]].index], "documents", len(list), "attempt", attempt, "in", wait)
+		s.task.Retrying(fmt.Errorf("write to index %s: %w%s", l.indexes[blk.items[list[0]].index], why, advice(why)))
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -65,6 +65,7 @@ func (s *session) Ack(id connectors.BatchID) {
 	s.acked = append(s.acked, id)
 }
 
+func (*session) Retrying(error)               {}
 func (*session) Settle(context.Context) error { return nil }
 
 func (s *session) Reject(_ context.Context, _ *connectors.Batch, _ int, cause error) error {

@@ -156,5 +156,17 @@ func explain(err error) error {
 	case "42501":
 		return fmt.Errorf("write to the target: the server answered %q (42501); grant the right to the user of %s", server.Message, keyUser)
 	}
-	return fmt.Errorf("write to the target: the server answered %q (%s)%s", server.Message, server.Code, where)
+	return fmt.Errorf("write to the target: the server answered %q (%s)%s%s", server.Message, server.Code, where, writeAdvice(server.Code))
+}
+
+func writeAdvice(code string) string {
+	switch code {
+	case "42P01":
+		return "; somebody has dropped or renamed it: restart the task, which makes it again (auto.create) for the changes that come; to have its rows again, reset the connector's offsets, which takes a new snapshot"
+	case "53100":
+		return "; the disk of the target is full: free or add space"
+	case "53200":
+		return "; the target is out of memory"
+	}
+	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -69,10 +70,15 @@ func (w *writer) write(ctx context.Context, blk *block) error {
 
 // again waits before the next attempt; it returns the error when there is none.
 func (w *writer) again(ctx context.Context, err error, attempt int) error {
+	why := explain(err)
 	switch outcomeOf(err) {
 	case outcomeFail:
-		return connectors.AsPermanent(explain(err))
+		return connectors.AsPermanent(why)
 	case outcomeLost:
+		if w.conn != nil { // else it is connect's error, which tells where
+			a := &w.sink.cfg.address
+			why = fmt.Errorf("write to PostgreSQL at %s, database %s: %w", net.JoinHostPort(a.host, strconv.Itoa(int(a.port))), a.database, why)
+		}
 		w.disconnect()
 	}
 	if ctx.Err() != nil {
@@ -81,7 +87,7 @@ func (w *writer) again(ctx context.Context, err error, attempt int) error {
 	wait := min(20*time.Millisecond<<min(attempt, 10), w.sink.cfg.pause)
 	wait = time.Duration(rand.Int64N(int64(wait)) + 1)
 	if attempt > 0 {
-		w.sink.log.Warn("writing to the target failed and is tried again", "error", err, "attempt", attempt, "in", wait)
+		w.sink.task.Retrying(why)
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

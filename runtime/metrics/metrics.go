@@ -184,7 +184,7 @@ func (e emitter) connect(t *runtime.TaskMetrics, at labels) {
 	failures("total_record_failures", float64(t.Errors+t.Skipped))
 	failures("total_record_errors", float64(t.Errors+t.Skipped))
 	failures("total_records_skipped", float64(t.Skipped))
-	failures("total_retries", float64(t.Restarts))
+	failures("total_retries", float64(t.Restarts+t.Retries))
 	failures("total_errors_logged", float64(t.Errors+t.Logged))
 	failures("deadletterqueue_produce_requests", float64(t.Letters))
 	failures("deadletterqueue_produce_failures", float64(t.FailedLetters))
