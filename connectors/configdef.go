@@ -437,11 +437,16 @@ func Errors(values []ConfigValue) []string {
 	return out
 }
 
-// Blame adds an error to the key that its text names first; otherwise is the key to blame when it names none.
+// Blame adds an error to the key that its text names first, behind "check" where it says what to check; otherwise is the key to blame
+// when it names none.
 func Blame(values []ConfigValue, err error, otherwise string) []ConfigValue {
-	best, at := -1, len(err.Error())+1
+	_, text, says := strings.Cut(err.Error(), "; check ")
+	if !says {
+		text = err.Error()
+	}
+	best, at := -1, len(text)+1
 	for i := range values {
-		if n := strings.Index(err.Error(), values[i].Name); n >= 0 && n < at {
+		if n := strings.Index(text, values[i].Name); n >= 0 && n < at {
 			best, at = i, n
 		}
 		if values[i].Name == otherwise && best < 0 {

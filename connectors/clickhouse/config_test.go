@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"encoding/pem"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -95,6 +96,39 @@ func TestTLS(t *testing.T) {
 		problems := strings.Join(connectors.Errors(values), "; ")
 		if (c.want == "") != (problems == "") || !strings.Contains(problems, c.want) || strings.Contains(problems, c.password) {
 			t.Errorf("ssl %s, store %q: %s", c.ssl, c.store, problems)
+		}
+	}
+}
+
+// TestRefusedConnections: what comes back says where and what to do, at the key to look at, without the password.
+func TestRefusedConnections(t *testing.T) {
+	t.Parallel()
+	status := http.StatusUnauthorized
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("wait_end_of_query") != "" {
+			w.WriteHeader(status)
+		}
+	}))
+	defer s.Close()
+	host, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
+	for _, c := range []struct {
+		name, blamed, want string
+		more               connectors.Config
+		status             int
+	}{
+		{"another server", keyHost, "ClickHouse's HTTP interface", nil, http.StatusMethodNotAllowed},
+		{"wrong password", keyUser, "check " + keyUser + " and " + keyPassword, nil, http.StatusUnauthorized},
+		{"no TLS", keySSL, "has no TLS there", connectors.Config{keySSL: "true"}, http.StatusOK},
+		{"a URL", keyHost, "without http://", connectors.Config{keyHost: "http://" + host}, http.StatusOK},
+	} {
+		status = c.status
+		config := connectors.Config{keyHost: host, keyPort: port, keyPassword: "hidden-one", keyUser: "u", keyDatabase: "d"}
+		maps.Copy(config, c.more)
+		for _, v := range (Factory{}).Validate(t.Context(), config) {
+			text := strings.Join(v.Errors, " ")
+			if (v.Name == c.blamed) != strings.Contains(text, c.want) || strings.Contains(text, "hidden-one") {
+				t.Errorf("%s: %s: %q", c.name, v.Name, text)
+			}
 		}
 	}
 }

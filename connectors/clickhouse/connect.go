@@ -128,7 +128,7 @@ func (s *server) statement(ctx context.Context, sql string, settings url.Values)
 func (s *server) post(ctx context.Context, query url.Values, encoding string, length int64, body io.Reader) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.cfg.url()+"?"+query.Encode(), body)
 	if err != nil {
-		return nil, connectors.AsPermanent(fmt.Errorf("make request to ClickHouse: check %s and %s", keyHost, keyPort)) // the URL has no secret, but what failed is not said either
+		return nil, connectors.AsPermanent(fmt.Errorf("make request to ClickHouse at %s: that is no address; %s is a name or an address alone, without http://", s.cfg.address, keyHost))
 	}
 	req.ContentLength = length
 	req.Header.Set("X-ClickHouse-User", s.cfg.user)
@@ -191,7 +191,7 @@ func advice(e *serverError) string {
 	if e.code == 0 && (e.status == http.StatusUnauthorized || e.status == http.StatusForbidden) {
 		return "; check " + keyUser + " and " + keyPassword
 	}
-	if e.code == 0 && e.status == http.StatusNotFound {
+	if e.code == 0 && e.status >= 400 && e.status < 500 && e.status != http.StatusRequestTimeout && e.status != http.StatusTooManyRequests && e.status != http.StatusRequestEntityTooLarge {
 		return "; check that " + keyHost + " and " + keyPort + " are those of ClickHouse's HTTP interface"
 	}
 	return ""
@@ -219,7 +219,11 @@ func (s *server) lost(err error) error {
 	switch {
 	case strings.Contains(text, "malformed HTTP"):
 		return fmt.Errorf("%s: the answer is not HTTP; check %s (8123, with TLS 8443; 9000 is another protocol) and %s", where, keyPort, keySSL)
-	case strings.Contains(text, "tls") || strings.Contains(text, "x509") || strings.Contains(text, "certificate") || strings.Contains(text, "server gave HTTP response"):
+	case strings.Contains(text, "server gave HTTP response"):
+		return fmt.Errorf("%s: the server has no TLS there; set %s=false, or name the port that has (8443)", where, keySSL)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%s: the connection was closed without an answer; check that %s is that of the HTTP interface (8123, with TLS 8443), and %s", where, keyPort, keySSL)
+	case strings.Contains(text, "tls") || strings.Contains(text, "x509") || strings.Contains(text, "certificate"):
 		return fmt.Errorf("%s: %s; check %s and %s", where, text, keySSL, keyStore)
 	}
 	return fmt.Errorf("%s: %s", where, text)

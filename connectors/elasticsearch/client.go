@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -179,7 +180,34 @@ func (c *client) unreachable(ctx context.Context, n *node, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s did not answer within %s (%s)", n.name, c.answer, keyRead)
 	}
-	return fmt.Errorf("reach %s: %w", n.name, err)
+	return fmt.Errorf("reach %s: %w%s", n.name, unwrapped(err), reachAdvice(err))
+}
+
+// unwrapped leaves out what the resolver puts around a name that it does not find.
+func unwrapped(err error) error {
+	var name *net.DNSError
+	if errors.As(err, &name) {
+		return fmt.Errorf("the host name %s cannot be resolved", name.Name)
+	}
+	return err
+}
+
+// reachAdvice says what to do when a node gives no answer.
+func reachAdvice(err error) string {
+	text := err.Error()
+	switch {
+	case errors.As(err, new(*net.DNSError)):
+		return "; check " + keyURL
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "; check " + keyURL + ", and that the server runs and listens there"
+	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
+		return "; the server has no TLS there: write http:// in " + keyURL
+	case strings.Contains(text, "malformed HTTP"), errors.Is(err, io.EOF):
+		return "; something other than HTTP answers there, or HTTP with TLS (https://): check " + keyURL
+	case strings.Contains(text, "tls:"), strings.Contains(text, "x509:"):
+		return "; check " + keyTLS + "ssl.truststore.location"
+	}
+	return ""
 }
 
 // call sends a small request and decodes the answer into out (nil: it is not wanted). It makes one attempt; *refusal is an answer that

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/riferrei/srclient"
@@ -124,7 +127,15 @@ func (c *client) call(what string, request func() (*srclient.Schema, error)) (Sc
 // plain drops what net/http adds: the address, which call has.
 func plain(err error) error {
 	if u := (*url.Error)(nil); errors.As(err, &u) {
-		return u.Err
+		err = u.Err
+	}
+	switch name := (*net.DNSError)(nil); {
+	case errors.As(err, &name):
+		return fmt.Errorf("the host name %s cannot be resolved; check schema.registry.url", name.Name)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w; check schema.registry.url, and that the registry runs and listens there", err)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("the connection was closed without an answer (%w)", err)
 	}
 	return err
 }
