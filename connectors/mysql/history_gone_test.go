@@ -1,10 +1,13 @@
 package mysql
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/testbed"
 )
 
@@ -27,6 +30,14 @@ func TestDeletedHistoryTopic(t *testing.T) {
 	r.until(2)
 	if err := testbed.DeleteTopics(t.Context(), broker.Client(t), []string{topic}); err != nil {
 		t.Fatal(err)
+	}
+	session := r.task.schema.history.(*kafkaHistory).session
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) { // the broker deletes in the background
+		if _, err := session.Describe(t.Context(), topic); errors.Is(err, kafkaclient.ErrTopicMissing) {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("the topic is not deleted: %v", err)
+		}
 	}
 
 	r.exec("ALTER TABLE a ADD COLUMN v INT", "INSERT INTO a VALUES (3, 3)")
