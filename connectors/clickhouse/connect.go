@@ -221,7 +221,7 @@ func (s *server) lost(err error) error {
 		return fmt.Errorf("%s: the answer is not HTTP; check %s (8123, with TLS 8443; 9000 is another protocol) and %s", where, keyPort, keySSL)
 	case strings.Contains(text, "server gave HTTP response"):
 		return fmt.Errorf("%s: the server has no TLS there; set %s=false, or name the port that has (8443)", where, keySSL)
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("%s: the connection was closed without an answer; check that %s is that of the HTTP interface (8123, with TLS 8443), and %s", where, keyPort, keySSL)
 	case strings.Contains(text, "tls") || strings.Contains(text, "x509") || strings.Contains(text, "certificate"):
 		return fmt.Errorf("%s: %s; check %s and %s", where, text, keySSL, keyStore)

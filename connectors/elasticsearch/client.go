@@ -202,7 +202,7 @@ func reachAdvice(err error) string {
 		return "; check " + keyURL + ", and that the server runs and listens there"
 	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
 		return "; the server has no TLS there: write http:// in " + keyURL
-	case strings.Contains(text, "malformed HTTP"), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+	case strings.Contains(text, "malformed HTTP"), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "; the server is starting or stopping, or something other than HTTP answers there, or HTTP with TLS (https://): check " + keyURL
 	case strings.Contains(text, "tls:"), strings.Contains(text, "x509:"):
 		return "; check " + keyTLS + "ssl.truststore.location"

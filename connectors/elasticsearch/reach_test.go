@@ -18,7 +18,10 @@ func TestUnreachable(t *testing.T) {
 	t.Cleanup(plain.Close)
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(secure.Close)
-	mute := listen(t, func(c net.Conn) { _ = c.Close() })
+	mute := listen(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 4096)) // a close with something unread may be a reset
+		_ = c.Close()
+	})
 	gone := listen(t, nil)
 	for url, want := range map[string][]string{
 		"http://" + gone:           {gone, "connection refused; check connection.url"},
