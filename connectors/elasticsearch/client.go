@@ -177,6 +177,9 @@ func (c *client) unreachable(ctx context.Context, n *node, err error) error {
 		return ctx.Err()
 	}
 	n.until.Store(time.Now().Add(avoidFor).UnixNano())
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" && dial.Timeout() {
+		return fmt.Errorf("reach %s: no connection in time (%s); check %s, and firewalls on the way", n.name, keyConnect, keyURL)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s did not answer within %s (%s)", n.name, c.answer, keyRead)
 	}
