@@ -12,6 +12,7 @@ import (
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/converters/avro"
+	"github.com/freshet-io/freshet/converters/jsonschema"
 	"github.com/freshet-io/freshet/converters/protobuf"
 	"github.com/freshet-io/freshet/schemas"
 	"github.com/freshet-io/freshet/testbed"
@@ -60,7 +61,7 @@ func encodeBody(t *testing.T, e converters.Encoder, s *connectors.Stream, v sche
 // permanent and says so, a registry that is killed is waited for, and what was written reads the same.
 func TestRegistryConverters(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []converters.Kind{avro.Kind(), protobuf.Kind()} {
+	for _, kind := range []converters.Kind{avro.Kind(), jsonschema.Kind(), protobuf.Kind()} {
 		t.Run(kind.Aliases[0], func(t *testing.T) {
 			t.Parallel()
 			againstRegistry(t, kind)
@@ -72,8 +73,11 @@ func againstRegistry(t *testing.T, kind converters.Kind) {
 	t.Helper()
 	server := testbed.StartRegistry(t)
 	c := connectors.Config{"schema.registry.url": server.URL(), "max.retries": "1", "retries.wait.ms": "10"}
-	if kind.Class == protobuf.Class {
+	switch kind.Class {
+	case protobuf.Class:
 		c["enhanced.protobuf.schema.support"] = "true" // names with their package
+	case jsonschema.Class:
+		c["object.additional.properties"] = "false" // a new column is compatible
 	}
 	conv, err := kind.New(c, false)
 	if err != nil {

@@ -7,13 +7,22 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/freshet-io/freshet/converters/jsonschema"
+	"github.com/freshet-io/freshet/converters/protobuf"
 	"github.com/freshet-io/freshet/testbed"
 )
 
 // TestJSONSchemaThroughTopics: as throughTopics, with JSON.
 func TestJSONSchemaThroughTopics(t *testing.T) {
 	t.Parallel()
-	throughTopics(t, map[string]string{"": "io.confluent.connect.json.JsonSchemaConverter"}, func(payload []byte) bool { return payload[0] == '{' })
+	throughTopics(t, map[string]string{"": jsonschema.Class}, func(payload []byte) bool { return payload[0] == '{' })
+}
+
+// TestProtobufThroughTopics: as throughTopics, with Protobuf; the index of the message is behind the id.
+func TestProtobufThroughTopics(t *testing.T) {
+	t.Parallel()
+	throughTopics(t, map[string]string{"": protobuf.Class, "optional.for.nullables": "true", "enhanced.protobuf.schema.support": "true"},
+		func(payload []byte) bool { return payload[0] == 0 })
 }
 
 // throughTopics: changes of a Postgres go into topics, with their schemas in a registry, and from there into a table: zeros and NULLs, a new
