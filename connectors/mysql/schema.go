@@ -116,16 +116,17 @@ func (s *schema) recover(ctx context.Context, at position) error {
 			return nil
 		}
 		applied++
-		switch {
-		case !again:
-			s.redo = nil
-		case s.redo == nil:
+		if again && s.redo == nil {
 			s.redo = &redo{before: s.catalog.Clone()}
-			fallthrough
-		default:
-			s.redo.records = append(s.redo.records, h)
 		}
-		return s.restore(&h, place)
+		if again {
+			s.redo.records = append(s.redo.records, h)
+		} else if s.redo != nil { // the reference writes earlier records another time when it is stopped in between
+			if err := s.restore(s.redo.before, &h, place); err != nil {
+				return err
+			}
+		}
+		return s.restore(s.catalog, &h, place)
 	}); err != nil {
 		return err
 	}
@@ -133,13 +134,13 @@ func (s *schema) recover(ctx context.Context, at position) error {
 	return nil
 }
 
-// restore applies one record.
-func (s *schema) restore(h *historyRecord, place string) error {
+// restore applies one record to a catalog.
+func (s *schema) restore(to *ddl.Catalog, h *historyRecord, place string) error {
 	if s.preferDDL || len(h.changes) == 0 {
 		if h.ddl == "" || s.filtered(h.ddl) {
 			return nil
 		}
-		if _, err := s.catalog.Apply(h.database, h.ddl, s.usual()); err != nil {
+		if _, err := to.Apply(h.database, h.ddl, s.usual()); err != nil {
 			return s.unparseable(place, h.database, err)
 		}
 		return nil
@@ -148,17 +149,17 @@ func (s *schema) restore(h *historyRecord, place string) error {
 		c := &h.changes[i]
 		switch c.Kind {
 		case ddl.Drop:
-			s.catalog.Remove(c.ID)
+			to.Remove(c.ID)
 			continue
 		case ddl.Alter:
 			if c.Previous != (ddl.ID{}) {
-				s.catalog.Remove(c.Previous)
-			} else if s.catalog.Table(c.ID) == nil {
+				to.Remove(c.Previous)
+			} else if to.Table(c.ID) == nil {
 				// ALTER TABLE … RENAME: only the statement has the former name. When it cannot be read, a table is left that is not there.
-				_, _ = s.catalog.Apply(h.database, h.ddl, 0)
+				_, _ = to.Apply(h.database, h.ddl, 0)
 			}
 		}
-		s.catalog.Put(c.Table)
+		to.Put(c.Table)
 	}
 	return nil
 }

@@ -78,6 +78,38 @@ func TestStatementThatComesAgain(t *testing.T) {
 	}
 }
 
+// TestRecordsThatComeAgain recovers from a history in which the reference wrote two statements another time, and is sent the later one.
+func TestRecordsThatComeAgain(t *testing.T) {
+	t.Parallel()
+	first := testSchema(t, &memoryHistory{}, nil)
+	texts := []string{"CREATE TABLE a (x int)", "CREATE TABLE b (x int)", "ALTER TABLE a ADD COLUMN y int", "ALTER TABLE b ADD COLUMN y int"}
+	for i, text := range texts {
+		if _, err := first.apply(t.Context(), behindGTID(i+2), "db", text, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[ddl.ID]*ddl.Table{}
+	for _, table := range first.catalog.Tables() {
+		want[table.ID] = table
+	}
+	m := first.history.(*memoryHistory)
+	m.records = append(m.records, m.records[2:]...)
+	for restart := 4; restart <= 5; restart++ { // the transaction that comes first
+		s := testSchema(t, m, nil)
+		at := behindGTID(restart)
+		at.pos -= 500
+		if err := s.recover(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+		for n := restart; n <= 5; n++ {
+			if _, err := s.apply(t.Context(), behindGTID(n), "db", texts[n-2], 0); err != nil {
+				t.Fatalf("from %d: %v", restart, err)
+			}
+		}
+		sameTables(t, s, want)
+	}
+}
+
 // A statement whose record cannot be written has no effect that anybody sees, and the schema says so until it is recovered.
 func TestHistoryThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
