@@ -27,6 +27,7 @@ type source struct {
 	config   *kafkaclient.Config
 	topics   []string
 	pattern  *regexp.Regexp // in place of topics
+	waits    string         // topics that are told to be away (of "group")
 	keys     converters.Decoder
 	values   converters.Decoder
 	log      *slog.Logger

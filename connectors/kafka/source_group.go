@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,9 @@ const (
 func (s *source) take(ctx context.Context) {
 	for ctx.Err() == nil {
 		topics, err := s.present(ctx)
+		if err == nil {
+			s.tell(topics)
+		}
 		if err == nil && len(topics) == 0 {
 			pause(ctx, missing)
 			continue
@@ -122,6 +126,19 @@ func (s *source) present(ctx context.Context) (map[string]string, error) {
 	all, err := s.client.Existing(ctx, false)
 	maps.DeleteFunc(all, func(name, _ string) bool { return !s.pattern.MatchString(name) })
 	return all, err
+}
+
+// tell logs what is waited for, when that is something else than before.
+func (s *source) tell(topics map[string]string) {
+	away := slices.DeleteFunc(slices.Clone(s.topics), func(name string) bool { _, there := topics[name]; return there })
+	waits := strings.Join(away, ", ")
+	if s.pattern != nil && len(topics) == 0 {
+		waits = "any that topics.regex matches: " + s.pattern.String()
+	}
+	if waits != "" && waits != s.waits {
+		s.log.Warn("topics are not there, or may not be described; each is read from when it is", "topics", waits, "group", s.group)
+	}
+	s.waits = waits
 }
 
 // watch ends a generation when other topics are to be read than those that it began with, or one was made again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -226,12 +227,18 @@ func TestSourceFollowsAPattern(t *testing.T) {
 	}
 }
 
-// A named topic that does not exist is waited for.
+// A named topic that does not exist is waited for, and the log says so once.
 func TestSourceWaitsForATopic(t *testing.T) {
 	servers := cluster(t, kfake.SeedTopics(1, "a"))
 	produce(t, servers, &kgo.Record{Topic: "a", Value: []byte("1")})
-	task := begin(t, connectors.Config{"topics": "a,b"}, sourceSettings(servers, "consumer.allow.auto.create.topics", "false"), alone{})
+	log := &levels{}
+	s := sourceSettings(servers, "consumer.allow.auto.create.topics", "false")
+	s.Logger = slog.New(log)
+	task := begin(t, connectors.Config{"topics": "a,b"}, s, alone{})
 	texts(t, task, "1")
+	if n := log.warnings.Load(); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
 	create(t, servers, "b")
 	produce(t, servers, &kgo.Record{Topic: "b", Value: []byte("2")})
 	texts(t, task, "2")

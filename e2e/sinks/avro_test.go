@@ -47,9 +47,11 @@ func TestAvroThroughTopics(t *testing.T) {
 	c.h.Allow(each)
 	c.equal()
 
+	topics := []string{"t" + c.from + ".public.a", "t" + c.from + ".public.b"}
+	before := len(c.kafka.Read(t, topics...))
 	c.registry.Kill(t)
-	c.h.Allow(2 * each) // in schemas that are known
-	c.equal()
+	c.h.Allow(2 * each)
+	c.kafka.WaitRecords(t, before+1, patience, topics...) // in schemas that the writer knows
 	c.pg.Exec(t, c.from, "ALTER TABLE a ADD COLUMN note text DEFAULT 'fair'")
 	c.h.Allow(3 * each)
 	name := "avro-" + c.from
@@ -61,8 +63,7 @@ func TestAvroThroughTopics(t *testing.T) {
 	c.equal()
 
 	c.p.Kill()
-	topics := []string{"t" + c.from + ".public.a", "t" + c.from + ".public.b"}
-	before := len(c.kafka.Read(t, topics...))
+	before = len(c.kafka.Read(t, topics...))
 	c.p = bed.Freshet(t, c.dir, c.args[:4]...) // the writer alone
 	c.h.Allow(4 * each)
 	c.kafka.WaitRecords(t, before+1, patience, topics...) // that no reader has read
