@@ -31,7 +31,7 @@ func survived() []string { return []string{"mysql/row-image-minimal-fails", "mys
 func TestGoldenPostgres(t *testing.T) {
 	t.Parallel()
 	suite{of: "postgres", differences: "differences.json"}.play(t, func(lane int) golden.Server {
-		return golden.OnPostgres(bed.Postgres(t, "autovacuum=off", fmt.Sprintf("cluster_name=lane%d", lane)))
+		return golden.OnPostgres(bed.Postgres(t, "autovacuum=off", "checkpoint_timeout=1h", fmt.Sprintf("cluster_name=lane%d", lane)))
 	})
 }
 

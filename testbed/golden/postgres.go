@@ -2,6 +2,7 @@ package golden
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -21,7 +22,15 @@ func (p onPostgres) create(ctx context.Context, database string) error {
 	if err := p.DropDatabase(ctx, database); err != nil {
 		return err
 	}
-	return p.run(ctx, "postgres", []statement{{text: "CREATE DATABASE " + pgx.Identifier{database}.Sanitize()}})
+	conn, err := p.connect(ctx, "postgres")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{database}.Sanitize()); err != nil {
+		return fmt.Errorf("create database %s: %w", database, err)
+	}
+	return nil
 }
 
 func (p onPostgres) drop(ctx context.Context, database string) error {
@@ -30,12 +39,18 @@ func (p onPostgres) drop(ctx context.Context, database string) error {
 
 func (p onPostgres) token(text string, i int) (int, error) { return postgresToken(text, i) }
 
-func (p onPostgres) run(ctx context.Context, database string, statements []statement) error {
+// run holds up the server's background writer meanwhile, which logs a snapshot of running transactions every 15 s: statements that follow
+// each other then lie side by side in the log, as they do in the recordings.
+func (p onPostgres) run(ctx context.Context, database string, statements []statement) (err error) {
 	conn, err := p.connect(ctx, database)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if err := p.signal(ctx, "STOP"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.signal(context.WithoutCancel(ctx), "CONT")) }()
 	for _, s := range statements {
 		if s.copy != "" {
 			_, err = conn.PgConn().CopyFrom(ctx, strings.NewReader(s.copy), s.text)
@@ -45,6 +60,20 @@ func (p onPostgres) run(ctx context.Context, database string, statements []state
 		if err != nil {
 			return fmt.Errorf("run %.200q: %w", s.text, err)
 		}
+	}
+	return nil
+}
+
+// signal sends a signal to the background writer.
+func (p onPostgres) signal(ctx context.Context, name string) error {
+	conn, err := p.connect(ctx, "postgres")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	_, err = conn.Exec(ctx, "COPY (SELECT pid FROM pg_stat_activity WHERE backend_type = 'background writer') TO PROGRAM 'xargs kill -"+name+"'")
+	if err != nil {
+		return fmt.Errorf("send %s to the background writer: %w", name, err)
 	}
 	return nil
 }
