@@ -60,10 +60,8 @@ type encoder struct {
 	prefix []byte // of a change
 	rows   row
 	frame  frame
-	writer *format // not nil: changes are materialised, as the registered schema is not the one made here
-	bodies map[*schemas.Schema]*format
-	last   *format
-	of     *schemas.Schema
+	writer *format                                   // not nil: changes are materialised, as the registered schema is not the one made here
+	bodies registry.Recent[*schemas.Schema, *format] // of materialised records
 }
 
 // format is a schema as it is registered.
@@ -71,8 +69,6 @@ type format struct {
 	node   *node
 	prefix []byte
 }
-
-const maxBodies = 1000 // schemas of materialised records remembered
 
 // Append implements converters.Encoder.
 func (e *encoder) Append(dst []byte, b *connectors.Batch, r *connectors.Record) ([]byte, bool, error) {
@@ -190,21 +186,15 @@ func (e *encoder) typed(dst []byte, t schemas.Typed) ([]byte, bool, error) {
 	if t.Value == nil && (t.Schema == nil || t.Schema.Optional) {
 		return dst, true, nil
 	}
-	if e.last == nil || e.of != t.Schema {
-		f := e.bodies[t.Schema]
-		if f == nil {
-			var err error
-			if f, _, err = e.format(t.Schema); err != nil {
-				return dst, false, err
-			}
-			if e.bodies == nil || len(e.bodies) >= maxBodies {
-				e.bodies = map[*schemas.Schema]*format{}
-			}
-			e.bodies[t.Schema] = f
+	f, known := e.bodies.Find(t.Schema)
+	if !known {
+		var err error
+		if f, _, err = e.format(t.Schema); err != nil {
+			return dst, false, err
 		}
-		e.last, e.of = f, t.Schema
+		e.bodies.Add(t.Schema, f)
 	}
-	return e.write(dst, e.last, t)
+	return e.write(dst, f, t)
 }
 
 func (e *encoder) write(dst []byte, f *format, t schemas.Typed) ([]byte, bool, error) {

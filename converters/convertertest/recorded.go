@@ -74,6 +74,19 @@ func FromJSON(t testing.TB, message []byte) schemas.Typed {
 // ToJSON is a value as JsonConverter writes it, parsed.
 func ToJSON(t testing.TB, v schemas.Typed) any {
 	t.Helper()
+	out, err := JSON(t, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out == nil {
+		return nil
+	}
+	return Parsed(t, out)
+}
+
+// JSON is a value as JsonConverter writes it, nil for a null record, or why it does not.
+func JSON(t testing.TB, v schemas.Typed) ([]byte, error) {
+	t.Helper()
 	c, err := json.New(connectors.Config{"replace.null.with.default": "false"}, false)
 	if err != nil {
 		t.Fatal(err)
@@ -87,14 +100,8 @@ func ToJSON(t testing.TB, v schemas.Typed) any {
 	w.Body(w.Stream(s), connectors.OpNone, connectors.Body{Value: v})
 	b := w.Finish("", connectors.Order{})
 	defer b.Release()
-	out, null, err := e.Append(nil, b, &b.Records[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if null {
-		return nil
-	}
-	return Parsed(t, out)
+	out, _, err := e.Append(nil, b, &b.Records[0])
+	return out, err
 }
 
 // Parsed is what a JSON text says.

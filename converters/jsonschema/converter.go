@@ -52,13 +52,9 @@ type encoder struct {
 	changes converters.Encoder // their JSON
 	values  json.Dialect       // that of materialised records
 
-	prefix []byte // of a change; nil: not asked for yet
-	bodies map[*schemas.Schema][]byte
-	last   []byte // prefix of the body before
-	of     *schemas.Schema
+	prefix []byte                                   // of a change; nil: not asked for yet
+	bodies registry.Recent[*schemas.Schema, []byte] // prefixes of materialised records
 }
-
-const maxBodies = 1000 // schemas of materialised records remembered
 
 // Append implements converters.Encoder.
 func (e *encoder) Append(dst []byte, b *connectors.Batch, r *connectors.Record) ([]byte, bool, error) {
@@ -110,21 +106,15 @@ func (e *encoder) typed(dst []byte, t schemas.Typed) ([]byte, bool, error) {
 		}
 		return dst, false, fmt.Errorf("write a record of topic %s: it has no schema, and a JSON Schema is made from one", e.topic)
 	}
-	if e.last == nil || e.of != t.Schema {
-		prefix := e.bodies[t.Schema]
-		if prefix == nil {
-			var err error
-			if prefix, err = e.register(t.Schema); err != nil {
-				return dst, false, err
-			}
-			if e.bodies == nil || len(e.bodies) >= maxBodies {
-				e.bodies = map[*schemas.Schema][]byte{}
-			}
-			e.bodies[t.Schema] = prefix
+	prefix, known := e.bodies.Find(t.Schema)
+	if !known {
+		var err error
+		if prefix, err = e.register(t.Schema); err != nil {
+			return dst, false, err
 		}
-		e.last, e.of = prefix, t.Schema
+		e.bodies.Add(t.Schema, prefix)
 	}
-	out, missing, err := e.values.Append(append(dst, e.last...), t)
+	out, missing, err := e.values.Append(append(dst, prefix...), t)
 	if err != nil || missing {
 		return out[:len(dst)], missing, err
 	}

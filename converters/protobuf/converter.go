@@ -58,9 +58,7 @@ type encoder struct {
 	prefix []byte // of a change
 	rows   row
 	frame  frame
-	bodies map[*schemas.Schema]*format
-	last   *format
-	of     *schemas.Schema
+	bodies registry.Recent[*schemas.Schema, *format] // of materialised records
 }
 
 // format is a schema as it is registered.
@@ -68,8 +66,6 @@ type format struct {
 	message *message
 	prefix  []byte
 }
-
-const maxBodies = 1000 // schemas of materialised records remembered
 
 // Append implements converters.Encoder.
 func (e *encoder) Append(dst []byte, b *connectors.Batch, r *connectors.Record) ([]byte, bool, error) {
@@ -189,20 +185,14 @@ func (e *encoder) typed(dst []byte, t schemas.Typed) ([]byte, bool, error) {
 	if t.Value == nil {
 		return dst, true, nil
 	}
-	if e.last == nil || e.of != t.Schema {
-		f := e.bodies[t.Schema]
-		if f == nil {
-			var err error
-			if f, err = e.format(t.Schema); err != nil {
-				return dst, false, err
-			}
-			if e.bodies == nil || len(e.bodies) >= maxBodies {
-				e.bodies = map[*schemas.Schema]*format{}
-			}
-			e.bodies[t.Schema] = f
+	f, known := e.bodies.Find(t.Schema)
+	if !known {
+		var err error
+		if f, err = e.format(t.Schema); err != nil {
+			return dst, false, err
 		}
-		e.last, e.of = f, t.Schema
+		e.bodies.Add(t.Schema, f)
 	}
-	dst, err := writer{e.options}.whole(append(dst, e.last.prefix...), e.last.message, t.Schema, t.Value)
+	dst, err := writer{e.options}.whole(append(dst, f.prefix...), f.message, t.Schema, t.Value)
 	return dst, false, err
 }

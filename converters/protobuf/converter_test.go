@@ -14,6 +14,7 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/converters/convertertest"
 	"github.com/freshet-io/freshet/converters/registry/registrytest"
 	"github.com/freshet-io/freshet/schemas"
 )
@@ -82,9 +83,9 @@ func TestBadMessages(t *testing.T) {
 
 func TestNewestVersion(t *testing.T) {
 	t.Parallel()
-	s := tenStream(t)
+	s := convertertest.Ten(t)
 	w := connectors.NewBuilder("{}", nil, nil)
-	cellsOf{1, "a note", false, "12.50", 0, ""}.add(w, s, connectors.OpCreate)
+	convertertest.Cells{ID: 1, Note: "a note", Decimal: "12.50"}.Add(w, s, connectors.OpCreate)
 	b := w.Finish("", connectors.Order{})
 	defer b.Release()
 	own, err := (options{}).fromConnect(s.Key)
@@ -120,9 +121,9 @@ func TestNewestVersion(t *testing.T) {
 func TestRegistryAway(t *testing.T) {
 	t.Parallel()
 	r := registrytest.New(t)
-	s := tenStream(t)
+	s := convertertest.Ten(t)
 	w := connectors.NewBuilder("{}", nil, nil)
-	cellsOf{1, "a note", false, "12.50", 0, ""}.add(w, s, connectors.OpCreate)
+	convertertest.Cells{ID: 1, Note: "a note", Decimal: "12.50"}.Add(w, s, connectors.OpCreate)
 	b := w.Finish("", connectors.Order{})
 	defer b.Release()
 	e := encoderOf(t, r.URL, s, false, connectors.Config{"max.retries": "0"})

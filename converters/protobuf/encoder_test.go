@@ -12,111 +12,10 @@ import (
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/converters/convertertest"
 	"github.com/freshet-io/freshet/converters/registry/registrytest"
 	"github.com/freshet-io/freshet/schemas"
 )
-
-// tenStream is a table of ten columns.
-func tenStream(t testing.TB) *connectors.Stream {
-	t.Helper()
-	c := connectors.Config{"topic.prefix": "pg"}
-	naming, err := changes.NewNaming(c, "io.debezium.schema.SchemaTopicNamingStrategy")
-	if err != nil {
-		t.Fatal(err)
-	}
-	modes, err := changes.NewModes(c, "adaptive")
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := connectors.Field{Name: "id", Schema: changes.Plain(schemas.Int32, false)}
-	id.WhenNull = changes.Zero(id.Schema)
-	text := connectors.Field{Schema: changes.Plain(schemas.String, true), WhenUnavailable: "__debezium_unavailable_value"}
-	whole := connectors.Field{Schema: changes.Plain(schemas.Int64, true)}
-	status := connectors.Field{Schema: &schemas.Schema{Kind: schemas.String, Optional: true, Default: "open"}, WhenNull: "open"}
-	columns := []schemas.Column{{Name: "id", Type: schemas.TypeInt32}}
-	for _, name := range []string{"customer", "race", "note", "country", "stake", "odds", "at", "won", "status"} {
-		columns = append(columns, schemas.Column{Name: name, Type: schemas.TypeText})
-	}
-	number := changes.Plain(schemas.Int64, true)
-	return changes.NewStream(changes.StreamSpec{
-		Table: &schemas.Table{Catalog: "pmu", Schema: "public", Name: "bets", Key: []int{0}, Columns: columns},
-		Fields: []connectors.Field{
-			id, whole, whole, text, text, modes.Decimal(10, 2, true),
-			{Schema: changes.Plain(schemas.Float64, true)},
-			modes.ZonedTimestamp(6, true),
-			{Schema: changes.Plain(schemas.Boolean, true)},
-			status,
-		},
-		Key: []connectors.Field{id}, Naming: naming,
-		Source: changes.NewSourceBlock(changes.SourceSpec{
-			Schema: "io.debezium.connector.postgresql.Source", Version: "3.6.1.Final", Connector: "postgresql", Server: "pg", Database: "pmu",
-			Extra: []changes.SourceColumn{
-				{Name: "schema", Schema: changes.Plain(schemas.String, false), Constant: "public"},
-				{Name: "table", Schema: changes.Plain(schemas.String, false), Constant: "bets"},
-				{Name: "txId", Schema: number, Cell: changes.SourceCells},
-				{Name: "lsn", Schema: number, Cell: changes.SourceCells + 1},
-				{Name: "xmin", Schema: number},
-			},
-		}),
-	})
-}
-
-type cellsOf struct {
-	id       int64
-	note     string
-	null     bool
-	decimal  string
-	at       int64
-	snapshot string
-}
-
-func (c cellsOf) row(w *connectors.Builder) {
-	w.Int(c.id)
-	w.Int(c.id * 7)
-	w.Int(-c.id)
-	if c.null {
-		w.Null()
-		w.Unavailable()
-	} else {
-		w.String(c.note)
-		w.String("FR")
-	}
-	w.Text(connectors.KindDecimal, []byte(c.decimal))
-	w.Float64(1.5)
-	w.Temporal(connectors.KindTimestampTZ, c.at)
-	w.Bool(true)
-	if c.null {
-		w.Null()
-	} else {
-		w.String("closed")
-	}
-}
-
-func (c cellsOf) add(w *connectors.Builder, s *connectors.Stream, op connectors.Op) {
-	r := w.Begin(w.Stream(s), op)
-	r.Timestamp = 1_709_210_096_123_456_789
-	w.Key()
-	w.Int(c.id)
-	if op != connectors.OpCreate {
-		w.Before()
-		c.row(w)
-	}
-	if op != connectors.OpDelete {
-		w.After()
-		c.row(w)
-	}
-	w.Source()
-	w.Int(1_709_210_096_000_000)
-	if c.snapshot == "" {
-		w.Null()
-	} else {
-		w.String(c.snapshot)
-	}
-	w.String(`[null,"5"]`)
-	w.Int(700 + c.id)
-	w.Int(1 << 40)
-	w.Commit()
-}
 
 func encoderOf(t testing.TB, url string, s *connectors.Stream, key bool, more connectors.Config) *encoder {
 	t.Helper()
@@ -139,19 +38,19 @@ func encoderOf(t testing.TB, url string, s *connectors.Stream, key bool, more co
 func TestCellsAsValues(t *testing.T) {
 	t.Parallel()
 	for _, more := range []connectors.Config{nil, {"optional.for.nullables": "true"}, {"wrapper.for.nullables": "true"}} {
-		s := tenStream(t)
+		s := convertertest.Ten(t)
 		r := registrytest.New(t)
 		w := connectors.NewBuilder("{}", nil, nil)
-		for i, c := range []cellsOf{
-			{1, "a note", false, "12.50", 1_709_210_096_000_000, ""},
-			{2, "", true, "-0.01", -1, "true"},
-			{300, string(bytes.Repeat([]byte("x"), 100)), false, "99999999.99", 0, "last"},
-			{5, string(bytes.Repeat([]byte("x"), 40_000)), false, "0", 0, "last"},
-			{0, "é", false, "NaN", 1, ""},
-			{-4, "", false, "-123456789012345678901234567890", 1, ""},
-			{-4, "", false, "1", 1, ""},
+		for i, c := range []convertertest.Cells{
+			{ID: 1, Note: "a note", Decimal: "12.50", At: 1_709_210_096_000_000},
+			{ID: 2, Null: true, Decimal: "-0.01", At: -1, Snapshot: "true"},
+			{ID: 300, Note: string(bytes.Repeat([]byte("x"), 100)), Decimal: "99999999.99", Snapshot: "last"},
+			{ID: 5, Note: string(bytes.Repeat([]byte("x"), 40_000)), Decimal: "0", Snapshot: "last"},
+			{ID: 0, Note: "é", Decimal: "NaN", At: 1},
+			{ID: -4, Decimal: "-123456789012345678901234567890", At: 1},
+			{ID: -4, Decimal: "1", At: 1},
 		} {
-			c.add(w, s, []connectors.Op{connectors.OpCreate, connectors.OpUpdate, connectors.OpDelete}[i%3])
+			c.Add(w, s, []connectors.Op{connectors.OpCreate, connectors.OpUpdate, connectors.OpDelete}[i%3])
 		}
 		b := w.Finish("", connectors.Order{})
 		defer b.Release()
@@ -226,10 +125,10 @@ func decoderOf(t testing.TB, url string, more connectors.Config) converters.Deco
 }
 
 func BenchmarkEnvelope(b *testing.B) {
-	s := tenStream(b)
+	s := convertertest.Ten(b)
 	w := connectors.NewBuilder("{}", nil, nil)
 	for i := range 100 {
-		cellsOf{int64(i), "some text of a note", false, "12.50", 1_709_210_096_000_000, ""}.add(w, s, connectors.OpCreate)
+		convertertest.Cells{ID: int64(i), Note: "some text of a note", Decimal: "12.50", At: 1_709_210_096_000_000}.Add(w, s, connectors.OpCreate)
 	}
 	batch := w.Finish("", connectors.Order{})
 	defer batch.Release()
@@ -246,9 +145,9 @@ func BenchmarkEnvelope(b *testing.B) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	s := tenStream(b)
+	s := convertertest.Ten(b)
 	w := connectors.NewBuilder("{}", nil, nil)
-	cellsOf{7, "some text of a note", false, "12.50", 1_709_210_096_000_000, ""}.add(w, s, connectors.OpCreate)
+	convertertest.Cells{ID: 7, Note: "some text of a note", Decimal: "12.50", At: 1_709_210_096_000_000}.Add(w, s, connectors.OpCreate)
 	batch := w.Finish("", connectors.Order{})
 	defer batch.Release()
 	url := registrytest.New(b).URL

@@ -1,19 +1,13 @@
 package protobuf
 
 import (
-	"bufio"
 	"encoding/hex"
 	stdjson "encoding/json"
-	"fmt"
-	"os"
-	"reflect"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/converters"
-	"github.com/freshet-io/freshet/converters/json"
+	"github.com/freshet-io/freshet/converters/convertertest"
 	"github.com/freshet-io/freshet/converters/registry"
 	"github.com/freshet-io/freshet/schemas"
 )
@@ -37,43 +31,13 @@ type recorded struct {
 
 func readRecorded(t testing.TB) []recorded {
 	t.Helper()
-	f, err := os.Open("testdata/reference.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	var out []recorded
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<24)
-	for lines.Scan() {
-		var r recorded
-		if err := stdjson.Unmarshal(lines.Bytes(), &r); err != nil {
-			t.Fatal(err)
+	out := convertertest.Recorded[recorded](t)
+	for i := range out {
+		if r := &out[i]; r.Message == nil && r.Proto == "" {
+			r.Message, r.golden = convertertest.Golden(t, r.Name), true
 		}
-		if r.Message == nil && r.Proto == "" {
-			r.Message, r.golden = goldenMessage(t, r.Name), true
-		}
-		out = append(out, r)
-	}
-	if lines.Err() != nil || len(out) < 100 {
-		t.Fatal(lines.Err(), len(out))
 	}
 	return out
-}
-
-func goldenMessage(t testing.TB, name string) stdjson.RawMessage {
-	t.Helper()
-	at := strings.Split(name, ":")
-	text, err := os.ReadFile("../../testdata/golden/" + at[0] + "/golden/records.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	line, _ := strconv.Atoi(at[1])
-	var record map[string]stdjson.RawMessage
-	if err := stdjson.Unmarshal([]byte(strings.Split(string(text), "\n")[line]), &record); err != nil {
-		t.Fatal(err)
-	}
-	return record[at[2]]
 }
 
 func optionsOf(t testing.TB, c connectors.Config) options {
@@ -87,47 +51,6 @@ func optionsOf(t testing.TB, c connectors.Config) options {
 		t.Fatal(err)
 	}
 	return o
-}
-
-func fromJSON(t testing.TB, message []byte) schemas.Typed {
-	t.Helper()
-	d, err := json.NewDecoder(connectors.Config{"replace.null.with.default": "false"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := d.Decode(message)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-func asJSON(t testing.TB, v schemas.Typed) ([]byte, error) {
-	t.Helper()
-	c, err := json.New(connectors.Config{"replace.null.with.default": "false"}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &connectors.Stream{Topic: "t"}
-	e, err := c.Encoder(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := connectors.NewBuilder("{}", nil, nil)
-	w.Body(w.Stream(s), connectors.OpNone, connectors.Body{Value: v})
-	b := w.Finish("", connectors.Order{})
-	defer b.Release()
-	out, _, err := e.Append(nil, b, &b.Records[0])
-	return out, err
-}
-
-func fromText(t testing.TB, text []byte) any {
-	t.Helper()
-	var v any
-	if err := stdjson.Unmarshal(text, &v); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
-	return v
 }
 
 var _ converters.Decoder = (*decoder)(nil)
@@ -147,7 +70,7 @@ func TestReference(t *testing.T) {
 				readBack(t, o, r, data)
 				return
 			}
-			in := fromJSON(t, r.Message)
+			in := convertertest.FromJSON(t, r.Message)
 			if r.Schema == "" && r.Error == "" {
 				t.Fatal("the recording says nothing")
 			}
@@ -193,7 +116,7 @@ func readBack(t *testing.T, o options, r recorded, data []byte) {
 		}
 		return
 	}
-	got, err := asJSON(t, v)
+	got, err := convertertest.JSON(t, v)
 	switch {
 	case r.Error != "" && err == nil:
 		t.Fatalf("the reference refuses this: %s", r.Error)
@@ -205,7 +128,7 @@ func readBack(t *testing.T, o options, r recorded, data []byte) {
 	if r.golden && r.Back == nil {
 		return // what is read is recorded for one in four of these
 	}
-	if d := difference("", fromText(t, got), fromText(t, r.Back)); d != "" {
+	if d := convertertest.Difference("", convertertest.Parsed(t, got), convertertest.Parsed(t, r.Back)); d != "" {
 		t.Error("read back", d)
 	}
 }
@@ -229,41 +152,4 @@ func (o options) readAs(r recorded, data []byte) (schemas.Typed, error) {
 	}
 	v, err := o.decode(plan, payload)
 	return schemas.Typed{Schema: plan.schema, Value: v}, err
-}
-
-// difference names the first place where two JSON values differ.
-func difference(path string, got, want any) string {
-	switch w := want.(type) {
-	case map[string]any:
-		g, ok := got.(map[string]any)
-		if !ok || len(g) != len(w) {
-			return fmt.Sprintf("%s: got %v, want %v", path, got, want)
-		}
-		for name := range w {
-			if d := difference(path+"/"+name, g[name], w[name]); d != "" {
-				return d
-			}
-		}
-		return ""
-	case []any:
-		g, ok := got.([]any)
-		if !ok || len(g) != len(w) {
-			return fmt.Sprintf("%s: got %v, want %v", path, got, want)
-		}
-		for i := range w {
-			if d := difference(fmt.Sprintf("%s/%d", path, i), g[i], w[i]); d != "" {
-				return d
-			}
-		}
-		return ""
-	}
-	g, one := got.(float64)
-	w, two := want.(float64)
-	if one && two && float32(g) == float32(w) && g != w {
-		return "" // a FLOAT32, which the recording has with more digits
-	}
-	if !reflect.DeepEqual(got, want) {
-		return fmt.Sprintf("%s: got %v, want %v", path, got, want)
-	}
-	return ""
 }
