@@ -16,6 +16,9 @@ func (p *Producer) Append(ctx context.Context, t *Topic, partition int32, r *Rec
 	}
 	p.enter(pt)
 	pt.open.append(r)
+	if p.opts.Refused != nil {
+		p.refer(pt.open, r.Ref)
+	}
 	return nil
 }
 

@@ -25,6 +25,7 @@ type Record struct {
 	// Timestamp is in ms since 1970; below 0 counts as 0. It must be about now: a broker that restarts forgets a producer whose
 	// last timestamp is older than producer.id.expiration.ms, and then takes a repeated batch for a new one.
 	Timestamp int64
+	Ref       uint64 // what ProducerOptions.Refused is told; 0: the record cannot be left out
 }
 
 // Header is a record header; a nil Value is null.
@@ -62,6 +63,9 @@ type chunk struct {
 	held  int64    // bytes charged to the producer's budget
 
 	first, last int64 // timestamps: of the first record, the largest
+
+	refs    []uint64     // one per record, where a refused one can be left out
+	refused *RecordError // its only record is refused
 
 	marks    []uint64 // of the batches whose records are in here
 	lastMark uint64
@@ -279,6 +283,10 @@ func (c *chunk) split() *chunk {
 		sent: c.sent, sequenced: c.sequenced, producer: c.producer, sequence: addSequence(c.sequence, k),
 		n: c.n - k, first: c.first, last: c.last, plain: c.plain,
 	}
+	if len(c.refs) > 0 {
+		d.refs = slices.Clone(c.refs[k:])
+		d.held, c.refs = int64(cap(d.refs))*8, c.refs[:k]
+	}
 	i, end, page := 0, 0, 0
 	for at := range c.pages[:c.at+1] {
 		rest, from := c.pages[at], 0
@@ -351,7 +359,7 @@ func addSequence(s int32, n int) int32 {
 
 // capacity is the memory that the chunk holds.
 func (c *chunk) capacity() int64 {
-	n := int64(cap(c.packed))
+	n := int64(cap(c.packed)) + int64(cap(c.refs))*8
 	for _, p := range c.pages {
 		n += int64(cap(p))
 	}
@@ -363,5 +371,5 @@ func (c *chunk) reset() {
 	for i := range c.pages {
 		c.pages[i] = c.pages[i][:0]
 	}
-	*c = chunk{pages: c.pages, packed: c.packed[:0], marks: c.marks[:0], held: c.held, size: batchOverhead}
+	*c = chunk{pages: c.pages, packed: c.packed[:0], marks: c.marks[:0], refs: c.refs[:0], held: c.held, size: batchOverhead}
 }

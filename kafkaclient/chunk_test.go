@@ -34,6 +34,7 @@ func TestChunkOnTheWire(t *testing.T) {
 						}
 						before := c.size
 						c.append(&records[i])
+						c.refs = append(c.refs, uint64(i))
 						if c.size-before > size {
 							rt.Fatalf("a record takes %d bytes, more than the bound of %d", c.size-before, size)
 						}
@@ -45,6 +46,9 @@ func TestChunkOnTheWire(t *testing.T) {
 					d := c.split()
 					if held := d.capacity(); held != d.held {
 						rt.Fatalf("the second half holds %d bytes and is charged for %d", held, d.held)
+					}
+					if len(c.refs) != c.n || len(d.refs) != d.n || d.refs[0] != uint64(c.n) {
+						rt.Fatalf("references %v and %v of %d and %d records", c.refs, d.refs, c.n, d.n)
 					}
 					checkChunk(rt, c, k, records[:c.n], 5)
 					checkChunk(rt, d, k, records[c.n:], 5+int32(c.n))

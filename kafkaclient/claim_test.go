@@ -71,10 +71,10 @@ func TestARestartInPlaceGoesOn(t *testing.T) {
 	topic := k.NewTopic(t, 1, nil)
 	cfg := realConfig(t, k, "transactional.id", "again-"+topic, "transaction.timeout.ms", "500")
 	s := openSession(t, cfg)
-	claim := Claim{}
+	claim, told := Claim{}, Claim{}
 	restart := func() *Producer {
 		t.Helper()
-		p, err := NewProducer(testContext(t), s, cfg.Producer, ProducerOptions{Claim: claim})
+		p, err := NewProducer(testContext(t), s, cfg.Producer, ProducerOptions{Claim: claim, Claimed: func(_ context.Context, c Claim) { told = c }})
 		if err != nil {
 			t.Fatalf("with claim %+v: %v", claim, err)
 		}
@@ -106,6 +106,10 @@ func TestARestartInPlaceGoesOn(t *testing.T) {
 	claim = p.Claim()
 	p.Close()
 	waitFor(t, func() bool { return describeTxn(t, s, cfg.Producer.TransactionalID) == "CompleteAbort" })
+	for range 2 { // it is killed as soon as it holds the id
+		restart().Close()
+		claim, told.Open = told, true
+	}
 
 	p = restart()
 	claim = p.Claim()

@@ -74,6 +74,8 @@ func (e *RecordError) Unwrap() error { return e.Err }
 const (
 	errTransactionalIDNotFound sarama.KError = 105
 	errTransactionAbortable    sarama.KError = 120
+	errUnknownTopicID          sarama.KError = 100
+	errInconsistentTopicID     sarama.KError = 103
 )
 
 // retriable reports broker errors that pass by themselves (Java: RetriableException).
@@ -122,6 +124,8 @@ func explain(err error) error {
 		hint = "check the user name and password in sasl.jaas.config"
 	case sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge:
 		hint = "raise max.message.bytes of the topic (and max.request.size here)"
+	case sarama.ErrInvalidRecord:
+		hint = "the topic's rules refuse it: with cleanup.policy=compact a record needs a key; message.timestamp.* and the broker's log say more"
 	case sarama.ErrInvalidTopic:
 		hint = "topic names may have letters, digits, '.', '_' and '-', and at most 249 characters"
 	case sarama.ErrInvalidReplicationFactor:

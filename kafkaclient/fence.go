@@ -60,6 +60,9 @@ func (p *Producer) renewID(ctx context.Context, owner ownership) (ownership, err
 			err = p.initProducerID(ctx, p.identity)
 		}
 	}
+	if err == nil && p.opts.Claimed != nil {
+		p.opts.Claimed(ctx, p.Claim())
+	}
 	return owner, err
 }
 

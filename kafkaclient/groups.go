@@ -2,6 +2,7 @@ package kafkaclient
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -217,6 +218,14 @@ func (s *Session) askCoordinator(ctx context.Context, group string, call func(*s
 		again = true
 		return s.client.Coordinator(group)
 	}, call)
+}
+
+// TopicID reads what Existing returns of a topic; "" gives the zero id.
+func TopicID(text string) (id [16]byte) {
+	if b, err := base64.RawURLEncoding.DecodeString(text); err == nil && len(b) == len(id) {
+		copy(id[:], b)
+	}
+	return id
 }
 
 // Existing returns which of the named topics there are, each with its id as Kafka's tools show it, by which a topic that is deleted and

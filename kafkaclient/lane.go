@@ -48,7 +48,7 @@ func (p *Producer) schedule(pt *partition) {
 	case pt.queue[0].txn != p.txnOpen:
 		pt.place = holds
 		p.held = append(p.held, pt)
-	case pt.leader < 0, pt.spent, !pt.notBefore.IsZero(), p.transactional() && pt.enlisted != p.txnOpen:
+	case pt.leader < 0, pt.spent, pt.queue[0].refused != nil, !pt.notBefore.IsZero(), p.transactional() && pt.enlisted != p.txnOpen:
 		pt.place = waits
 		p.waiting = append(p.waiting, pt)
 		signal(p.wakeSteward)
@@ -139,7 +139,7 @@ func (p *Producer) assemble(l *lane) []*chunk {
 		}
 		taken++
 		pt.place = nowhere
-		if pt.leader != l.broker || pt.muted || len(pt.queue) == 0 || pt.queue[0].txn != p.txnOpen {
+		if pt.leader != l.broker || pt.muted || len(pt.queue) == 0 || pt.queue[0].txn != p.txnOpen || pt.queue[0].refused != nil {
 			p.schedule(pt)
 			continue
 		}
@@ -279,20 +279,8 @@ func (p *Producer) refused(c *chunk, cause error) {
 	case fencing(code), code == sarama.ErrOutOfOrderSequenceNumber, code == sarama.ErrUnknownProducerID:
 		// The broker lost this producer's state (retention, an unclean election, a re-created topic): go on in a new epoch.
 		pt.bump = true
-	case code == sarama.ErrMessageSizeTooLarge || code == sarama.ErrMessageSetSizeTooLarge:
-		if c.n == 1 {
-			p.fail(refusal(c, explain(cause)))
-			break
-		}
-		d := c.split()
-		for _, m := range d.marks {
-			p.marks[m-p.firstMark].left++
-		}
-		p.used += d.held
-		p.pending++
-		p.unsettled[d.txn&1]++
-		pt.retry = append(pt.retry, c, d)
-		p.muteFor(pt, cause)
+	case refusable(code):
+		p.divide(c, cause)
 		return
 	case !retriable(cause):
 		p.fail(refusal(c, explain(cause)))
@@ -329,7 +317,7 @@ func (p *Producer) resume(pt *partition) {
 		p.renumber(pt)
 	}
 	pt.leader = -1
-	pt.notBefore = time.Now().Add(p.backoff(pt.failures))
+	pt.notBefore = time.Now().Add(p.cfg.backoff(pt.failures))
 	if pt.place == holds { // behind it there is a chunk of the next transaction
 		p.held = slices.DeleteFunc(p.held, func(x *partition) bool { return x == pt })
 		pt.place = nowhere
@@ -360,15 +348,15 @@ func (p *Producer) renumber(pt *partition) {
 
 // backoff grows from retry.backoff.ms to retry.backoff.max.ms, with jitter. The first retry comes almost at once: brokers close
 // idle connections, and a leader that moved is known by then.
-func (p *Producer) backoff(failures int) time.Duration {
-	d := p.cfg.RetryBackoff
+func (c *ProducerConfig) backoff(failures int) time.Duration {
+	d := c.RetryBackoff
 	if failures <= 1 {
 		return d / 20
 	}
-	for i := 2; i < failures && d < p.cfg.RetryBackoffMax; i++ {
+	for i := 2; i < failures && d < c.RetryBackoffMax; i++ {
 		d *= 2
 	}
-	d = min(d, p.cfg.RetryBackoffMax)
+	d = min(d, c.RetryBackoffMax)
 	return d*4/5 + time.Duration(rand.Int64N(int64(d)*2/5+1))
 }
 
@@ -383,7 +371,8 @@ func (p *Producer) warn(pt *partition, cause error) {
 		pt.failing = now
 	}
 	level := slog.LevelDebug
-	if now.Sub(pt.failing) > patience {
+	if lasting(pt.failing) {
+		p.trying(fmt.Sprintf("write to topic %s partition %d", pt.topic.name, pt.id), cause)
 		if now.Sub(p.warned) <= 10*time.Second {
 			return
 		}

@@ -54,6 +54,7 @@ type Producer struct {
 	changed   chan struct{} // closed and renewed when anybody waits
 	watchers  int
 	warned    time.Time
+	trouble   error // why something is tried again, which was not told yet
 	stats     Stats
 
 	identity  identity
@@ -73,6 +74,8 @@ type Producer struct {
 	busySince time.Time     // the coordinator is ending the transaction before this one
 	busyLimit time.Duration // for how long that is waited for
 
+	telling sync.Mutex // held while Retrying is called; taken before mu
+
 	wakeSteward chan struct{}
 	wakeDeliver chan struct{}
 }
@@ -84,6 +87,14 @@ type ProducerOptions struct {
 	Done func(token uint64)
 	// Failed is told once when the producer has given up; afterwards every call returns this error.
 	Failed func(err error)
+	// Refused is asked, from one goroutine, about a record that a broker refuses for what it is, and that has a Ref: too large for its
+	// topic, or against the topic's rules. It was found by halving its batch, the others of which are written, in order. nil: it is
+	// left out, before the Mark behind it is done and before the transaction is committed; else the producer gives up with that error.
+	// Without it, and for records without a Ref, the producer gives up with the RecordError.
+	Refused func(ctx context.Context, ref uint64, err *RecordError) error
+	// Retrying is told why something that was appended is tried again, at each attempt once that goes on for longer than a second. The
+	// Done or the Commit of that comes later. It must not call the producer.
+	Retrying func(err error)
 	// Spare is told of memory that the open transaction holds beyond the bytes of its records, as differences: what is
 	// acknowledged is kept until it is committed. It must not call the producer.
 	Spare func(bytes int)
@@ -92,6 +103,8 @@ type ProducerOptions struct {
 	// committed: true when that is the open transaction; ErrFenced when it is somebody else's. Without it such a transaction
 	// is an ErrUnknownOutcome.
 	Recall func(ctx context.Context, ended bool) (committed bool, err error)
+	// Claimed is told what the producer holds when it has initialised its transactional id again, before it does anything under it.
+	Claimed func(ctx context.Context, c Claim)
 	// Claim is what an earlier producer of the same owner held. The new one begins only if nobody has taken over since; without
 	// a claim it takes over from whoever there is.
 	Claim  Claim
@@ -190,6 +203,7 @@ func (p *Producer) transactional() bool { return p.cfg.TransactionalID != "" }
 func (p *Producer) Topic(ctx context.Context, name string) (*Topic, error) {
 	deadline := time.Now().Add(10 * time.Second)
 	var ids []int32
+	began := time.Now()
 	for {
 		var err error
 		ids, err = wait(ctx, func() ([]int32, error) { return p.session.client.Partitions(name) })
@@ -207,6 +221,11 @@ func (p *Producer) Topic(ctx context.Context, name string) (*Topic, error) {
 				"auto.create.topics.enable of the broker)", name, ErrTopicMissing, err)
 		} else if err != nil && !answered {
 			p.log.Warn("a Kafka topic cannot be looked up; trying again", "topic", name, "brokers", p.session.brokers, "error", err)
+			if lasting(began) {
+				p.mu.Lock()
+				p.note("look up topic "+name, err)
+				p.mu.Unlock()
+			}
 		}
 		if err := sleep(ctx, p.cfg.RetryBackoffMax); err != nil {
 			return nil, fmt.Errorf("look up topic %s: %w", name, err)
@@ -241,7 +260,7 @@ func (p *Producer) takeChunk(pt *partition, size int) *chunk {
 	if k := len(pt.queue); k > 0 {
 		c := pt.queue[k-1]
 		crowded := k > 1 || pt.place != ready || pt.leader < 0 || p.joins(p.lanes[pt.leader], c)
-		if crowded && !c.sequenced && c.txn == p.txnNext && c.size+size <= p.cfg.BatchBytes {
+		if crowded && !c.sequenced && c.refused == nil && c.txn == p.txnNext && c.size+size <= p.cfg.BatchBytes {
 			pt.queue[k-1] = nil
 			pt.queue = pt.queue[:k-1]
 			p.pending--
@@ -352,12 +371,13 @@ func (p *Producer) notify() {
 	}
 }
 
-// deliver calls Done for complete marks, in order.
+// deliver calls Done for complete marks, in order, and Retrying before them.
 func (p *Producer) deliver() {
 	defer p.wg.Done()
 	var tokens []uint64
 	for {
 		tokens = tokens[:0]
+		p.telling.Lock()
 		p.mu.Lock()
 		k := 0
 		for p.marks[k].closed && p.marks[k].left == 0 && p.err == nil {
@@ -366,7 +386,13 @@ func (p *Producer) deliver() {
 		}
 		p.marks = slices.Delete(p.marks, 0, k)
 		p.firstMark += uint64(k)
+		trouble := p.trouble
+		p.trouble = nil
 		p.mu.Unlock()
+		if trouble != nil {
+			p.opts.Retrying(trouble)
+		}
+		p.telling.Unlock()
 		if p.opts.Done != nil && !p.transactional() {
 			for _, t := range tokens {
 				p.opts.Done(t)
@@ -389,11 +415,16 @@ func (p *Producer) deliver() {
 
 // done is told that the broker has the chunk; p.mu is held.
 func (p *Producer) done(c *chunk) {
+	p.stats.Records += int64(c.n)
+	p.stats.Bytes += int64(c.size)
+	p.settle(c)
+}
+
+// settle lets a chunk go of which nothing more is to be sent; p.mu is held.
+func (p *Producer) settle(c *chunk) {
 	for _, m := range c.marks {
 		p.marks[m-p.firstMark].left--
 	}
-	p.stats.Records += int64(c.n)
-	p.stats.Bytes += int64(c.size)
 	p.discard(c)
 	signal(p.wakeDeliver)
 }
@@ -403,7 +434,7 @@ func (p *Producer) discard(c *chunk) {
 	p.pending--
 	p.unsettled[c.txn&1]--
 	p.used -= c.held
-	if p.transactional() {
+	if p.transactional() && c.refused == nil {
 		p.retain(c)
 	} else {
 		p.recycle(c)

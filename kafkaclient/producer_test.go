@@ -533,6 +533,9 @@ func TestTLS(t *testing.T) {
 			}
 			if c.want == "" {
 				produceNumbered(t, cluster, 1, 10, extra...)
+				got := &gathered{}
+				reading(t, testConfig(t, cluster, extra...), "t", 1, got.receiver())
+				waitFor(t, func() bool { return got.count() == 10 })
 				return
 			}
 			var pool Pool

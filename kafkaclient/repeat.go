@@ -79,6 +79,9 @@ func (p *Producer) repeat() {
 		}
 		p.log.Warn("a Kafka transaction could not be committed and is sent again", "transactional.id", p.cfg.TransactionalID,
 			"attempt", attempt, "acknowledged records", records, "committed after all", committed, "error", b.cause)
+		if attempt > 1 && !committed {
+			p.trying("commit transaction "+p.cfg.TransactionalID, b.cause)
+		}
 	}
 	p.putBack(committed)
 	p.notify()
@@ -87,7 +90,7 @@ func (p *Producer) repeat() {
 // beginAgain makes the transactional id fit for a new transaction; committed tells that the open one was committed after all.
 func (p *Producer) beginAgain(ctx context.Context, b *breach, attempt int) (committed bool, err error) {
 	if attempt > 1 {
-		if err := sleep(ctx, p.backoff(attempt)); err != nil {
+		if err := sleep(ctx, p.cfg.backoff(attempt)); err != nil {
 			return false, err
 		}
 	}
@@ -181,7 +184,7 @@ func (pt *partition) renew(as identity) {
 		return 0
 	})
 	for _, c := range pt.queue {
-		c.sequenced, c.sent, c.born = false, 0, time.Now()
+		c.sequenced, c.sent, c.refused, c.born = false, 0, nil, time.Now()
 		c.unseal()
 	}
 	pt.retry = nil

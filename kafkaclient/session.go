@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/IBM/sarama"
 )
 
 // Pool hands out Sessions: configs with equal connection properties share one. The zero Pool is ready for use.
 type Pool struct {
+	Logger *slog.Logger // of brokers that do not answer; nil: the default one
+
 	mu       sync.Mutex
 	sessions map[string]*Session
 }
@@ -56,7 +60,11 @@ func (p *Pool) Open(ctx context.Context, c *Config) (*Session, error) {
 	case <-s.opening:
 	case <-ctx.Done():
 		s.Close()
-		return nil, fmt.Errorf("connect to Kafka at %s: %w", strings.Join(c.Brokers, ","), ctx.Err())
+		err := ctx.Err()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no broker has answered: %w: %s", err, askedWrong)
+		}
+		return nil, fmt.Errorf("connect to Kafka at %s: %w", strings.Join(c.Brokers, ","), err)
 	}
 	if s.err != nil {
 		s.Close()
@@ -65,8 +73,30 @@ func (p *Pool) Open(ctx context.Context, c *Config) (*Session, error) {
 	return s, nil
 }
 
+const (
+	// connectPatience is after how long the log says that brokers are being waited for.
+	connectPatience = 3 * time.Second
+	askedWrong      = "check bootstrap.servers, that it is brokers that listen there, and that security.protocol fits their listener"
+)
+
+// tell says what is being waited for, if anybody waits.
+func (s *Session) tell() {
+	s.pool.mu.Lock()
+	users := s.users
+	s.pool.mu.Unlock()
+	if users == 0 {
+		return
+	}
+	log := s.pool.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	log.Warn("no Kafka broker has answered yet; waiting for one: "+askedWrong, "brokers", s.brokers)
+}
+
 // open connects; it ends by itself within the dial time limits.
 func (s *Session) open(conf *sarama.Config) {
+	defer time.AfterFunc(connectPatience, s.tell).Stop()
 	s.outlets.dialFor(conf)
 	client, err := sarama.NewClient(s.brokers, conf)
 	if err == nil {

@@ -23,19 +23,22 @@ func (p *Producer) steward() {
 	defer timer.Stop()
 	for {
 		p.repeat()
-		leaderless, strangers, spent, pause := p.triage(time.Now())
+		n := p.triage(time.Now())
 		switch {
-		case len(spent) > 0:
-			p.replaceID(spent)
+		case len(n.refused) > 0:
+			p.leaveOut(n.refused[0])
 			continue
-		case len(leaderless) > 0:
-			p.findLeaders(leaderless)
+		case len(n.spent) > 0:
+			p.replaceID(n.spent)
 			continue
-		case len(strangers) > 0:
-			p.enlist(strangers)
+		case len(n.leaderless) > 0:
+			p.findLeaders(n.leaderless)
+			continue
+		case len(n.strangers) > 0:
+			p.enlist(n.strangers)
 			continue
 		}
-		timer.Reset(pause)
+		timer.Reset(n.pause)
 		select {
 		case <-p.wakeSteward:
 		case <-timer.C:
@@ -45,13 +48,18 @@ func (p *Producer) steward() {
 	}
 }
 
-// triage returns the partitions to act on now, and how long nothing is to be done when there are none.
-func (p *Producer) triage(now time.Time) (leaderless, strangers, spent []*partition, pause time.Duration) {
+// needs are the partitions to act on now, by what they need, and how long nothing is to be done when there are none.
+type needs struct {
+	refused, leaderless, strangers, spent []*partition
+	pause                                 time.Duration
+}
+
+func (p *Producer) triage(now time.Time) needs {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pause = time.Hour
+	n := needs{pause: time.Hour}
 	if p.err != nil || p.aborting {
-		return nil, nil, nil, pause
+		return n
 	}
 	list := p.waiting
 	p.waiting = nil
@@ -61,14 +69,16 @@ func (p *Producer) triage(now time.Time) (leaderless, strangers, spent []*partit
 			pt.place = nowhere
 			p.schedule(pt)
 			continue
+		case pt.queue[0].refused != nil:
+			n.refused = append(n.refused, pt)
 		case pt.notBefore.After(now):
-			pause = min(pause, pt.notBefore.Sub(now))
+			n.pause = min(n.pause, pt.notBefore.Sub(now))
 		case pt.spent:
-			spent = append(spent, pt)
+			n.spent = append(n.spent, pt)
 		case pt.leader < 0:
-			leaderless = append(leaderless, pt)
+			n.leaderless = append(n.leaderless, pt)
 		case p.transactional() && pt.enlisted != p.txnOpen:
-			strangers = append(strangers, pt)
+			n.strangers = append(n.strangers, pt)
 		default:
 			pt.notBefore = time.Time{}
 			pt.place = nowhere
@@ -77,8 +87,8 @@ func (p *Producer) triage(now time.Time) (leaderless, strangers, spent []*partit
 		}
 		p.waiting = append(p.waiting, pt)
 	}
-	p.enlisting = len(leaderless) == 0 && len(spent) == 0 && len(strangers) > 0
-	return leaderless, strangers, spent, pause
+	p.enlisting = len(n.refused) == 0 && len(n.leaderless) == 0 && len(n.spent) == 0 && len(n.strangers) > 0
+	return n
 }
 
 // replaceID gets another producer id for partitions that have used up the epochs of theirs. No chunk of them is on its way.
@@ -145,7 +155,7 @@ func (p *Producer) findLeaders(parts []*partition) {
 func (p *Producer) postpone(pt *partition, cause error) {
 	pt.failures++
 	pt.stale = true
-	pt.notBefore = time.Now().Add(p.backoff(pt.failures))
+	pt.notBefore = time.Now().Add(p.cfg.backoff(pt.failures))
 	p.warn(pt, cause)
 	if len(pt.queue) > 0 && p.cfg.DeliveryTimeout > 0 && time.Since(pt.queue[0].born) > p.cfg.DeliveryTimeout {
 		p.fail(fmt.Errorf("%w: %w", ErrDeliveryTimeout, refusal(pt.queue[0], explain(cause))))

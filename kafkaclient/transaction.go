@@ -25,6 +25,14 @@ func (p *Producer) Cut() {
 // is aborted and sent again, in the same order, by the producer itself. ErrFenced: stop. A *RecordError: nothing was
 // committed. ErrUnknownOutcome (also when ctx ends too early): make a new producer and read back what was committed.
 func (p *Producer) Commit(ctx context.Context) error {
+	if err := p.commit(ctx); err != nil {
+		return err
+	}
+	p.told()
+	return nil
+}
+
+func (p *Producer) commit(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.txnOpen == p.txnNext {
@@ -292,6 +300,7 @@ func (p *Producer) warnBusy(since time.Duration) {
 		return
 	}
 	p.warned = time.Now()
+	p.trying("begin transaction "+p.cfg.TransactionalID, ErrCoordinatorBusy)
 	p.log.Warn("a Kafka transaction waits for the one before it", "transactional.id", p.cfg.TransactionalID,
 		"for", since.Round(time.Millisecond), "limit", p.busyLimit, "error", ErrCoordinatorBusy)
 }
@@ -376,9 +385,10 @@ func (p *Producer) endTxn(ctx context.Context, commit bool) (*breach, error) {
 func (p *Producer) insist(ctx context.Context, call func(*sarama.Broker) (sarama.KError, error)) (sarama.KError, error) {
 	var last error
 	var busy time.Time
+	began := time.Now()
 	for attempt := 1; ; attempt++ {
 		code, err := wait(ctx, func() (sarama.KError, error) { return askCoordinator(p, call) })
-		pause := p.backoff(attempt)
+		pause := p.cfg.backoff(attempt)
 		switch {
 		case ctx.Err() != nil:
 			return 0, errors.Join(ctx.Err(), last)
@@ -412,6 +422,11 @@ func (p *Producer) insist(ctx context.Context, call func(*sarama.Broker) (sarama
 			return 0, ErrClosed
 		default:
 		}
+		if lasting(began) {
+			p.mu.Lock()
+			p.trying("ask the coordinator of transaction "+p.cfg.TransactionalID, last)
+			p.mu.Unlock()
+		}
 		if err := sleep(ctx, pause); err != nil {
 			return 0, errors.Join(err, last)
 		}
@@ -436,7 +451,7 @@ func (p *Producer) initProducerID(ctx context.Context, current identity) error {
 			if !retriable(err) || ctx.Err() != nil {
 				return fmt.Errorf("get a producer id: %w", explain(err))
 			}
-			if serr := sleep(ctx, p.backoff(attempt)); serr != nil {
+			if serr := sleep(ctx, p.cfg.backoff(attempt)); serr != nil {
 				return fmt.Errorf("get a producer id: %w", errors.Join(serr, err))
 			}
 			// sarama strikes out brokers whose connection broke here, and has them back with the metadata only.

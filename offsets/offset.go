@@ -38,7 +38,7 @@ type Store interface {
 }
 
 // Canonical returns a JSON object with its members sorted and without spaces, numbers as written, texts with no more escapes
-// than needed: however another program wrote a partition, it is the same one.
+// than needed, the last of members with one name alone, as readers of JSON take it: however another program wrote a partition, it is the same one.
 // It fails when text is not one flat JSON object (values: string, number, boolean, null).
 func Canonical(text []byte) (Partition, error) {
 	members, err := parse(text)
@@ -56,7 +56,13 @@ func Canonical(text []byte) (Partition, error) {
 		members[i].value = quote(v)
 	}
 	sort.SliceStable(members, func(i, j int) bool { return members[i].name < members[j].name })
-	return Partition(render(members)), nil
+	kept := members[:0]
+	for i, m := range members {
+		if i+1 == len(members) || members[i+1].name != m.name {
+			kept = append(kept, m)
+		}
+	}
+	return Partition(render(kept)), nil
 }
 
 // quote writes a JSON string; unlike json.Marshal it leaves <, > and & as they are.

@@ -65,6 +65,7 @@ func TestCanonical(t *testing.T) {
 		`{}`:                         `{}`,
 		`{"n":12345678901234567890}`: `{"n":12345678901234567890}`,
 		`{"a":"é\"\\"}`:              `{"a":"é\"\\"}`,
+		`{"b":1,"a":0,"b":"x"}`:      `{"a":0,"b":"x"}`,
 	} {
 		got, err := Canonical([]byte(in))
 		if err != nil || string(got) != want {

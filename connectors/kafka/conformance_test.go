@@ -13,6 +13,7 @@ import (
 	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/converters/json"
 	"github.com/freshet-io/freshet/kafkaclient"
+	"github.com/freshet-io/freshet/plugins/plugintest"
 )
 
 func TestConformance(t *testing.T) {
@@ -26,11 +27,11 @@ func TestConformance(t *testing.T) {
 	if err := warm.Stop(limit(t)); err != nil {
 		t.Fatal(err)
 	}
-	for _, exactly := range []bool{false, true} {
-		t.Run(fmt.Sprint("exactly once ", exactly), func(t *testing.T) {
+	for _, c := range []struct{ exactly, process bool }{{false, false}, {true, false}, {true, true}} {
+		t.Run(fmt.Sprintf("exactly once=%t/process=%t", c.exactly, c.process), func(t *testing.T) {
 			var servers string
 			connectortest.RunSink(t, connectortest.SinkHarness{
-				ExactlyOnce: exactly,
+				ExactlyOnce: c.exactly,
 				// A connection of the reader below may be closed only when it is collected.
 				Target: []goleak.Option{
 					goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read"),
@@ -39,11 +40,11 @@ func TestConformance(t *testing.T) {
 				New: func(t *testing.T) func() connectors.SinkTask {
 					servers = cluster(t, kfake.SeedTopics(1, "feed"))
 					f := &Factory{Converters: converters.Set{json.Kind()}, Pool: &kafkaclient.Pool{}}
-					s := settings(servers, exactly)
+					s := settings(servers, c.exactly)
 					s.Worker["key.converter"], s.Worker["value.converter"] = json.Class, json.Class
 					s.Worker["key.converter.schemas.enable"] = "false"
 					return func() connectors.SinkTask {
-						task, err := f.NewSink(nil, s)
+						task, err := plugintest.Sink(t, f, c.process).NewSink(nil, s)
 						if err != nil {
 							t.Fatal(err)
 						}

@@ -27,7 +27,6 @@ type exactSink struct {
 	interval     time.Duration // a transaction stays open for so long (transaction.boundary=interval); 0: poll
 	store        *kafkastore.Store
 	offsets      *kafkaclient.Topic
-	claim        kafkaclient.Claim // of the instance before; after Stop, of this one
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -43,6 +42,7 @@ type exactSink struct {
 	err     error
 
 	known     sync.Mutex                           // of what follows
+	claim     kafkaclient.Claim                    // of the instance before; from Start on of this one
 	committed map[offsets.Partition]offsets.Offset // as last read or committed
 	ending    []offsets.Entry                      // of the transaction that is being committed
 	own       map[offsets.Partition]bool           // that this sink has ever written; other tasks of the connector write others
@@ -93,6 +93,8 @@ func newExactSink(w *writer, c, worker connectors.Config) (*exactSink, error) {
 
 // Claim implements connectors.Claimant.
 func (s *exactSink) Claim() string {
+	s.known.Lock()
+	defer s.known.Unlock()
 	if !s.claim.Held {
 		return ""
 	}
@@ -100,11 +102,28 @@ func (s *exactSink) Claim() string {
 	return string(text)
 }
 
+// hold notes what the producer holds while it works: whoever asks then goes on where the process was killed, perhaps in a transaction.
+func (s *exactSink) hold(c kafkaclient.Claim) {
+	s.known.Lock()
+	defer s.known.Unlock()
+	s.claim, s.claim.Open = c, true
+}
+
+// claimed tells of a claim before anything is done under it (kafkaclient.ProducerOptions.Claimed): the process may be killed at any time.
+func (s *exactSink) claimed(ctx context.Context, c kafkaclient.Claim) {
+	s.hold(c)
+	if k, ok := s.task.(connectors.ClaimKeeper); ok {
+		k.KeepClaim(ctx, s.Claim())
+	}
+}
+
 // Start implements connectors.SinkTask. The producer comes first: it fences the earlier owner before offsets are read.
 func (s *exactSink) Start(ctx context.Context, task connectors.SinkSession) error {
-	if err := s.connect(ctx, task, kafkaclient.ProducerOptions{Spare: task.Charge, Recall: s.recall, Claim: s.claim}); err != nil {
+	options := kafkaclient.ProducerOptions{Spare: task.Charge, Recall: s.recall, Claim: s.claim, Claimed: s.claimed}
+	if err := s.connect(ctx, task, options); err != nil {
 		return err
 	}
+	s.hold(s.producer.Claim())
 	o := s.storeOptions
 	o.Session, o.Later = s.session, true
 	var err error
@@ -265,6 +284,7 @@ func (s *exactSink) commit(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	for _, t := range batch {
+		s.forget(t.id)
 		s.task.Charge(-t.bytes)
 		s.task.Ack(t.id)
 	}
@@ -526,7 +546,7 @@ func (s *exactSink) Stop(ctx context.Context) error {
 		<-s.ended
 	}
 	s.mu.Lock()
-	open := len(s.pending) > 0
+	open := len(s.pending) > 0 || s.err != nil // records of a batch that failed in its middle are in none that is pending
 	for _, t := range s.pending {
 		s.task.Charge(-t.bytes)
 	}
@@ -538,7 +558,9 @@ func (s *exactSink) Stop(ctx context.Context) error {
 		}
 	}
 	if s.producer != nil {
+		s.known.Lock()
 		s.claim = s.producer.Claim()
+		s.known.Unlock()
 	}
 	// The producer's steward may be in recall until it has ended, or for longer than ctx: the store stays in its place.
 	err := s.disconnect(ctx)

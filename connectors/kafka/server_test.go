@@ -4,12 +4,16 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/plugins/plugintest"
 	"github.com/freshet-io/freshet/testbed"
 )
 
@@ -17,7 +21,12 @@ import (
 
 var bed testbed.Bed
 
-func TestMain(m *testing.M) { os.Exit(bed.Main(m)) }
+func TestMain(m *testing.M) {
+	if plugintest.Serve(sources(), testFactory()) {
+		os.Exit(0)
+	}
+	os.Exit(bed.Main(m))
+}
 
 // resume plays the runtime and a source that goes on after the stored offset: it runs the task until every number up to
 // total is committed, with a new instance after each failure, and disturbs once in the middle.
@@ -103,18 +112,8 @@ func run(t *testing.T, ctx context.Context, s connectors.Settings, topic string,
 // history checks that every key has every number once, in order.
 func history(t *testing.T, servers, topic string, total int) {
 	t.Helper()
-	records := read(t, servers, topic)
-	// A commit is answered before its markers are written, and readers of committed records stop before them.
-	deadline := limit(t)
-	for tick := time.NewTicker(50 * time.Millisecond); len(records) < 3*total; records = read(t, servers, topic) {
-		select {
-		case <-tick.C:
-		case <-deadline.Done():
-			t.Fatalf("%d of %d records", len(records), 3*total)
-		}
-	}
 	seen := map[string]int{}
-	for _, r := range records {
+	for _, r := range readAll(t, servers, topic, 3*total) {
 		seen[string(r.Key)]++
 		if want := fmt.Sprint(seen[string(r.Key)]); want != string(r.Value) {
 			t.Fatalf("key %s: %s in place of %s (offset %d)", r.Key, r.Value, want, r.Offset)
@@ -125,6 +124,21 @@ func history(t *testing.T, servers, topic string, total int) {
 			t.Fatalf("key %s: %d of %d", key, seen[key], total)
 		}
 	}
+}
+
+// readAll reads a topic that has so many records at least. A commit is answered before its markers are written, and readers of committed
+// records stop before them.
+func readAll(t *testing.T, servers, topic string, n int) []*kgo.Record {
+	t.Helper()
+	records, deadline := read(t, servers, topic), limit(t)
+	for tick := time.NewTicker(50 * time.Millisecond); len(records) < n; records = read(t, servers, topic) {
+		select {
+		case <-tick.C:
+		case <-deadline.Done():
+			t.Fatalf("%d of %d records", len(records), n)
+		}
+	}
+	return records
 }
 
 func TestExactlyOnceThroughABrokerThatIsKilled(t *testing.T) {
@@ -186,6 +200,47 @@ func TestExactlyOnceThroughTakeOvers(t *testing.T) {
 		t.Errorf("the zombie disturbed the new owner: %d instances", n)
 	}
 	history(t, k.Bootstrap(), topic, 300)
+}
+
+// A task that fails for good in the middle of a batch holds back no reader: its transaction ends with it, not with its time-out.
+func TestAFailedTaskLeavesNoTransactionOpen(t *testing.T) {
+	k := bed.Kafka(t)
+	for _, process := range []bool{false, true} {
+		t.Run(fmt.Sprint("process ", process), func(t *testing.T) {
+			topic := k.NewTopic(t, 1, nil)
+			s := settings(k.Bootstrap(), true, "producer.transaction.timeout.ms", "600000", "producer.batch.size", "10000")
+			s.Connector = topic
+			task, run := newTaskOf(t, plugintest.Sink(t, testFactory(), process), nil, s), newSession()
+			if err := task.Start(limit(t), run); err != nil {
+				t.Fatal(err)
+			}
+			put(t, task, batch(1, stream(topic), "k=1"))
+			flush(t, task)
+			values := slices.Repeat([]string{"k=" + strings.Repeat("x", 1000)}, 100) // several requests
+			err := task.Put(limit(t), batch(2, stream(topic), append(values, "k=bad")...))
+			if process && err == nil {
+				err = <-run.failed
+			}
+			if connectors.ClassOf(err) != connectors.Permanent {
+				t.Fatalf("put: %v", err)
+			}
+			all, ctx := k.Client(t, kgo.ConsumeTopics(topic)), limit(t)
+			for n := 0; n < 2; n += all.PollFetches(ctx).NumRecords() {
+				if ctx.Err() != nil {
+					t.Fatal("nothing of the batch was written")
+				}
+			}
+			if err := task.Stop(limit(t)); err != nil {
+				t.Error(err)
+			}
+			if err := k.Client(t).ProduceSync(limit(t), &kgo.Record{Topic: topic, Key: []byte("k"), Value: []byte("behind")}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			if got := text(readAll(t, k.Bootstrap(), topic, 2)); got != "k=1 k=behind" {
+				t.Error(got)
+			}
+		})
+	}
 }
 
 func TestTopicCreationOnARealBroker(t *testing.T) {

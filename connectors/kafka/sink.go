@@ -50,6 +50,7 @@ func (s *sink) done(token uint64) {
 	n := s.charged[0]
 	s.charged = s.charged[1:]
 	s.mu.Unlock()
+	s.forget(connectors.BatchID(token))
 	s.task.Charge(-n)
 	s.task.Ack(connectors.BatchID(token))
 }

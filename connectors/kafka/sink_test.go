@@ -9,14 +9,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/converters"
+	"github.com/freshet-io/freshet/converters/json"
 	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/plugins/plugintest"
 	"github.com/freshet-io/freshet/schemas"
 	"github.com/freshet-io/freshet/testbed"
 )
@@ -43,7 +47,7 @@ func (c cells) Append(dst []byte, b *connectors.Batch, r *connectors.Record) ([]
 
 func testFactory() *Factory {
 	kind := converters.Kind{Class: "cells", New: func(_ connectors.Config, key bool) (converters.Converter, error) { return cells{key}, nil }}
-	return &Factory{Converters: converters.Set{kind}, Pool: &kafkaclient.Pool{}}
+	return &Factory{Converters: converters.Set{kind, json.Kind()}, Pool: &kafkaclient.Pool{}}
 }
 
 // session is the runtime's side.
@@ -116,6 +120,7 @@ func batch(id int, s *connectors.Stream, values ...string) *connectors.Batch {
 		w.Begin(at, connectors.OpCreate)
 		w.Key()
 		w.String(key)
+		w.Null()
 		if value != "" {
 			w.After()
 			w.String(value)
@@ -152,7 +157,12 @@ func settings(servers string, exactly bool, extra ...string) connectors.Settings
 
 func newTask(t testing.TB, c connectors.Config, s connectors.Settings) connectors.SinkTask {
 	t.Helper()
-	task, err := testFactory().NewSink(c, s)
+	return newTaskOf(t, testFactory(), c, s)
+}
+
+func newTaskOf(t testing.TB, f connectors.SinkFactory, c connectors.Config, s connectors.Settings) connectors.SinkTask {
+	t.Helper()
+	task, err := f.NewSink(c, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,6 +379,36 @@ func TestOffsetsAreCommittedWithTheData(t *testing.T) {
 	}
 	if got, err := next.(connectors.OffsetKeeper).Progress(limit(t), orders); err != nil || len(got) != 0 {
 		t.Errorf("progress after a reset %v %v", got, err)
+	}
+}
+
+// A process may be killed when its sink has begun a new epoch by itself (I6).
+func TestClaimOfAKilledProcess(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	c := settings(strings.Join(fake.ListenAddrs(), ","), true)
+	for n := range 3 {
+		task := newTaskOf(t, plugintest.Sink(t, testFactory(), true), nil, c)
+		if err := task.Start(limit(t), newSession()); err != nil {
+			t.Fatalf("instance %d: %v", n, err)
+		}
+		put(t, task, batch(1, stream("a"), fmt.Sprint("k=", 2*n)))
+		flush(t, task)
+		hit := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.TransactionAbortable, Count: 2, When: func(r kmsg.Request) bool {
+			return r.(*kmsg.EndTxnRequest).Commit
+		}})
+		put(t, task, batch(2, stream("a"), fmt.Sprint("k=", 2*n+1)))
+		flush(t, task)
+		if hit.Hits() != 2 {
+			t.Errorf("%d commits were refused", hit.Hits())
+		}
+		c.Claim = task.(connectors.Claimant).Claim()
+	}
+	if got := text(read(t, c.Worker["bootstrap.servers"], "a")); got != "k=0 k=1 k=2 k=3 k=4 k=5" {
+		t.Error(got)
 	}
 }
 

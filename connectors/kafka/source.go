@@ -19,7 +19,7 @@ import (
 )
 
 // source reads the partitions that its consumer group assigns to it, at least once: the committed offset of the group is where it
-// goes on. The records of a partition come from the goroutine of its claim; Poll turns what has piled up there into a batch.
+// goes on. What a broker has of a partition comes from the reader of the generation, with room for it; Poll turns it into a batch.
 type source struct {
 	name     string
 	group    string
@@ -32,7 +32,8 @@ type source struct {
 	values   converters.Decoder
 	log      *slog.Logger
 	streams  map[string]*connectors.Stream
-	keepRaw  bool // records as they lie in the topic stay with their batch
+	keepRaw  bool                      // records as they lie in the topic stay with their batch
+	record   kafkaclient.FetchedRecord // Poll's
 
 	session connectors.SourceSession
 	client  *kafkaclient.Session
@@ -48,6 +49,7 @@ type source struct {
 
 	mu     sync.Mutex
 	member *member       // nil between two generations
+	look   chan struct{} // wakes "watch"
 	inHand bool          // Poll returned a batch, and was not called since
 	taken  chan struct{} // closed and replaced when Poll is called: that batch has been delivered
 }
@@ -64,7 +66,7 @@ func (s *source) Start(ctx context.Context, session connectors.SourceSession) er
 		return classify(err)
 	}
 	s.client = client
-	if s.members, err = sarama.NewConsumerGroupFromClient(s.group, client.Client()); err != nil {
+	if s.members, err = sarama.NewConsumerGroupFromClient(s.group, parked{client.Client()}); err != nil {
 		return fmt.Errorf("join consumer group %s: %w", s.group, err)
 	}
 	s.running, s.cancel = context.WithCancel(context.Background())
@@ -84,6 +86,9 @@ func (s *source) Poll(ctx context.Context) (*connectors.Batch, error) {
 	}
 	s.mu.Unlock()
 	for {
+		if errors.Is(s.broken, connectors.ErrStopped) {
+			return nil, s.broken
+		}
 		if s.broken != nil {
 			if err := s.session.Drain(ctx); err != nil {
 				s.log.Warn("records before one that cannot be read are sent again", "error", err)
@@ -96,11 +101,8 @@ func (s *source) Poll(ctx context.Context) (*connectors.Batch, error) {
 		case err := <-s.failed:
 			s.broken = err
 		case p := <-s.ready:
-			b, err := s.batch(ctx, p)
+			b := s.batch(ctx, p)
 			p.resume <- struct{}{}
-			if err != nil {
-				return nil, err
-			}
 			if !s.hand(p, b) {
 				s.broken = nil
 			} else if b != nil {
@@ -126,38 +128,50 @@ func (s *source) hand(p *share, b *connectors.Batch) bool {
 	return true
 }
 
-// batch makes a batch of what is there; nil: its first record cannot be read, as s.broken says.
-func (s *source) batch(ctx context.Context, p *share) (*connectors.Batch, error) {
-	w, err := s.session.NewBatch(ctx, p.partition)
-	if err != nil {
-		return nil, err
-	}
+// batch makes a batch of what has come, or of the beginning of it; nil: there is no record in it, or its first one cannot be read, as
+// s.broken says.
+func (s *source) batch(ctx context.Context, p *share) *connectors.Batch {
+	w := p.batch
 	stream := w.Stream(s.stream(p.at.Topic))
 	converters.Within(ctx, s.keys, s.values)
-	size, last := 0, int64(-1)
-	first := p.first.Timestamp
-	for m := p.first; m != nil; m = p.more() {
-		if s.broken = s.add(ctx, w, p, stream, m); s.broken != nil {
+	size, next, first := 0, int64(-1), int64(0)
+	r := &s.record
+	p.taken = false
+	for size < maxBatch {
+		more, err := p.records.Read(r)
+		if err != nil {
+			err = fmt.Errorf("read topic %s, partition %d: %w: no part of the batch before offset %d can be read; "+
+				"to go on behind it, stop the connector and alter its offsets", p.at.Topic, p.at.Partition, err, p.records.Next)
+			s.broken = connectors.AsPermanent(err)
+		} else if more {
+			s.broken = s.add(ctx, w, p, stream, r)
+		}
+		if p.taken = !more || s.broken != nil; p.taken {
 			break
 		}
-		last = m.Offset
-		if size += len(m.Key) + len(m.Value); size >= maxBatch {
-			break
+		if next < 0 {
+			first = r.Timestamp
 		}
+		next = r.Offset + 1
+		size += len(r.Key) + len(r.Value)
 	}
-	if last < 0 {
+	if next < 0 {
 		w.Abandon()
-		return nil, nil
+		return nil
 	}
-	b := w.Finish(p.offset(last+1), p.log.order(last))
-	if first.UnixMicro() > 0 {
-		b.Committed = first.UnixMicro()
+	through := p.log.order(next - 1)
+	if p.taken && s.broken == nil {
+		next = p.records.Next // past markers and what was left out
 	}
-	return b, nil
+	b := w.Finish(p.offset(next), through)
+	if first > 0 {
+		b.Committed = first * 1000
+	}
+	return b
 }
 
 // add appends one record. One that cannot be converted is left out when that is tolerated.
-func (s *source) add(ctx context.Context, w *connectors.Builder, p *share, stream uint32, m *sarama.ConsumerMessage) error {
+func (s *source) add(ctx context.Context, w *connectors.Builder, p *share, stream uint32, m *kafkaclient.FetchedRecord) error {
 	var body connectors.Body
 	var err error
 	part, stage := "key", connectors.StageKeyConverter
@@ -166,11 +180,11 @@ func (s *source) add(ctx context.Context, w *connectors.Builder, p *share, strea
 		body.Value, err = s.values.Decode(m.Value)
 	}
 	if err != nil {
-		cause := converters.Classify(fmt.Errorf("convert the %s of a record of topic %s, partition %d, offset %d: %w", part, m.Topic, m.Partition, m.Offset, err))
+		cause := converters.Classify(fmt.Errorf("convert the %s of a record of topic %s, partition %d, offset %d: %w", part, p.at.Topic, p.at.Partition, m.Offset, err))
 		if connectors.ClassOf(cause) != connectors.Permanent {
 			return cause
 		}
-		raw := rawOf(m)
+		raw := p.raw(m)
 		return s.session.Tolerate(ctx, &raw, stage, cause)
 	}
 	op := connectors.OpNone
@@ -178,13 +192,13 @@ func (s *source) add(ctx context.Context, w *connectors.Builder, p *share, strea
 		op = connectors.OpTombstone
 	}
 	r := w.Body(stream, op, body)
-	r.KafkaPartition, r.Order, r.Last = m.Partition, p.log.order(m.Offset), true
-	if !m.Timestamp.IsZero() {
-		r.Timestamp = m.Timestamp.UnixNano()
+	r.KafkaPartition, r.Order, r.Last = p.at.Partition, p.log.order(m.Offset), true
+	if m.Timestamp >= 0 {
+		r.Timestamp = m.Timestamp * 1e6
 	}
 	w.Weigh(2*(len(m.Key)+len(m.Value)) + bodySize)
 	if s.keepRaw {
-		w.Raw(rawOf(m))
+		w.Raw(p.raw(m))
 	}
 	if len(m.Headers) == 0 {
 		return nil
@@ -205,19 +219,16 @@ func (s *source) add(ctx context.Context, w *connectors.Builder, p *share, strea
 	return nil
 }
 
-// rawOf is the record as it lies in its topic; it shares the memory of m.
-func rawOf(m *sarama.ConsumerMessage) connectors.Raw {
-	r := connectors.Raw{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Timestamp: -1, Key: m.Key, Value: m.Value}
-	if !m.Timestamp.IsZero() {
-		r.Timestamp = m.Timestamp.UnixMilli()
-	}
+// raw is the record as it lies in its topic; it shares the memory of m.
+func (p *share) raw(m *kafkaclient.FetchedRecord) connectors.Raw {
+	r := connectors.Raw{Topic: p.at.Topic, Partition: p.at.Partition, Offset: m.Offset, Timestamp: m.Timestamp, Key: m.Key, Value: m.Value}
 	for _, h := range m.Headers {
 		r.Headers = append(r.Headers, connectors.RawHeader{Key: h.Key, Value: h.Value})
 	}
 	return r
 }
 
-// bodySize is about what a record of the client and a materialised one take beside their contents.
+// bodySize is about what a materialised record takes beside its contents.
 const bodySize = 256
 
 func (s *source) stream(topic string) *connectors.Stream {

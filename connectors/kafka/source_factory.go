@@ -116,7 +116,7 @@ func (f *Sources) NewSource(c connectors.Config, s connectors.Settings) (connect
 	out := &source{
 		name: s.Connector, group: p["group.id"], instance: strings.TrimSpace(p["group.instance.id"]), log: logger(s), keepRaw: s.KeepRaw,
 		topics: slices.Compact(slices.Sorted(slices.Values(connectors.SplitList(c[keyTopics])))), streams: map[string]*connectors.Stream{},
-		ready: make(chan *share), failed: make(chan error, 1), taken: make(chan struct{}),
+		ready: make(chan *share), failed: make(chan error, 1), taken: make(chan struct{}), look: make(chan struct{}, 1),
 	}
 	var err error
 	if out.config, err = kafkaclient.Parse(p); err != nil {

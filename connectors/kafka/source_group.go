@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -21,32 +20,17 @@ import (
 type member struct {
 	session sarama.ConsumerGroupSession
 	shares  map[offsets.Partition]*share
-	open    bool // batches may still be delivered (source.mu)
-	polled  bool // some were (source.mu)
+	read    chan struct{} // closed when nothing is read any more
+	open    bool          // batches may still be delivered (source.mu)
+	polled  bool          // some were (source.mu)
 }
 
-// share is one partition that is assigned to a member.
-type share struct {
-	of        *member
-	at        kafkaclient.TopicPartition
-	partition offsets.Partition
-	log       lineage
-	text      string       // of it
-	next      atomic.Int64 // committed: where the partition is read on
-	messages  <-chan *sarama.ConsumerMessage
-	first     *sarama.ConsumerMessage // taken from messages
-	resume    chan struct{}           // Poll has taken what was there
-}
+// parked is the client of a consumer group that joins and reads nothing: the goroutine of a claim whose partition cannot be read waits
+// for that until its generation ends. Records are read by kafkaclient.Reader, which is bounded in bytes (I5).
+type parked struct{ sarama.Client }
 
-// more returns the next message if it is there already.
-func (p *share) more() *sarama.ConsumerMessage {
-	select {
-	case m := <-p.messages: // nil when it is closed
-		return m
-	default:
-		return nil
-	}
-}
+// PartitionNotReadable implements sarama.Client.
+func (parked) PartitionNotReadable(string, int32) bool { return true }
 
 const (
 	missing   = time.Second      // between two looks for topics that are not there
@@ -70,7 +54,7 @@ func (s *source) take(ctx context.Context) {
 			watch, changed := context.WithCancel(ctx)
 			done := make(chan struct{})
 			go func() { defer close(done); s.watch(watch, topics, changed) }()
-			err = s.members.Consume(watch, names, group{s, topics})
+			err = s.members.Consume(watch, names, group{s, topics, changed})
 			changed()
 			<-done
 		}
@@ -101,19 +85,9 @@ func hopeless(err error) bool {
 	return errors.Is(err, kafkaclient.ErrLogin) || connectors.ClassOf(err) == connectors.Permanent
 }
 
-// report logs what the client cannot tell otherwise, until the group is closed. An offset that the log does not have, and that is not to
-// be reset, would be asked for again and again.
+// report logs what the client cannot tell otherwise, until the group is closed.
 func (s *source) report() {
 	for err := range s.members.Errors() {
-		if errors.Is(err, sarama.ErrOffsetOutOfRange) && !s.config.Sarama().Consumer.Group.ResetInvalidOffsets {
-			at := ""
-			if of := (*sarama.ConsumerError)(nil); errors.As(err, &of) {
-				at = fmt.Sprintf("topic %s, partition %d: ", of.Topic, of.Partition)
-			}
-			s.fail(connectors.AsPermanent(fmt.Errorf("read %sconsumer group %s has an offset that the log does not have (any more), and auto.offset.reset is none; "+
-				"stop the connector and alter its offsets, or set consumer.override.auto.offset.reset", at, s.group)))
-			continue
-		}
 		s.log.Warn("reading topics", "group", s.group, "error", err)
 	}
 }
@@ -141,14 +115,28 @@ func (s *source) tell(topics map[string]string) {
 	s.waits = waits
 }
 
-// watch ends a generation when other topics are to be read than those that it began with, or one was made again.
+// watch ends a generation when other topics are to be read than those that it began with, or one was made again. It looks now and then,
+// and when the reader finds a topic changed.
 func (s *source) watch(ctx context.Context, topics map[string]string, changed func()) {
 	every := s.config.Sarama().Metadata.RefreshFrequency
 	if s.pattern == nil && len(topics) < len(s.topics) {
 		every = missing
 	}
-	for every > 0 && pause(ctx, min(every, lookAgain)) {
-		if now, err := s.present(ctx); err == nil && s.others(topics, now) {
+	for {
+		var tick <-chan time.Time
+		if every > 0 {
+			tick = time.After(min(every, lookAgain))
+		}
+		asked := false
+		select {
+		case <-tick:
+		case <-s.look:
+			asked = true
+		case <-ctx.Done():
+			return
+		}
+		now, err := s.present(ctx)
+		if err == nil && s.others(topics, now) || err != nil && asked && hopeless(err) { // the next attempt to join tells of the error
 			changed()
 			return
 		}
@@ -169,12 +157,13 @@ func (s *source) others(before, now map[string]string) bool {
 // group hears of assignments (sarama.ConsumerGroupHandler).
 type group struct {
 	*source
-	ids map[string]string // of the topics
+	ids   map[string]string // of the topics
+	again func()            // ends the generation; the next one looks where everything is
 }
 
 // Setup begins a generation.
 func (g group) Setup(session sarama.ConsumerGroupSession) error {
-	m := &member{session: session, shares: map[offsets.Partition]*share{}, open: true}
+	m := &member{session: session, shares: map[offsets.Partition]*share{}, read: make(chan struct{}), open: true}
 	var list []offsets.Partition
 	for topic, partitions := range session.Claims() {
 		for _, n := range partitions {
@@ -187,60 +176,25 @@ func (g group) Setup(session sarama.ConsumerGroupSession) error {
 			list = append(list, p.partition)
 		}
 	}
+	starts := map[offsets.Partition]beginning{}
 	if len(list) > 0 {
-		starts, err := g.place(session.Context(), m, list)
-		if err != nil {
+		var err error
+		if starts, err = g.place(session.Context(), m, list); err != nil {
 			return err
-		}
-		for p, s := range starts {
-			if at := m.shares[p].at; s.moved {
-				session.MarkOffset(at.Topic, at.Partition, s.next, "")
-				session.ResetOffset(at.Topic, at.Partition, s.next, "")
-			}
 		}
 	}
 	g.mu.Lock()
 	g.member = m
 	g.mu.Unlock()
+	reader := g.reader(m, list, starts)
+	go func() { defer close(m.read); reader.Run(session.Context()) }()
 	return nil
 }
 
-// ConsumeClaim waits for the first message of a partition, and hands the partition to Poll.
-func (g group) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
-	name, err := partitionOf(kafkaclient.TopicPartition{Topic: claim.Topic(), Partition: claim.Partition()})
-	if err != nil {
-		return err
-	}
-	g.mu.Lock()
-	p := g.member.shares[name]
-	g.mu.Unlock()
-	if claim.InitialOffset() < 0 && !g.config.Sarama().Consumer.Group.ResetInvalidOffsets {
-		g.fail(connectors.AsPermanent(fmt.Errorf("read topic %s, partition %d: consumer group %s has no committed offset there, and auto.offset.reset is none", p.at.Topic, p.at.Partition, g.group)))
-		return nil
-	}
-	p.next.Store(max(claim.InitialOffset(), -1))
-	p.messages = claim.Messages()
-	for {
-		select {
-		case m, ok := <-p.messages:
-			if !ok {
-				return nil
-			}
-			p.first = m
-		case <-session.Context().Done():
-			return nil
-		}
-		select {
-		case g.ready <- p:
-		case <-session.Context().Done():
-			return nil
-		}
-		select {
-		case <-p.resume:
-		case <-session.Context().Done():
-			return nil
-		}
-	}
+// ConsumeClaim implements sarama.ConsumerGroupHandler. It is not called: see parked.
+func (g group) ConsumeClaim(session sarama.ConsumerGroupSession, _ sarama.ConsumerGroupClaim) error {
+	<-session.Context().Done()
+	return nil
 }
 
 // Cleanup ends a generation: what was polled is made durable and committed before others get the partitions.
@@ -251,6 +205,9 @@ func (g group) Cleanup(session sarama.ConsumerGroupSession) error {
 		m.open = false
 	}
 	g.mu.Unlock()
+	if m != nil {
+		<-m.read
+	}
 	if m != nil && m.polled {
 		ctx, cancel := context.WithTimeout(g.running, g.config.Sarama().Consumer.Group.Rebalance.Timeout)
 		defer cancel()

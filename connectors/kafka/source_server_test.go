@@ -75,8 +75,11 @@ func (m *groupMember) commit(ctx context.Context) error {
 	for p, o := range m.pending {
 		entries = append(entries, offsets.Entry{Partition: p, Offset: o})
 	}
-	clear(m.pending)
-	return m.task.Commit(ctx, entries)
+	err := m.task.Commit(ctx, entries)
+	if err == nil { // else, as when the member leaves meanwhile, the next one stores it
+		clear(m.pending)
+	}
+	return err
 }
 
 func join(t *testing.T, l *ledger, c connectors.Config, s connectors.Settings) *groupMember {

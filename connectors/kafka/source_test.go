@@ -19,11 +19,13 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/connectortest"
+	"github.com/freshet-io/freshet/connectors/connectortest/conformance"
 	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/converters/json"
 	plain "github.com/freshet-io/freshet/converters/string"
 	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/offsets"
+	"github.com/freshet-io/freshet/plugins/plugintest"
 )
 
 func sources() *Sources {
@@ -71,11 +73,23 @@ func TestSourceKeepsTheContract(t *testing.T) {
 	if err := warm.Stop(limit(t)); err != nil {
 		t.Fatal(err)
 	}
+	for _, process := range []bool{false, true} {
+		t.Run(fmt.Sprintf("process=%t", process), func(t *testing.T) { conforms(t, process) })
+	}
+}
+
+func conforms(t *testing.T, process bool) {
+	t.Helper()
+	var servers string
 	connectortest.RunSource(t, connectortest.SourceHarness{
 		New: func(t *testing.T) func() connectors.SourceTask {
 			servers = cluster(t, kfake.SeedTopics(1, "in"))
 			return func() connectors.SourceTask {
-				return newSource(t, connectors.Config{"topics": "in"}, sourceSettings(servers))
+				task, err := plugintest.Source(t, sources(), process).NewSource(connectors.Config{"topics": "in"}, sourceSettings(servers))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return task
 			}
 		},
 		Write: func(t *testing.T, from, to int) {
@@ -92,7 +106,37 @@ func TestSourceKeepsTheContract(t *testing.T) {
 			}
 			return n
 		},
+		Own: true,
 	})
+}
+
+// TestSourceGoesOnWhereCommitted: what freshet plugin test checks, where nobody but the group knows the offsets.
+func TestSourceGoesOnWhereCommitted(t *testing.T) {
+	servers := cluster(t, kfake.SeedTopics(1, "in"))
+	var report conformance.Report
+	factory := sources()
+	factory.Version = "1"
+	report.Run(t.Context(), conformance.FactorySourceChecks(factory, &conformance.Subject{
+		Config: connectors.Config{"topics": "in"}, Settings: sourceSettings(servers), Idle: 100 * time.Millisecond, Seed: 1,
+		Write: func(_ context.Context, from, to int) error {
+			for n := from; n <= to; n++ {
+				produce(t, servers, &kgo.Record{Topic: "in", Value: []byte(strconv.Itoa(n))})
+			}
+			return nil
+		},
+	}), nil)
+	var left []string
+	for _, r := range report.Results {
+		if r.Outcome == conformance.NotApplicable {
+			left = append(left, r.Check)
+		}
+		if r.Outcome == conformance.Failed {
+			t.Errorf("%s: %q", r.Check, r.Problems)
+		}
+	}
+	if want := []string{"RefusesBadConfig", "ResumesWithoutGap", "ResumesFromEveryOffset", "Poison"}; !slices.Equal(left, want) {
+		t.Errorf("left out %v", left)
+	}
 }
 
 // alone is a session of a source without a runtime.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -34,6 +36,10 @@ type writer struct {
 	value   []byte // of one record
 	headers []kafkaclient.Header
 	record  kafkaclient.Record
+
+	begun atomic.Bool // records were written
+	mu    sync.Mutex
+	kept  map[uint32]*connectors.Batch // with Settings.Tolerant: what is not acknowledged, as a broker may refuse a record of it
 }
 
 // output is where the records of one stream go.
@@ -51,11 +57,20 @@ func (w *writer) connect(ctx context.Context, task connectors.SinkSession, o kaf
 	w.task = task
 	w.topics = map[string]*kafkaclient.Topic{}
 	w.outputs = map[*connectors.Stream]*output{}
+	w.kept = map[uint32]*connectors.Batch{}
 	var err error
 	if w.session, err = w.pool.Open(ctx, w.config); err != nil {
 		return classify(err)
 	}
 	o.Logger = w.log
+	if w.settings.Tolerant {
+		o.Refused = w.refused
+	}
+	o.Retrying = func(err error) {
+		if w.begun.Load() { // before that no acknowledgement would tell that it is over
+			task.Retrying(err)
+		}
+	}
 	if w.producer, err = kafkaclient.NewProducer(ctx, w.session, w.config.Producer, o); err != nil {
 		return classify(err)
 	}
@@ -76,18 +91,75 @@ func (w *writer) disconnect(ctx context.Context) error {
 			session.Close()
 		}
 	}()
+	var err error
 	select {
 	case <-done:
-		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("stop the Kafka producer: %w", ctx.Err())
+		err = fmt.Errorf("stop the Kafka producer: %w", ctx.Err())
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range w.kept {
+		b.Release()
+	}
+	clear(w.kept)
+	return err
+}
+
+// keep holds a batch until it is acknowledged.
+func (w *writer) keep(b *connectors.Batch) {
+	b.Retain(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.kept[uint32(b.ID)] = b
+}
+
+// forget gives the memory of an acknowledged batch back.
+func (w *writer) forget(id connectors.BatchID) {
+	w.mu.Lock()
+	b := w.kept[uint32(id)]
+	delete(w.kept, uint32(id))
+	w.mu.Unlock()
+	if b != nil {
+		b.Release()
+	}
+}
+
+// reference is what the producer knows a record by: its batch, and its index there plus 1.
+func reference(b *connectors.Batch, record int) uint64 {
+	return uint64(uint32(b.ID))<<32 | uint64(record+1)
+}
+
+// refused hands out a record that a broker refuses (kafkaclient.ProducerOptions.Refused). It runs on the producer's steward.
+func (w *writer) refused(ctx context.Context, ref uint64, refusal *kafkaclient.RecordError) error {
+	w.mu.Lock()
+	b := w.kept[uint32(ref>>32)]
+	if b != nil {
+		b.Retain(1)
+	}
+	w.mu.Unlock()
+	if b == nil { // the sink is being stopped
+		return refusal
+	}
+	defer b.Release()
+	cause := connectors.AsPermanent(connectors.AtStage(connectors.StageProduce, refusal))
+	if err := w.task.Reject(ctx, b, int(uint32(ref))-1, cause); err != nil {
+		return err
+	}
+	if w.settings.ExactlyOnce {
+		return w.task.Settle(ctx) // I1: the transaction has the position
+	}
+	return nil
 }
 
 // write appends every record of the batch and returns the bytes that they took. After an error some of them may be appended.
 func (w *writer) write(ctx context.Context, b *connectors.Batch) (int, error) {
 	w.resolved = append(w.resolved[:0], make([]*output, len(b.Streams))...)
 	converters.Within(ctx, w.keys, w.values)
+	w.begun.Store(true)
+	if w.settings.Tolerant {
+		w.keep(b)
+	}
 	total := 0
 	now := time.Now().UnixMilli()
 	for i := range b.Records {
@@ -102,6 +174,7 @@ func (w *writer) write(ctx context.Context, b *connectors.Batch) (int, error) {
 		}
 		err := w.encode(ctx, o, b, r, now)
 		if err == nil {
+			w.record.Ref = reference(b, i)
 			err = connectors.AtStage(connectors.StageProduce, w.producer.Append(ctx, o.topic, r.KafkaPartition, &w.record))
 		}
 		if err == nil {

@@ -1,7 +1,6 @@
 package kafkastore
 
 import (
-	"log/slog"
 	"testing"
 
 	"github.com/freshet-io/freshet/kafkaclient"
@@ -12,9 +11,9 @@ import (
 type topic struct{ records []kafkaclient.Message }
 
 func (p *topic) read() *Store {
-	s := &Store{log: &kafkaclient.Log{}, logger: slog.New(slog.DiscardHandler), entries: map[id]*entry{}, done: 1}
+	s := &Store{entries: map[id]*entry{}, done: 1}
 	for _, m := range p.records {
-		s.take(m)
+		_ = s.take(m)
 	}
 	return s
 }

@@ -79,8 +79,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // refresh reads what was written since, by whomever; s.mu is held or the store is not yet shared.
 func (s *Store) refresh(ctx context.Context) error {
 	number := s.begun.Add(1)
-	err := s.log.ReadNew(ctx, func(_ int32, m kafkaclient.Message) error {
-		s.take(m)
+	err := s.log.ReadNew(ctx, func(partition int32, m kafkaclient.Message) error {
+		if err := s.take(m); err != nil {
+			s.logger.Warn("an offset record that is none is passed over: whoever goes on from the one before it, or from none, repeats changes",
+				"topic", s.log.Topic(), "partition", partition, "offset", m.Offset, "error", err)
+		}
 		return nil
 	})
 	if err != nil {
@@ -90,23 +93,22 @@ func (s *Store) refresh(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) take(m kafkaclient.Message) {
+func (s *Store) take(m kafkaclient.Message) error {
 	connector, partition, err := offsets.DecodeKey(m.Key)
 	if err != nil {
-		s.logger.Warn("an offset record is passed over", "topic", s.log.Topic(), "error", err)
-		return
+		return err
 	}
 	k := id{connector, partition}
 	if m.Value == nil {
 		s.forget(k, m.Key)
-		return
+		return nil
 	}
 	o, err := offsets.ParseOffset(m.Value)
 	if err != nil {
-		s.logger.Warn("an offset record is passed over", "topic", s.log.Topic(), "key", string(m.Key), "error", err)
-		return
+		return fmt.Errorf("key %.200q: %w", m.Key, err)
 	}
 	s.remember(k, m.Key, o)
+	return nil
 }
 
 func (s *Store) remember(k id, key []byte, o offsets.Offset) {
@@ -189,7 +191,9 @@ func (s *Store) Save(ctx context.Context, connector string, entries []offsets.En
 		return fmt.Errorf("save offsets of connector %s: %w", connector, err)
 	}
 	for _, m := range ms {
-		s.take(m)
+		if err := s.take(m); err != nil {
+			return fmt.Errorf("save offsets of connector %s: %w", connector, err)
+		}
 	}
 	return nil
 }

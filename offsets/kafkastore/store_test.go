@@ -1,7 +1,10 @@
 package kafkastore
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +106,8 @@ func TestStoreKeepsOffsetsAcrossWorkers(t *testing.T) {
 func TestStoreKeepsForeignKeyBytes(t *testing.T) {
 	c := cluster(t)
 	s := mustOpen(t, c)
+	var log bytes.Buffer
+	s.logger = slog.New(slog.NewTextHandler(&log, nil))
 	const foreign = `["one", {"table":"t","server":"orders"}]`
 	const p = offsets.Partition(`{"server":"orders","table":"t"}`)
 	err := s.log.AppendAll(limit(t), []kafkaclient.Message{
@@ -116,6 +121,21 @@ func TestStoreKeepsForeignKeyBytes(t *testing.T) {
 	}
 	if got := load(t, s, "one"); got != string(p)+`={"pos":1}` {
 		t.Errorf("loaded %s", got)
+	}
+	if got := load(t, s, "one"); got != string(p)+`={"pos":1}` {
+		t.Errorf("loaded %s", got)
+	}
+	places := regexp.MustCompile(`topic=connect-offsets partition=\d+ offset=\d+ error=`)
+	for _, what := range []string{`not json`, `nested`, `bad`} {
+		var of []string
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, what) {
+				of = append(of, line)
+			}
+		}
+		if len(of) != 1 || !places.MatchString(of[0]) {
+			t.Errorf("%s is told of %d times, want once with its place: %q", what, len(of), of)
+		}
 	}
 	save(t, s, "one", offsets.Entry{Partition: p, Offset: `{"pos":2}`})
 	save(t, s, "one", offsets.Entry{Partition: p})
