@@ -8,6 +8,7 @@ package file
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,16 +35,7 @@ func (f Sources) Describe() connectors.Description {
 
 // Validate implements connectors.Factory.
 func (f Sources) Validate(_ context.Context, c connectors.Config) []connectors.ConfigValue {
-	def := sourceConfig()
-	values, unknown := def.Validate(c)
-	return withUnknown(values, unknown)
-}
-
-func withUnknown(values []connectors.ConfigValue, unknown []string) []connectors.ConfigValue {
-	for _, name := range unknown {
-		values = append(values, connectors.ConfigValue{Name: name, Errors: []string{"unknown key " + name}, Visible: true})
-	}
-	return values
+	return sourceConfig().Check(c)
 }
 
 // Tasks implements connectors.Factory: one file, one task.
@@ -60,7 +52,11 @@ func (f Sources) NewSource(c connectors.Config, _ connectors.Settings) (connecto
 type Sinks struct {
 	Version    string
 	Converters converters.Set
+	// NoStdout is for sinks in processes whose standard output is a log: they need a file.
+	NoStdout bool
 }
+
+var errNoStdout = errors.New("a sink in a process of its own (plugin.isolation=process) has no standard output; name a file, or set plugin.isolation=none for it")
 
 // Describe implements connectors.Factory.
 func (f Sinks) Describe() connectors.Description {
@@ -73,16 +69,19 @@ func (f Sinks) Describe() connectors.Description {
 
 // Validate implements connectors.Factory; the file must be writable.
 func (f Sinks) Validate(_ context.Context, c connectors.Config) []connectors.ConfigValue {
-	values, unknown := sinkConfig().Validate(c)
-	values = withUnknown(values, unknown)
+	values := sinkConfig().Check(c)
 	if len(connectors.Errors(values)) > 0 {
 		return values
 	}
+	var err error
 	path := strings.TrimSpace(c["file"])
-	if path == "" {
-		return values
+	switch {
+	case path != "":
+		err = checkPlace(path)
+	case f.NoStdout:
+		err = errNoStdout
 	}
-	if err := checkPlace(path); err != nil {
+	if err != nil {
 		for i := range values {
 			if values[i].Name == "file" {
 				values[i].Errors = append(values[i].Errors, fmt.Sprintf("Invalid value %s for configuration file: %v", path, err))
@@ -120,6 +119,9 @@ func (f Sinks) NewSink(c connectors.Config, s connectors.Settings) (connectors.S
 		return nil, err
 	}
 	path := strings.TrimSpace(c["file"])
+	if path == "" && f.NoStdout {
+		return nil, connectors.AsPermanent(fmt.Errorf("write to standard output: %w", errNoStdout))
+	}
 	if path == "" {
 		return &stdout{lines: lines, out: os.Stdout}, nil
 	}

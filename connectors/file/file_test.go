@@ -277,6 +277,13 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%v: got %q, want %q", c.config, got, c.want)
 		}
 	}
+	detached := Sinks{NoStdout: true}
+	if got := strings.Join(connectors.Errors(detached.Validate(t.Context(), connectors.Config{})), "; "); !strings.Contains(got, "has no standard output; name a file") {
+		t.Errorf("without a standard output: got %q", got)
+	}
+	if _, err := detached.NewSink(connectors.Config{}, connectors.Settings{}); connectors.ClassOf(err) != connectors.Permanent {
+		t.Errorf("a sink without a standard output: got %v", err)
+	}
 	got := strings.Join(connectors.Errors(Sources{}.Validate(context.Background(), connectors.Config{"batch.size": "0"})), "; ")
 	if want := `Missing required configuration "topic" which has no default value.`; got != want {
 		t.Errorf("got %q, want %q", got, want)

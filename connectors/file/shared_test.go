@@ -30,7 +30,8 @@ func TestSharedSinkKeepsTheContract(t *testing.T) {
 				return newShared(t, connectors.Config{"file": path, "format": formatRecord})
 			}
 		},
-		Read: func(t *testing.T) []int { return numbersIn(t, path) },
+		Read:   func(t *testing.T) []int { return numbersIn(t, path) },
+		Topics: true,
 	})
 }
 

@@ -33,7 +33,7 @@ func serverCharsets(t *testing.T, conn *client.Conn) (names []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		names = append(names, name)
+		names = append(names, strings.Clone(name)) // the result's memory is used again
 	}
 	return names
 }

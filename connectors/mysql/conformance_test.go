@@ -6,17 +6,25 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/connectortest"
+	"github.com/freshet-io/freshet/plugins/plugintest"
 )
 
 // TestConformance checks the contract of connectors.SourceTask, for a snapshot that the stream follows.
 func TestConformance(t *testing.T) {
+	for _, process := range []bool{false, true} {
+		t.Run(fmt.Sprintf("process=%t", process), func(t *testing.T) { conforms(t, process) })
+	}
+}
+
+func conforms(t *testing.T, process bool) {
+	t.Helper()
 	var r *rig
 	connectortest.RunSource(t, connectortest.SourceHarness{
 		New: func(t *testing.T) func() connectors.SourceTask {
 			r = newRig(t, connectors.Config{"snapshot.mode": "initial"})
 			r.exec("CREATE TABLE n (n int PRIMARY KEY)")
 			return func() connectors.SourceTask {
-				task, err := r.made.NewSource(r.config, connectors.Settings{Connector: "c", Version: "1", RunID: "run", Logger: r.log})
+				task, err := plugintest.Source(t, r.made, process).NewSource(r.config, connectors.Settings{Connector: "c", Version: "1", RunID: "run", Logger: r.log})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -79,6 +79,7 @@ func (s *snapshot) recovering() bool { return s.kind == snapshotRecovery }
 func (s *snapshot) next(ctx context.Context) (*connectors.Batch, error) {
 	if !s.opened {
 		if err := s.open(ctx); err != nil {
+			err = s.blocked(ctx, err)
 			s.close()
 			return nil, err
 		}
@@ -89,7 +90,7 @@ func (s *snapshot) next(ctx context.Context) (*connectors.Batch, error) {
 	}
 	w, err := s.nextRows(ctx)
 	if err != nil {
-		return nil, err
+		return nil, s.blocked(ctx, err)
 	}
 	if w == nil && (len(s.events) == 0 || s.rows == nil || !s.rows.HasLast()) {
 		return s.end(ctx)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -33,15 +35,8 @@ func (s *snapshot) takeLock(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if s.locker, err = s.t.cfg.connect(ctx); err != nil {
+	if s.locker, err = s.connect(ctx); err != nil {
 		return fmt.Errorf("connect for the lock of the snapshot: %w", err)
-	}
-	seconds := max(1, int64(s.t.cfg.snapshot.lockTimeout/time.Second))
-	if err := s.lockerExec(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", seconds)); err != nil {
-		return fmt.Errorf("set lock_wait_timeout: %w", err)
-	}
-	if err := s.lockerExec(ctx, fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", seconds)); err != nil && !serverAnswered(err) {
-		return fmt.Errorf("set innodb_lock_wait_timeout: %w", err)
 	}
 	statement, kind := "FLUSH TABLES WITH READ LOCK", lockGlobal
 	if strings.HasPrefix(mode, "minimal_percona") {
@@ -89,11 +84,89 @@ func (s *snapshot) lockCaptured(ctx context.Context) error {
 	return nil
 }
 
+// connect opens a session that waits for locks no longer than snapshot.lock.timeout.ms. All sessions of a snapshot are such: who waits
+// for the snapshot's own lock (a FLUSH TABLES, an ALTER TABLE) lets nobody pass, the snapshot's other sessions no more than anybody else.
+func (s *snapshot) connect(ctx context.Context) (*client.Conn, error) {
+	cfg := s.t.cfg
+	conn, err := cfg.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seconds := max(1, int64(cfg.snapshot.lockTimeout/time.Second))
+	for _, name := range []string{"lock_wait_timeout", "innodb_lock_wait_timeout"} {
+		result, err := cfg.execute(ctx, conn, fmt.Sprintf("SET SESSION %s = %d", name, seconds))
+		switch {
+		case err == nil:
+			result.Close()
+		case name == "lock_wait_timeout" || !serverAnswered(err):
+			_ = conn.Close()
+			return nil, fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return conn, nil
+}
+
+// blocked says what a session of the snapshot has waited for in vain; the snapshot is begun again, and its locks are given back before.
+func (s *snapshot) blocked(ctx context.Context, err error) error {
+	var server *mysql.MyError
+	if !errors.As(err, &server) || server.Code != mysql.ER_LOCK_WAIT_TIMEOUT || errors.Is(err, errNotGranted) {
+		return err
+	}
+	who := "SHOW PROCESSLIST shows it"
+	if waiting := s.waiting(ctx); waiting != "" {
+		who = "waiting now: " + waiting
+	}
+	cause, advice := "a statement such as ALTER TABLE, FLUSH TABLES or LOCK TABLES holds a table, or waits for one and lets nobody pass", "run such statements when no snapshot is taken"
+	if s.lock != lockNone {
+		cause += ", perhaps for the lock of this snapshot, which is given back now"
+	}
+	if s.lock == lockTables {
+		advice += ", or GRANT RELOAD ON *.* TO " + s.t.cfg.user + " for a lock that they do not get in the way of"
+	}
+	return fmt.Errorf("no table within %s (snapshot.lock.timeout.ms): %s (%s); the snapshot is begun again; %s: %w", s.t.cfg.snapshot.lockTimeout, cause, who, advice, err)
+}
+
+// waiting lists the other sessions that wait for tables, as far as the user may see them: what kind of statement it is, no more of it (I12).
+// It connects anew, as the other connections may be in use.
+func (s *snapshot) waiting(ctx context.Context) string {
+	conn, err := s.t.cfg.connect(ctx)
+	if err != nil {
+		return "" // the error is the other one
+	}
+	defer func() { _ = conn.Close() }()
+	rows, err := s.t.cfg.texts(ctx, conn, "SHOW FULL PROCESSLIST")
+	if err != nil {
+		return ""
+	}
+	own := map[string]bool{}
+	if s.meta != nil {
+		own[strconv.FormatUint(uint64(s.meta.GetConnectionID()), 10)] = true
+	}
+	for _, r := range s.readers {
+		own[strconv.FormatUint(uint64(r.id), 10)] = true
+	}
+	var out []string
+	for _, r := range rows { // id, user, host, database, command, seconds, state, statement
+		if len(r) < 8 || own[r[0]] || !strings.HasPrefix(r[6], "Waiting for ") || len(out) == 5 {
+			continue
+		}
+		kind, rest, _ := strings.Cut(r[7], " ")
+		if second, _, _ := strings.Cut(rest, " "); strings.EqualFold(second, "TABLE") || strings.EqualFold(second, "TABLES") {
+			kind += " " + second
+		}
+		out = append(out, fmt.Sprintf("%.40s of user %s, connection %s, for %s s", strings.ToUpper(kind), r[1], r[0], r[5]))
+	}
+	return strings.Join(out, "; ")
+}
+
+// errNotGranted is a lock of the snapshot that somebody else's keeps it from.
+var errNotGranted = errors.New("the lock was not granted")
+
 func (s *snapshot) lockError(statement string, err error) error {
 	var server *mysql.MyError
 	if errors.As(err, &server) && server.Code == mysql.ER_LOCK_WAIT_TIMEOUT {
-		return fmt.Errorf("lock for the snapshot (%.60s): not granted within %s (snapshot.lock.timeout.ms): a statement or a transaction that runs long holds a table; "+
-			"SHOW PROCESSLIST shows it: %w", statement, s.t.cfg.snapshot.lockTimeout, err)
+		return fmt.Errorf("lock for the snapshot (%.60s): %w within %s (snapshot.lock.timeout.ms): a statement or a transaction that runs long holds a table; "+
+			"SHOW PROCESSLIST shows it: %w", statement, errNotGranted, s.t.cfg.snapshot.lockTimeout, err)
 	}
 	return fmt.Errorf("lock for the snapshot (%.60s): %w", statement, err)
 }

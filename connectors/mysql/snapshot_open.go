@@ -19,7 +19,7 @@ func (s *snapshot) open(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if s.meta, err = t.cfg.connect(ctx); err != nil {
+	if s.meta, err = s.connect(ctx); err != nil {
 		return err
 	}
 	if s.resumed, err = s.continues(ctx); err != nil {

@@ -52,7 +52,7 @@ var readerStart = []string{
 // newReader connects and opens the transaction.
 func (s *snapshot) newReader(ctx context.Context) (*snapshotReader, error) {
 	cfg := s.t.cfg
-	conn, err := cfg.connect(ctx)
+	conn, err := s.connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect for the snapshot: %w", err)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -280,7 +278,7 @@ func checkTables(ctx context.Context, cfg *config, conn *client.Conn) ([]problem
 	if len(tables) == 0 {
 		out = append(out, problem{key: "table.include.list", warning: true, text: fmt.Sprintf("the connector captures no table of the server at %s that user %s can see%s", cfg.address(), cfg.user, hint)})
 	} else {
-		for _, item := range unmatched(cfg, tables) {
+		for _, item := range cfg.selection.Unmatched(tables) {
 			out = append(out, problem{key: "table.include.list", warning: true, text: fmt.Sprintf("table.include.list: %s matches no table of the server at %s that user %s can see%s", item, cfg.address(), cfg.user, hint)})
 		}
 	}
@@ -299,18 +297,6 @@ func checkTables(ctx context.Context, cfg *config, conn *client.Conn) ([]problem
 			cfg.user, some(unreadable), quoteTable(unreadable[0]), account(ctx, cfg, conn))})
 	}
 	return out, nil
-}
-
-// unmatched are the expressions of table.include.list that match none of the captured tables.
-func unmatched(cfg *config, tables []changes.TableID) []string {
-	var out []string
-	for _, item := range connectors.SplitList(cfg.raw["table.include.list"]) {
-		r := regexp.MustCompile("(?i)^(?:" + item + ")$") // parseConfig read it
-		if !slices.ContainsFunc(tables, func(t changes.TableID) bool { return r.MatchString(t.String()) }) {
-			out = append(out, item)
-		}
-	}
-	return out
 }
 
 // readsTables tells that a snapshot may read rows.

@@ -260,6 +260,9 @@ func parseIdentities(text string) ([]identityRule, error) {
 	return out, nil
 }
 
+// applicationChecking names the connection over which the server is asked for the last commit that was delivered, before one streams.
+const applicationChecking = "Freshet Checking"
+
 // sessionSettings make the server print values in the one form that decode reads. They are set on every connection, the
 // replication connection included: a walsender prints values by the settings of its session.
 func sessionSettings() map[string]string {

@@ -7,23 +7,27 @@ import (
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/connectortest"
+	"github.com/freshet-io/freshet/plugins/plugintest"
 )
 
 // TestConformance checks the contract of connectors.SourceTask, for the stream and for a snapshot that the stream follows.
 func TestConformance(t *testing.T) {
-	for _, mode := range []string{"no_data", "initial"} {
-		t.Run(mode, func(t *testing.T) {
+	for _, c := range []struct {
+		mode    string
+		process bool
+	}{{"no_data", false}, {"initial", false}, {"initial", true}} {
+		t.Run(fmt.Sprintf("%s/process=%t", c.mode, c.process), func(t *testing.T) {
 			var r *rig
 			connectortest.RunSource(t, connectortest.SourceHarness{
 				New: func(t *testing.T) func() connectors.SourceTask {
-					r = newRig(t, connectors.Config{"snapshot.mode": mode})
+					r = newRig(t, connectors.Config{"snapshot.mode": c.mode})
 					r.exec("CREATE TABLE n (n int PRIMARY KEY)")
-					if mode == "no_data" { // the slot has to be older than what is written
+					if c.mode == "no_data" { // the slot has to be older than what is written
 						r.start()
 						r.stop()
 					}
 					return func() connectors.SourceTask {
-						task, err := Factory{}.NewSource(r.config, connectors.Settings{Connector: "c", Version: "1", RunID: "run", Logger: r.log})
+						task, err := plugintest.Source(t, Factory{}, c.process).NewSource(r.config, connectors.Settings{Connector: "c", Version: "1", RunID: "run", Logger: r.log})
 						if err != nil {
 							t.Fatal(err)
 						}

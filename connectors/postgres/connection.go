@@ -60,6 +60,15 @@ func (t *source) createSlot(ctx context.Context, pc *pgconn.PgConn, name string,
 		ctx, cancel = context.WithTimeout(ctx, t.cfg.slotCreation)
 		defer cancel()
 	}
+	standby, err := t.standby(ctx)
+	switch {
+	case err != nil:
+		return createdSlot{}, err
+	case standby && t.version < 160000:
+		return createdSlot{}, t.awaiting("cannot be made before PostgreSQL 16")
+	case standby:
+		t.log.Info("the server is a standby: it makes the slot when it hears from the primary which transactions run there; SELECT pg_log_standby_snapshot() on the primary tells it at once", "slot", name)
+	}
 	failover := t.cfg.slotFailover && !temporary
 	if failover && t.version < 170000 {
 		t.log.Warn("slot.failover has no effect before PostgreSQL 17", "slot", name)
@@ -138,11 +147,11 @@ func (t *source) follow(ctx context.Context) error {
 }
 
 // freeSlot reads the slot, nil for none, when nobody else reads it. A server that does not answer is not waited for.
-func (t *source) freeSlot(ctx context.Context) (*slotInfo, error) {
+func (t *source) freeSlot(ctx context.Context, read func(context.Context) (*slotInfo, error)) (*slotInfo, error) {
 	var slot *slotInfo
 	var failed error
 	err := t.persist(ctx, func() error {
-		if slot, failed = t.readSlot(ctx); slot != nil && slot.active {
+		if slot, failed = read(ctx); slot != nil && slot.active {
 			return errSlotTaken
 		}
 		return nil
@@ -164,6 +173,7 @@ func (t *source) slotInUse(ctx context.Context, cause error) error {
 
 // openStream connects and starts replication at the stream's position, unless the server or the slot is not what it was.
 func (t *source) openStream(ctx context.Context) error {
+	whole := ctx
 	if t.cfg.validation > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, t.cfg.validation)
@@ -184,22 +194,31 @@ func (t *source) openStream(ctx context.Context) error {
 	}
 	s := t.stream
 	var slot *slotInfo
-	w, err := openStream(ctx, &config.Config, t.cfg.slot, s.startLSN(), t.options(), interval, func(found server) error {
-		if s.server.system == "" {
-			s.server = found
-		} else if found.system != s.server.system || found.timeline != s.server.timeline {
-			return errMoved
-		}
-		behind, err := t.behind(ctx, &found, max(s.startLSN(), s.delivered+1))
-		if behind {
-			return errMoved
-		}
-		if err == nil {
-			s.server.end = found.end
-			slot, err = t.keptSlot(ctx)
-		}
+	open := func(start uint64, interval time.Duration) (*walStream, error) {
+		return openStream(ctx, &config.Config, t.cfg.slot, start, t.options(), interval, func(found server) error {
+			if s.server.system == "" {
+				s.server = found
+			} else if found.system != s.server.system || found.timeline != s.server.timeline {
+				return errMoved
+			}
+			behind, err := t.behind(ctx, &found, max(s.startLSN(), s.delivered+1))
+			if behind {
+				return errMoved
+			}
+			if err == nil {
+				s.server.end = found.end
+				slot, err = t.keptSlot(ctx)
+			}
+			return err
+		})
+	}
+	name := config.RuntimeParams["application_name"]
+	config.RuntimeParams["application_name"] = applicationChecking
+	if err := t.agree(whole, open); err != nil {
 		return err
-	})
+	}
+	config.RuntimeParams["application_name"] = name
+	w, err := open(s.startLSN(), interval)
 	if err != nil {
 		return err
 	}
@@ -215,7 +234,7 @@ func (t *source) openStream(ctx context.Context) error {
 
 // keptSlot reads the slot and checks that it still holds what comes behind the stream's position (I8).
 func (t *source) keptSlot(ctx context.Context) (*slotInfo, error) {
-	slot, err := t.readSlot(ctx)
+	slot, err := t.formerSlot(ctx)
 	t.mu.Lock()
 	confirmed := t.confirmed
 	t.mu.Unlock()
@@ -237,6 +256,55 @@ func (t *source) keptSlot(ctx context.Context) (*slotInfo, error) {
 	}
 	return slot, nil
 }
+
+// agree checks that the server's log, which is long enough, has the last commit that was delivered (I8): one that was restored from an earlier state
+// on the same timeline, and has grown since, does not. A slot that is confirmed behind the commit was there then; from an earlier one the
+// server sends the commit first, when it is asked for what begins there. That takes a connection, which is gone before another one streams.
+func (t *source) agree(ctx context.Context, open func(start uint64, interval time.Duration) (*walStream, error)) error {
+	s := t.stream
+	commit := s.delivered
+	if s.agreed || !s.id.own || s.id.Asked != s.asked || commit == 0 || commit%recordAlignment != 0 {
+		return nil
+	}
+	slot, err := t.formerSlot(ctx)
+	if err != nil || slot == nil || slot.confirmed > commit {
+		return err
+	}
+	t.log.Info("asking the server for the last commit that was delivered", "slot", t.cfg.slot, "commit", pglogrepl.LSN(commit).String(), "confirmed", pglogrepl.LSN(slot.confirmed).String())
+	w, err := open(commit, time.Second)
+	if err != nil {
+		return err
+	}
+	first, err := w.firstCommit(ctx, commit)
+	w.close(stopPatience)
+	if t.rewound = err == nil && first != commit; t.rewound {
+		return errMoved
+	}
+	s.agreed = err == nil
+	return err
+}
+
+// firstCommit is where the first transaction that the server sends was committed; 0 when there is none up to lsn.
+func (s *walStream) firstCommit(ctx context.Context, lsn uint64) (uint64, error) {
+	defer context.AfterFunc(ctx, s.interrupt)()
+	for {
+		f, err := s.next(true)
+		switch {
+		case err != nil:
+			return 0, err
+		case f.kind == 'k' && f.end > lsn:
+			return 0, nil
+		case f.kind == 'w' && len(f.data) > 0 && f.data[0] == msgBegin:
+			var m pgMessage
+			err := m.parse(f.data)
+			return m.lsn, err
+		}
+	}
+}
+
+// recordAlignment is that of every record of the server's log (MAXALIGN). A position that is not aligned names no commit record: it
+// lies before a point at which a stream went on.
+const recordAlignment = 8
 
 // options are those of START_REPLICATION.
 func (t *source) options() []string {

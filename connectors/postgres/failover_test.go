@@ -462,6 +462,76 @@ func TestServerWithoutItsLastCommits(t *testing.T) {
 	want(t, away.next(1), "public.a c (3) after (3,new) last.")
 }
 
+// TestServerIsRestored: the server is replaced by an older state of itself, as from a backup that has no slots, and the operator creates the
+// slot by hand. On the same timeline its log reaches the stored offset again some time, with other commits below it, which must not be
+// skipped (I8), by a connector that was away, nor by one that streamed; after a recovery to a point in time there is a timeline of its own.
+func TestServerIsRestored(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	backup, recovered := c.primary.StartReplica(t), c.primary.StartReplica(t, "restore_command=false")
+	plain := connectors.Config{"slot.failover": "false"}
+	stops, streams, anew := c.rig("stops", plain), c.rig("streams", plain), c.rig("anew", plain)
+	trusts := c.rig("trusts", connectors.Config{"slot.failover": "false", "offset.mismatch.strategy": "trust_slot"})
+	c.exec("INSERT INTO a VALUES (1,'both')")
+	for _, r := range c.rigs {
+		r.until(1)
+	}
+	for _, older := range []*testbed.Postgres{backup, recovered} {
+		older.CatchUp(t, c.primary)
+		older.StopReceiving(t)
+	}
+	c.exec("INSERT INTO a SELECT g, repeat('lost', 100) FROM generate_series(1001, 2000) g", "INSERT INTO a VALUES (5,'lost')")
+	for _, r := range c.rigs {
+		r.until(1 + 1000 + 1)
+		if r != streams && r != trusts {
+			r.stop()
+		}
+	}
+	end := c.lsn("SELECT pg_current_wal_lsn()::text")
+	c.primary.Kill(t)
+	restore := func(older *testbed.Postgres, command string) {
+		t.Helper()
+		older.Exec(t, "postgres", "COPY (SELECT) TO PROGRAM 'cat >/dev/null; "+command+"'")
+		older.Kill(t)
+		older.Restart(t)
+		older.Writable(t)
+		c.leadTo(older)
+	}
+
+	restore(backup, "rm standby.signal")
+	stops.refuses(t, "replication slot stops does not exist", "snapshot.mode=when_needed")
+	for _, r := range c.rigs {
+		c.exec("SELECT pg_create_logical_replication_slot('" + r.config["slot.name"] + "', 'pgoutput')")
+	}
+	stops.refuses(t, "beyond the end", "lost its last commits")
+	c.exec("INSERT INTO a VALUES (2,'new')", "CREATE TABLE other AS SELECT g FROM generate_series(1, 20000) g")
+	if now := c.lsn("SELECT pg_current_wal_lsn()::text"); now <= end {
+		t.Fatalf("the log ends at %X, not beyond the stored offset, %X", now, end)
+	}
+
+	stops.start()
+	for _, r := range []*rig{stops, streams} {
+		permanent(t, r.pollError(), "is not in the server's log", "restored from an earlier state", "snapshot.mode=when_needed", "offset.mismatch.strategy=trust_slot")
+		r.stop()
+	}
+	want(t, trusts.next(1), "public.a c (2) after (2,new) last.")
+	trusts.stop()
+	anew.config["snapshot.mode"] = "when_needed"
+	anew.start()
+	want(t, anew.next(2), "public.a r (1) after (1,both) first\npublic.a r (2) after (2,new) last last.")
+	anew.stop()
+
+	restore(recovered, "mv standby.signal recovery.signal")
+	c.exec("SELECT pg_create_logical_replication_slot('streams', 'pgoutput')", "INSERT INTO a VALUES (3,'recovered')")
+	stops.refuses(t, "replication slot stops does not exist", "snapshot.mode=when_needed")
+	streams.refuses(t, "no longer in the server's log", "created the slot anew")
+	streams.config["offset.mismatch.strategy"] = "trust_slot"
+	streams.start()
+	want(t, streams.next(1), "public.a c (3) after (3,recovered) last.")
+	c.rigs = []*rig{streams}
+	c.goOnAsEver(t)
+}
+
 // A slot that was made before slot.failover=true becomes a failover slot at the next start.
 func TestSlotBecomesAFailoverSlot(t *testing.T) {
 	t.Parallel()

@@ -115,7 +115,7 @@ func sameTuple(data []byte, o *pglogrepl.TupleData) bool {
 			return false
 		}
 		data = data[1:]
-		if c.DataType == 't' {
+		if c.DataType == 't' || c.DataType == 'b' {
 			n := int(binary.BigEndian.Uint32(data))
 			if !bytes.Equal(data[4:4+n], c.Data) {
 				return false

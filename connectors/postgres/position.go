@@ -174,10 +174,11 @@ func (p *position) resumeAt(own bool) resume {
 
 // identity is what is remembered beside the offset, in an entry of its own.
 type identity struct {
-	System   string `json:"system"`   // system identifier of the server
-	Timeline uint32 `json:"timeline"` // at the time of the offset
-	Commit   uint64 `json:"commit"`   // commit record of the last transaction that was delivered in whole or in part; 0: not known
-	Offset   string `json:"offset"`   // the plain offset it belongs to; another one there: somebody else wrote since
+	System   string `json:"system"`          // system identifier of the server
+	Timeline uint32 `json:"timeline"`        // at the time of the offset
+	Commit   uint64 `json:"commit"`          // commit record of the last transaction that was delivered in whole or in part; 0: not known
+	Offset   string `json:"offset"`          // the plain offset it belongs to; another one there: somebody else wrote since
+	Asked    string `json:"asked,omitempty"` // options with which the server sent that commit: with others it need not send it again
 	own      bool   // the plain offset is that one
 }
 
@@ -196,11 +197,14 @@ func identityPartition(plain offsets.Partition) (offsets.Partition, error) {
 }
 
 func (i *identity) offset(o offsets.Offset) offsets.Offset {
-	b := make([]byte, 0, len(o)*5/4+128)
+	b := make([]byte, 0, len(o)*5/4+256)
 	b = changes.AppendJSONText(append(b, `{"system":`...), i.System)
 	b = strconv.AppendUint(append(b, `,"timeline":`...), uint64(i.Timeline), 10)
 	b = strconv.AppendUint(append(b, `,"commit":`...), i.Commit, 10)
 	b = changes.AppendJSONText(append(b, `,"offset":`...), string(o))
+	if i.Asked != "" {
+		b = changes.AppendJSONText(append(b, `,"asked":`...), i.Asked)
+	}
 	return offsets.Offset(append(b, '}'))
 }
 

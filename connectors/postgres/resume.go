@@ -90,7 +90,7 @@ func (t *source) compare(ctx context.Context, p position, id identity) (comparis
 		p, r = p.movedTo(min(cut, p.confirmable())), resume{} // a transaction of the other timeline may have had the same number
 		id.Offset, id.Commit = string(p.offset(nil)), min(id.Commit, cut-1)
 	}
-	slot, err := t.readSlot(ctx)
+	slot, err := t.formerSlot(ctx)
 	if err != nil {
 		return comparison{}, err
 	}
@@ -105,7 +105,8 @@ func (t *source) compare(ctx context.Context, p position, id identity) (comparis
 		return comparison{}, t.problem(lostText(t.cfg.slot, why))
 	}
 	t.keepOverPromotion(ctx, slot)
-	trusted := t.cfg.mismatch == "trust_slot"
+	trusted, rewound := t.cfg.mismatch == "trust_slot", t.rewound
+	t.rewound = false
 	reached := max(p.reached(id), ahead.end)
 	behind, err := t.behind(ctx, &found, reached)
 	switch {
@@ -113,18 +114,25 @@ func (t *source) compare(ctx context.Context, p position, id identity) (comparis
 		return comparison{}, err
 	case behind && !trusted:
 		return comparison{}, t.problem(t.beyondLog(&found, reached))
+	case rewound && !trusted:
+		return comparison{}, t.problem(fmt.Sprintf("the last commit that was delivered, at %s, is not in the server's log, which has others there: the server was restored from an earlier state; "+
+			"%s; or go on from the slot (%s) with offset.mismatch.strategy=trust_slot", pglogrepl.LSN(p.delivered(id)), resync, pglogrepl.LSN(slot.confirmed)))
 	case slot.confirmed > p.confirmable():
 		if err := t.slotAhead(p, id, slot.confirmed); err != nil || t.snapshot != nil {
 			return comparison{}, err
 		}
 	}
-	if trusted && (behind || slot.confirmed < p.confirmable()) {
+	if trusted && (behind || rewound || slot.confirmed < p.confirmable()) {
 		t.log.Warn("the slot is behind the stored offset: its changes are delivered again", "slot", t.cfg.slot, "confirmed", pglogrepl.LSN(slot.confirmed).String(), "offset", pglogrepl.LSN(p.confirmable()).String())
 		t.leave(p)
 		p, r = position{lsn: slot.confirmed, txID: p.txID, micros: p.micros}, resume{}
 		id.Commit = min(id.Commit, max(slot.confirmed, 1)-1)
-		if behind {
-			t.watch.lose(found.end, reached, "the targets have commits that the server has lost")
+		if behind || rewound {
+			from := found.end
+			if rewound {
+				from = slot.confirmed
+			}
+			t.watch.lose(from, reached, "the targets have commits that the server has lost")
 			t.session.Anew(t.partition)
 		}
 	}
@@ -175,11 +183,8 @@ func (t *source) behind(ctx context.Context, found *server, lsn uint64) (bool, e
 	if lsn <= found.end {
 		return false, nil
 	}
-	var standby bool
-	if err := t.catalog.row(ctx, "SELECT pg_is_in_recovery()", nil, &standby); err != nil {
-		return false, fmt.Errorf("read pg_is_in_recovery: %w", err)
-	}
-	return !standby, nil
+	standby, err := t.standby(ctx)
+	return !standby && err == nil, err
 }
 
 // beyondLog tells why a position that the server's log has not reached is no place to go on: the new commits below it would
@@ -266,21 +271,36 @@ func (t *source) identify(ctx context.Context) (server, error) {
 	return identify(ctx, pc)
 }
 
-// readSlot reads the connector's slot, nil for none. A standby on which it cannot be used yet is an error that passes with
-// its promotion.
+// readSlot reads the connector's slot, nil for none. One that a standby keeps for its promotion cannot be used before it: an error that
+// passes with it.
 func (t *source) readSlot(ctx context.Context) (*slotInfo, error) {
 	slot, err := readSlot(ctx, t.meta, t.cfg.slot)
-	if err != nil {
-		return nil, err
+	if err == nil && slot != nil && slot.awaiting {
+		return nil, t.awaiting("cannot be read")
 	}
-	standby := slot != nil && slot.awaiting
-	if slot == nil {
-		if err := t.catalog.row(ctx, "SELECT pg_is_in_recovery()", nil, &standby); err != nil {
-			return nil, fmt.Errorf("read pg_is_in_recovery: %w", err)
-		}
+	return slot, err
+}
+
+// formerSlot is readSlot for the slot of a stored offset: a standby that does not have it may be promoted, and is no reason to give up.
+func (t *source) formerSlot(ctx context.Context) (*slotInfo, error) {
+	slot, err := t.readSlot(ctx)
+	if slot != nil || err != nil {
+		return slot, err
 	}
+	standby, err := t.standby(ctx)
 	if standby {
-		return nil, fmt.Errorf("the server is a standby, where replication slot %s cannot be read: waiting for its promotion; if there will be none, let database.hostname lead to the primary", t.cfg.slot)
+		err = t.awaiting("does not exist")
 	}
-	return slot, nil
+	return nil, err
+}
+
+func (t *source) awaiting(what string) error {
+	return fmt.Errorf("the server is a standby, where replication slot %s %s: waiting for its promotion; if there will be none, let database.hostname lead to the primary, or to the server that has the slot", t.cfg.slot, what)
+}
+
+func (t *source) standby(ctx context.Context) (standby bool, err error) {
+	if err := t.catalog.row(ctx, "SELECT pg_is_in_recovery()", nil, &standby); err != nil {
+		return false, fmt.Errorf("read pg_is_in_recovery: %w", err)
+	}
+	return standby, nil
 }

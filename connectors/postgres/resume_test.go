@@ -147,3 +147,23 @@ func TestTransactionThatDoesNotComeAgain(t *testing.T) {
 	r.exec("INSERT INTO b VALUES (1,'x')")
 	r.until(2)
 }
+
+// A server that is asked otherwise than before need not have the last commit that was delivered: it is not a restored one for that.
+func TestResumeWithOtherStreamParameters(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, connectors.Config{"snapshot.mode": "no_data", "table.include.list": "public.a", "status.update.interval.ms": "600000"})
+	origin := "o_" + r.db // of the whole server
+	r.exec("CREATE TABLE a (id int PRIMARY KEY, v text)", "SELECT pg_replication_origin_create('"+origin+"')")
+	r.start()
+	r.streaming()
+	r.exec("SELECT pg_replication_origin_session_setup('"+origin+"')", "INSERT INTO a VALUES (1,'copied')", "SELECT pg_replication_origin_session_reset()")
+	want(t, r.next(1), "public.a c (1) after (1,copied) last.")
+	r.crash()
+	if lsn, ok := r.offset()["lsn"].(float64); !ok || r.slotLSN() > uint64(lsn) {
+		t.Fatalf("the slot is confirmed up to %d, the offset is %v", r.slotLSN(), r.offset())
+	}
+	r.config["slot.stream.params"] = "origin=none"
+	r.exec("INSERT INTO a VALUES (2,'own')")
+	r.start()
+	want(t, r.next(1), "public.a c (2) after (2,own) last.")
+}

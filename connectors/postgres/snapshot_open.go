@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -69,7 +70,11 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 	t := s.t
 	var kept uint64 // where the connector's slot is
 	if s.streaming {
-		slot, err := t.freeSlot(ctx) // before a row is written: its reader's sink may be ours, too
+		read := t.readSlot
+		if s.base != 0 {
+			read = t.formerSlot
+		}
+		slot, err := t.freeSlot(ctx, read) // before a row is written: its reader's sink may be ours, too
 		if err != nil {
 			return createdSlot{}, err
 		}
@@ -87,7 +92,11 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 		}
 		if slot == nil {
 			s.begun = nil
-			return t.createSlot(ctx, pc, t.cfg.slot, false, true)
+			created, err := t.createSlot(ctx, pc, t.cfg.slot, false, true)
+			if err == nil {
+				s.missed(created.consistent)
+			}
+			return created, err
 		}
 		if s.continues(slot) {
 			kept = s.base
@@ -99,6 +108,7 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 			}
 			t.log.Warn("the replication slot exists, but no completed snapshot is stored: taking a full one; if there should be one, look at offset.storage.*",
 				"slot", t.cfg.slot)
+			s.missed(slot.confirmed)
 		}
 	}
 	name := fmt.Sprintf("%.40s_snapshot_%d", t.cfg.slot, pc.PID())
@@ -107,6 +117,20 @@ func (s *snapshot) position(ctx context.Context, pc *pgconn.PgConn) (createdSlot
 		created.consistent = min(created.consistent, kept)
 	}
 	return created, err
+}
+
+// missed tells of what the attempt before has delivered and nothing corrects any more (I8), when the slot holds only changes behind
+// lsn: somebody else made it, or it is another server's. A direct connector has stopped for that reason, or was told to go on.
+func (s *snapshot) missed(lsn uint64) {
+	_, direct := s.t.cfg.raw["sinks"]
+	same := s.from.System == s.server.system && s.from.Timeline == s.server.timeline
+	if direct || s.base == 0 || same && lsn <= s.base {
+		return
+	}
+	const text = "rows that the interrupted snapshot delivered and that were deleted since stay in the topics: the changes between are not in the server's log any more; " +
+		"where that matters, empty the topics and take a snapshot again (snapshot.mode=always for one start)"
+	s.t.log.Warn(text, "slot", s.t.cfg.slot, "from", pglogrepl.LSN(s.base).String(), "to", pglogrepl.LSN(lsn).String())
+	s.t.watch.lose(s.base, lsn, text)
 }
 
 // openTransaction imports the exported snapshot into a connection for the catalog, which exports it again for the readers.

@@ -43,6 +43,7 @@ type source struct {
 	heartbeat        *changes.HeartbeatQuery
 	reselect         reselect
 	watch            watch
+	rewound          bool // the server's log has other commits where the last ones that were delivered were
 
 	pauseBeforeStream time.Duration // streaming.delay.ms, once after the snapshot
 
@@ -201,6 +202,14 @@ func (t *source) prepareServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	const hint = "; check schema.include.list and table.include.list (names have the form schema.table)"
+	if len(tables) == 0 {
+		t.log.Warn("the connector captures no table of database " + t.cfg.database + hint)
+	} else {
+		for _, item := range t.cfg.selection.Unmatched(tables) {
+			t.log.Warn("table.include.list: " + item + " matches no table of database " + t.cfg.database + hint)
+		}
+	}
 	if err := ensurePublication(ctx, t.meta, t.cfg, tables, t.log); err != nil {
 		return err
 	}
@@ -225,6 +234,7 @@ func (t *source) beginStream(p position, r resume, found server, id identity) {
 	}
 	s.begin(p, r, id)
 	t.stream = s
+	s.asked = strings.Join(t.options(), ", ")
 }
 
 // Poll implements connectors.SourceTask.

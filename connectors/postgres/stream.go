@@ -52,6 +52,7 @@ type stream struct {
 	delivered uint64   // commit record of the last transaction of which there is a record
 	at        position // handed out last; before that, where it began
 	id        identity // beside it
+	agreed    bool     // the server has the last commit that was delivered; asked again for each connection
 	resume    resume
 	tx        transaction
 	seq       []byte
@@ -59,6 +60,7 @@ type stream struct {
 	beaten    time.Time
 	reselect  reselect
 	logical   *messageStream // nil: logical messages are not asked for
+	asked     string         // options of the stream
 	txns      *changes.Transactions
 	txnID     []byte // scratch
 }
@@ -91,6 +93,9 @@ type transaction struct {
 func (s *stream) begin(p position, r resume, id identity) {
 	s.pos, s.mark, s.commit, s.resume = p, p, p.commit, r
 	s.at, s.id, s.delivered = p, id, id.Commit
+	if !id.own {
+		s.id.Asked = "" // it says nothing of p
+	}
 	s.pos.snapshot, s.pos.last, s.pos.completed = false, false, false
 	s.txns.Restore(p.stored, r.inTx() || p.kind == typeBegin)
 	s.lastBatch = time.Now()
@@ -105,6 +110,7 @@ func (s *stream) attach(w *walStream) {
 		s.txns.Again()
 	}
 	inBatch := s.tx.inBatch
+	s.agreed = false
 	s.wal, s.pending, s.tx = w, false, transaction{inBatch: inBatch}
 	s.relations, s.recent = map[uint32]*tracked{}, nil
 }
@@ -219,7 +225,11 @@ func (s *stream) finish() *connectors.Batch {
 	s.watch.logEnd.Store(max(s.frame.end, s.commit))
 	s.watch.read.Store(s.mark.confirmable())
 	s.watch.xid.Store(uint32(s.mark.txID))
-	s.at, s.id = s.mark, identity{System: s.server.system, Timeline: s.server.timeline, Commit: s.delivered, own: true}
+	asked := s.id.Asked
+	if s.delivered != s.id.Commit {
+		asked = s.asked
+	}
+	s.at, s.id = s.mark, identity{System: s.server.system, Timeline: s.server.timeline, Commit: s.delivered, Asked: asked, own: true}
 	b.Extra = []offsets.Entry{{Partition: s.state, Offset: s.id.offset(o)}}
 	s.b, s.tx.inBatch, s.lastBatch = nil, false, time.Now()
 	return b
