@@ -191,7 +191,7 @@ func advice(e *serverError) string {
 	if e.code == 0 && (e.status == http.StatusUnauthorized || e.status == http.StatusForbidden) {
 		return "; check " + keyUser + " and " + keyPassword
 	}
-	if e.code == 0 && e.status >= 400 && e.status < 500 && e.status != http.StatusRequestTimeout && e.status != http.StatusTooManyRequests && e.status != http.StatusRequestEntityTooLarge {
+	if e.code == 0 && (e.status >= 400 && e.status < 500 || e.status == http.StatusNotImplemented) && e.status != http.StatusRequestTimeout && e.status != http.StatusTooManyRequests && e.status != http.StatusRequestEntityTooLarge {
 		return "; check that " + keyHost + " and " + keyPort + " are those of ClickHouse's HTTP interface"
 	}
 	return ""

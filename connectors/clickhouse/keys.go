@@ -177,7 +177,7 @@ func ownKeys() []connectors.Key {
 		own(keyTruncate, connectors.TypeBoolean, "true", "Truncate the table of a mirror when the source truncates its table (the source leaves truncates out by default: skipped.operations)."),
 		checked(own(keyRows, connectors.TypeInt, "500000", "Most rows in one insert; one batch above it passes alone."), checkPositive),
 		checked(own(keyBytes, connectors.TypeInt, "16777216", "Most bytes of a block before compression; one batch above it passes alone."), checkPositive),
-		checked(own(keyInterval, connectors.TypeLong, "100", "Least time from the start of an insert to the start of the next one while blocks are not full; the first insert after it starts at once."), checkNotNegative),
+		checked(own(keyInterval, connectors.TypeLong, "100", "Least time between the starts of two inserts that are not full; the first after it, and the first after a full one, starts at once."), checkNotNegative),
 		closed(own(keyCompression, connectors.TypeString, "none", "Compression of what is sent."), "none lz4 zstd gzip"),
 		checked(own(keyEngine, connectors.TypeString, "ReplacingMergeTree", "Engine of new tables: ReplacingMergeTree, or ReplicatedReplacingMergeTree, perhaps with path and replica in parentheses."), checkEngine),
 		open(keySharding, connectors.TypeString, "Sharding key. When given, with clusterName, a table t is made as t_local on all servers with a Distributed table t over it. cityHash64 of the key columns keeps all versions of a row together."),

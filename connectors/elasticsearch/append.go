@@ -6,7 +6,6 @@ import (
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
-	"github.com/freshet-io/freshet/schemas"
 )
 
 // The fields that documents of mode append have beside the columns.
@@ -20,41 +19,6 @@ const (
 func appendFields() []wantedField {
 	keyword := fieldType{"keyword", `{"type":"keyword"}`}
 	return []wantedField{{fieldTime, fieldType{"date", `{"type":"date"}`}}, {fieldOp, keyword}, {fieldOrder, keyword}, {fieldMissing, keyword}}
-}
-
-// commitTime says where a stream's records have the time of their commit.
-type commitTime struct {
-	cell int // of Record.Source, -1: nowhere
-	unit time.Duration
-}
-
-func commitTimeOf(s *connectors.Stream) commitTime {
-	best := commitTime{cell: -1}
-	if s.Source == nil {
-		return best
-	}
-	for i, f := range s.Source.Fields {
-		if f.Cell < 0 || f.Divide > 1 || f.Multiply > 1 || s.Source.Schema.Fields[i].Schema.Kind != schemas.Int64 {
-			continue
-		}
-		switch s.Source.Schema.Fields[i].Name {
-		case "ts_us":
-			return commitTime{f.Cell, time.Microsecond}
-		case "ts_ms":
-			best = commitTime{f.Cell, time.Millisecond}
-		}
-	}
-	return best
-}
-
-// at is the time of a change in µs: of its commit, else when it was read.
-func (t commitTime) at(b *connectors.Batch, r *connectors.Record) int64 {
-	if t.cell >= 0 && !r.Source.Absent() {
-		if cells := b.Cells(r.Source); t.cell < len(cells) && cells[t.cell].Kind == connectors.KindInt {
-			return cells[t.cell].Int() * int64(t.unit/time.Microsecond)
-		}
-	}
-	return r.Timestamp / 1000
 }
 
 func appendMicros(dst []byte, micros int64) []byte {
@@ -97,7 +61,7 @@ func (s *sink) addAppend(h *held, p *plan, record int, row *changes.Row) error {
 		w.op = opCreate
 	}
 	return s.line(h, p, &w, nil, nil, func(dst []byte) ([]byte, error) {
-		dst = appendMicros(append(dst, `"`+fieldTime+`":"`...), p.time.at(b, r))
+		dst = appendMicros(append(dst, `"`+fieldTime+`":"`...), p.time.Micros(b, r))
 		dst = append(dst, `","`+fieldOp+`":"`...)
 		dst = append(append(dst, r.Op.Letter()), `","`+fieldOrder+`":"`...)
 		dst = append(append(dst, place...), '"')

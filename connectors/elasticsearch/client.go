@@ -186,8 +186,11 @@ func (c *client) unreachable(ctx context.Context, n *node, err error) error {
 	return fmt.Errorf("reach %s: %w%s", n.name, unwrapped(err), reachAdvice(err))
 }
 
-// unwrapped leaves out what the resolver puts around a name that it does not find.
+// unwrapped leaves out what the resolver puts around a name that it does not find, and a dialer around the reason.
 func unwrapped(err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return syscall.ECONNREFUSED
+	}
 	var name *net.DNSError
 	if errors.As(err, &name) {
 		return fmt.Errorf("the host name %s cannot be resolved", name.Name)

@@ -161,21 +161,14 @@ func (cfg *config) streams() bool {
 	return cfg.stream.kind != ""
 }
 
-func withScheme(item string) string {
-	if !strings.Contains(item, "://") {
-		return "http://" + item
-	}
-	return item
-}
-
 // parseURLs reads the addresses of nodes.
 func parseURLs(list []string) ([]*url.URL, error) {
 	var out []*url.URL
 	secure := false
 	for _, item := range list {
-		u, err := url.Parse(withScheme(item))
+		u, err := url.Parse(item)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			return nil, errors.New("each address must be http://host:port or https://host:port") // the text may hold a password
+			return nil, errors.New("each address must be http://host:port or https://host:port, the scheme included") // the text may hold a password
 		}
 		if u.RawQuery != "" || u.Fragment != "" {
 			return nil, errors.New("an address has no parameters")

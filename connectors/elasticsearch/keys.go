@@ -195,7 +195,7 @@ func withoutPasswords(text string) string {
 		if !strings.Contains(item, "@") {
 			continue
 		}
-		u, err := url.Parse(withScheme(item))
+		u, err := url.Parse(item)
 		if err != nil || u.User == nil {
 			list[i] = connectors.Hidden
 			continue

@@ -23,8 +23,9 @@ type lane struct {
 	filling *block // guarded by sink.mu
 	spare   *block // of the lane's goroutine, but when it is nil
 	work    chan struct{}
-	busy    bool     // guarded by sink.mu
-	indexes []string // names by number, of what is being sent
+	busy    bool         // guarded by sink.mu
+	indexes []knownIndex // by number, of what is being sent
+	looked  time.Time    // when all of them were there
 
 	list    []uint32
 	answer  []byte
@@ -115,6 +116,9 @@ func (l *lane) lingered(ctx context.Context) bool {
 // write makes a block durable, however often it takes; an error means that it cannot be.
 func (l *lane) write(ctx context.Context, blk *block) error {
 	l.list = blk.append(l.list[:0])
+	if err := l.present(ctx, blk, l.list); err != nil {
+		return err
+	}
 	for rest := l.list; len(rest) > 0; {
 		var head []uint32
 		head, rest = blk.cutOff(rest, l.sink.cfg.items, l.largest)
@@ -227,7 +231,7 @@ func (l *lane) settle(ctx context.Context, blk *block, list []uint32, results []
 			}
 			pushedBack = pushedBack || r.status != http.StatusConflict
 		case verdictFail:
-			return list, false, connectors.AsPermanent(fmt.Errorf("write to index %s: %w", l.indexes[blk.items[at].index], l.failure(r)))
+			return list, false, connectors.AsPermanent(fmt.Errorf("write to index %s: %w", l.indexes[blk.items[at].index].name, l.failure(r)))
 		case verdictOlder:
 			if err := l.older(blk, at, r); err != nil {
 				return list, false, err
@@ -247,7 +251,7 @@ func (l *lane) failure(r *result) error {
 	out := &refusal{status: r.status, kind: r.cause.Type, reason: r.cause.text()}
 	switch r.status {
 	case http.StatusNotFound:
-		out.advice = "somebody has deleted the index; to have it again, reset the connector's offsets and take a new snapshot"
+		out.advice = deleted
 	default:
 		out.advice = "give user " + l.sink.cfg.user + " the privileges index, create and delete on it"
 	}
@@ -263,7 +267,7 @@ func (l *lane) older(blk *block, at uint32, r *result) error {
 		return nil
 	}
 	return connectors.AsPermanent(fmt.Errorf("write to index %s: documents there come from a later history of the source (number %d) than this change (number %d): the index belongs to another source, or this server was left behind by a failover. Write to another index (%s), or delete the index and reset the connector's offsets",
-		l.indexes[it.index], stored, it.version>>versionBits, keyFormat))
+		l.indexes[it.index].name, stored, it.version>>versionBits, keyFormat))
 }
 
 // reject hands out a record that the server refuses. What it superseded in this block is then the newest that can be written, and is
@@ -271,9 +275,13 @@ func (l *lane) older(blk *block, at uint32, r *result) error {
 func (l *lane) reject(ctx context.Context, blk *block, at uint32, cause error) ([]uint32, error) {
 	s, it := l.sink, &blk.items[at]
 	h := blk.held[it.held]
-	where := l.indexes[it.index]
+	where := l.indexes[it.index].name
 	if t := h.batch.Streams[h.batch.Records[it.record].Stream].Table; t != nil && s.cfg.mode != modeReference {
-		where += " (table " + t.ID() + ")"
+		about := "table " + t.ID()
+		if column := refusedColumn(cause.Error(), t); column != "" {
+			about += ", column " + column
+		}
+		where += " (" + about + ")"
 	}
 	cause = fmt.Errorf("write to index %s: %w", where, cause)
 	switch s.cfg.refused {
@@ -305,7 +313,7 @@ func (l *lane) pause(ctx context.Context, attempt int, why error, blk *block, li
 	}
 	wait = time.Duration(rand.Int64N(int64(wait)) + 1)
 	if attempt > 0 && why != nil {
-		s.task.Retrying(fmt.Errorf("write to index %s: %w%s", l.indexes[blk.items[list[0]].index], why, advice(why)))
+		s.task.Retrying(fmt.Errorf("write to index %s: %w%s", l.indexes[blk.items[list[0]].index].name, why, advice(why)))
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

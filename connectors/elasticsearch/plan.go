@@ -17,14 +17,14 @@ type plan struct {
 	keyed    []string // names of the record key's fields, to recognise the plan
 	keys     []int    // cells of the key
 	columns  []planColumn
-	routing  int        // index into columns, -1: none
-	routed   int        // its cell in the key, -1: it is not in the key
-	number   uint32     // of the index within the sink
-	time     commitTime // mode append
-	keysOnly bool       // deletes only
-	skipped  bool       // nothing is written
-	mapped   bool       // mode reference: the index has a mapping
-	first    [4][]byte  // the actions, up to the index
+	routing  int                // index into columns, -1: none
+	routed   int                // its cell in the key, -1: it is not in the key
+	number   uint32             // of the index within the sink
+	time     changes.CommitTime // mode append
+	keysOnly bool               // deletes only
+	skipped  bool               // nothing is written
+	mapped   bool               // mode reference: the index has a mapping
+	first    [4][]byte          // the actions, up to the index
 }
 
 type planColumn struct {
@@ -67,7 +67,7 @@ func newPlan(cfg *config, s *connectors.Stream, index string) (*plan, error) {
 			p.routed = p.keys[i]
 		}
 	}
-	p.time, p.keysOnly = commitTimeOf(s), changes.KeysOnly(s)
+	p.time, p.keysOnly = changes.CommitTimeOf(s), changes.KeysOnly(s)
 	p.begin()
 	return p, nil
 }
@@ -81,7 +81,7 @@ func (p *plan) begin() {
 // fits tells whether the plan is also right for this stream: same table, same key.
 func (p *plan) fits(s *connectors.Stream) bool {
 	sameCells := slices.EqualFunc(p.keys, s.KeyFields, func(cell int, f connectors.Field) bool { return cell == f.Cell })
-	return sameCells && changes.SameRows(p.source, p.keyed, s)
+	return sameCells && p.time == changes.CommitTimeOf(s) && changes.SameRows(p.source, p.keyed, s)
 }
 
 // failure is a value that cannot be written.

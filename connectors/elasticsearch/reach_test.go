@@ -24,7 +24,7 @@ func TestUnreachable(t *testing.T) {
 	})
 	gone := listen(t, nil)
 	for url, want := range map[string][]string{
-		"http://" + gone: {gone, "connection refused; check connection.url"},
+		"http://" + gone: {"reach " + gone + ": connection refused; check connection.url"},
 		"https://" + strings.TrimPrefix(plain.URL, "http://"): {"write http:// in connection.url"},
 		secure.URL:       {"elastic.https.ssl.truststore.location"},
 		"http://" + mute: {mute, "check connection.url"},

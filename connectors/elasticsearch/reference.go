@@ -33,7 +33,7 @@ func (s *sink) prepareReference(ctx context.Context, b *connectors.Batch, stream
 		if err != nil {
 			return nil, connectors.AsPermanent(err)
 		}
-		p = &plan{id: "topic " + stream.Topic, index: name, routing: -1, mapped: s.cfg.schemaless(stream.Topic), number: s.number(name)}
+		p = &plan{id: "topic " + stream.Topic, index: name, routing: -1, mapped: s.cfg.schemaless(stream.Topic), number: s.know(name, "")}
 		p.begin()
 		if err := s.retry(ctx, func(ctx context.Context) error {
 			return s.ensureIndex(ctx, name, p.id, nil, changes.TargetNames(stream))

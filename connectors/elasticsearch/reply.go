@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/freshet-io/freshet/schemas"
 )
 
 // bulkPath asks for what tells failures, and for nothing else.
@@ -75,6 +78,18 @@ func judge(status int, kind string, op itemOp) verdict {
 		return verdictFail
 	}
 	return verdictReject
+}
+
+// fieldInReason finds the field that the server's reason for a refusal names.
+var fieldInReason = regexp.MustCompile(`field \[([^\]]+)\]|field="([^"]+)"|object mapping (?:for )?\[([^\]]+)\]|introduction of \[([^\]]+)\]`)
+
+// refusedColumn is the column of a table that a reason is about, "" when it names none. A field may have others below it.
+func refusedColumn(reason string, t *schemas.Table) string {
+	field := strings.Join(append(fieldInReason.FindStringSubmatch(reason), "", "")[1:], "")
+	for field != "" && t.Column(field) < 0 {
+		field = field[:max(strings.LastIndexByte(field, '.'), 0)]
+	}
+	return field
 }
 
 // storedEpoch reads the epoch of the version that a conflict names: "… current version [4] is higher … than the one provided [3]".

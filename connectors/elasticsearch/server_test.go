@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/schemas"
@@ -284,6 +285,76 @@ func TestRefusals(t *testing.T) {
 	if len(r.Rejected()) != 1 || !strings.Contains(r.Rejected()[0], "column text of table public.bets") || !strings.Contains(r.Rejected()[0], "ALTER TABLE public.bets REPLICA IDENTITY FULL") {
 		t.Errorf("rejected: %v", r.Rejected())
 	}
+}
+
+// An index that is deleted is not written to as the server would make it.
+func TestDeletedIndex(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, server *testbed.Search) {
+		for name, again := range map[string]bool{"somebody has deleted the index": false, "deleted and made again": true} {
+			r, index := onServer(t, server, keyInFlight, "1")
+			r.put(change{create, 1, "a", at(1, 5)})
+			if err := r.flush(); err != nil {
+				t.Fatal(err)
+			}
+			r.sink.lanes[0].looked = time.Time{} // a while ago
+			server.Do(t, http.MethodDelete, "/"+index, "")
+			if again {
+				server.Do(t, http.MethodPut, "/"+index+"/_doc/9", `{"other":"mapping"}`)
+			}
+			r.put(change{create, 2, "b", at(1, 6)})
+			err := r.flush()
+			if connectors.ClassOf(err) != connectors.Permanent || !strings.Contains(fmt.Sprint(err), index) || !strings.Contains(fmt.Sprint(err), name) {
+				t.Errorf("error %v", err)
+			}
+			if status, text := server.Do(t, http.MethodGet, "/"+index+"/_doc/2", ""); status != http.StatusNotFound {
+				t.Errorf("the document was written: %s", text)
+			}
+			if again {
+				server.Do(t, http.MethodDelete, "/"+index, "")
+			}
+			r = rigOn(t, settings(server.URL(), keyFormat, index))
+			r.put(change{create, 2, "b", at(1, 6)})
+			if err := r.flush(); err != nil {
+				t.Fatal(err)
+			}
+			if _, mapping := server.Do(t, http.MethodGet, "/"+index+"/_mapping", ""); !strings.Contains(mapping, `"dynamic":"strict"`) {
+				t.Errorf("mapping %s", mapping)
+			}
+		}
+	})
+}
+
+// A refusal of the server names the column, where its reason does.
+func TestRefusedColumn(t *testing.T) {
+	t.Parallel()
+	table := &schemas.Table{Columns: []schemas.Column{{Name: "stake"}, {Name: "a.b"}, {Name: "odds"}}}
+	for reason, want := range map[string]string{
+		"failed to parse field [stake] of type [long] in document with id '1'":                    "stake",
+		"failed to parse field [stake.keyword] of type [keyword]":                                 "stake",
+		"object mapping for [a.b] tried to parse field [x] as object, but found a concrete value": "a.b",
+		"mapping set to strict, dynamic introduction of [odds] within [_doc] is not allowed":      "odds",
+		"[1:9] mapping set to strict, dynamic introduction of [new] within [a.b] is not allowed":  "",
+		`Document contains at least one immense term in field="stake" (whose UTF8 encoding is …)`: "stake",
+		"failed to parse": "",
+		"failed to parse field [nothing.of.the.sort] of type": "",
+	} {
+		if got := refusedColumn(reason, table); got != want {
+			t.Errorf("%s: %q, want %q", reason, got, want)
+		}
+	}
+	servers(t, func(t *testing.T, server *testbed.Search) {
+		r, index := onServer(t, server)
+		r.Tolerant = true
+		server.Do(t, http.MethodPut, "/"+index, `{"mappings":{"properties":{"text":{"type":"keyword"}}}}`)
+		r.put(change{create, 1, strings.Repeat("x", 40000), at(1, 5)})
+		if err := r.flush(); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Rejected()) != 1 || !strings.Contains(r.Rejected()[0], "(table public.bets, column text): the server answered 400") {
+			t.Errorf("rejected: %.300q", r.Rejected())
+		}
+	})
 }
 
 // The node is killed while documents are written, and comes again: all are there.

@@ -38,8 +38,8 @@ type sink struct {
 	turn    int // lane of the next batch without keys
 
 	mu       sync.Mutex
-	indexes  []string // names by number
-	queue    []*held  // in the order in which they were taken
+	indexes  []knownIndex // by number
+	queue    []*held      // in the order in which they were taken
 	flushing bool
 	failed   error
 }
@@ -230,21 +230,18 @@ func (s *sink) prepare(ctx context.Context, stream *connectors.Stream) (*plan, e
 	if err := s.retry(ctx, func(ctx context.Context) error { return s.ensure(ctx, p, stream) }); err != nil {
 		return nil, fmt.Errorf("prepare index %s for table %s: %w", name, p.id, err)
 	}
-	p.number = s.number(name)
-	return p, nil
-}
-
-// number returns the number of an index.
-func (s *sink) number(name string) uint32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, n := range s.indexes {
-		if n == name {
-			return uint32(i)
+	uuid := ""
+	if s.cfg.usage == "disabled" && !s.cfg.streams() {
+		if err := s.retry(ctx, func(ctx context.Context) error {
+			have, err := s.uuids(ctx, []string{name})
+			uuid = have[name]
+			return err
+		}); err != nil {
+			return nil, fmt.Errorf("prepare index %s for table %s: %w", name, p.id, err)
 		}
 	}
-	s.indexes = append(s.indexes, name)
-	return uint32(len(s.indexes) - 1)
+	p.number = s.know(name, uuid)
+	return p, nil
 }
 
 // drop gives up one hold on a batch; at the last one it is written. Called with mu held, as the next three are.

@@ -2,18 +2,25 @@ package elasticsearch
 
 import (
 	"encoding/json"
+	"net/url"
 	"os"
 	"slices"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/connectortest"
+	"github.com/freshet-io/freshet/plugins/plugintest"
 	"github.com/freshet-io/freshet/testbed"
 )
 
 var bed testbed.Bed
 
 func TestMain(m *testing.M) {
+	if plugintest.Serve(Factory{}) {
+		os.Exit(0)
+	}
 	if os.Getenv(stubVariable) != "" {
 		stub()
 	}
@@ -36,7 +43,12 @@ func settings(url string, more ...string) connectors.Config {
 
 func newTask(t testing.TB, c connectors.Config) connectors.SinkTask {
 	t.Helper()
-	task, err := Factory{}.NewSink(c, connectors.Settings{Connector: "orders"})
+	return newTaskOf(t, Factory{}, c)
+}
+
+func newTaskOf(t testing.TB, f connectors.SinkFactory, c connectors.Config) connectors.SinkTask {
+	t.Helper()
+	task, err := f.NewSink(c, connectors.Settings{Connector: "orders"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +75,7 @@ func TestConformance(t *testing.T) {
 	servers(t, func(t *testing.T, server *testbed.Search) {
 		for name, more := range map[string][]string{
 			"mirror":    nil,
+			"process":   nil,
 			"oneByOne":  {keyBatch, "1", keyInFlight, "2"},
 			"linger":    {keyLinger, "50", keyCompression, "true"},
 			"append":    {keyMode, modeAppend},
@@ -70,15 +83,25 @@ func TestConformance(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				var index string
+				address, err := url.Parse(server.URL())
+				if err != nil {
+					t.Fatal(err)
+				}
+				gate := connectortest.NewGate(t, address.Host)
+				address.Host = gate.Address()
 				connectortest.RunSink(t, connectortest.SinkHarness{
 					New: func(t *testing.T) func() connectors.SinkTask {
 						index = server.NewPrefix(t)
 						return func() connectors.SinkTask {
-							return newTask(t, settings(server.URL(), append([]string{keyFormat, index}, more...)...))
+							return newTaskOf(t, plugintest.Sink(t, Factory{}, name == "process"), settings(address.String(), append([]string{keyFormat, index}, more...)...))
 						}
 					},
 					Read:        func(t *testing.T) []int { return numbers(t, server, index) },
 					ExactlyOnce: true,
+					Mirror:      name != "append" && name != "reference",
+					Topics:      name != "reference",
+					Stick:       func(*testing.T) func() { return gate.Stick() },
+					Target:      []goleak.Option{goleak.IgnoreAnyFunction("github.com/freshet-io/freshet/connectors/connectortest.(*Gate).pass")},
 				})
 			})
 		}

@@ -183,6 +183,8 @@ func TestConfiguration(t *testing.T) {
 		text string
 	}{
 		{[]string{keyURL, "ftp://x"}, "each address must be http://host:port"},
+		{[]string{keyURL, "localhost:9200"}, "the scheme included"},
+		{[]string{keyURL, "http://a:9200,u:hidden-two@b:9200"}, "the scheme included"},
 		{[]string{keyStreamType, "LOGS", keyStreamSet, "d"}, "a data stream takes no updates"},
 		{[]string{keyUsage, "INDEX"}, "external.resource.usage=INDEX needs topic.to.external.resource.mapping"},
 		{[]string{keyResources, "a:b,a:c"}, "Topic 'a' is mapped to multiple resources"},

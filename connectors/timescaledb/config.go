@@ -25,9 +25,10 @@ type config struct {
 	user     string
 	password string
 
-	mode        string // insert, upsert, update
+	mode        string // insert, upsert, update, append
 	deletes     bool
 	truncates   bool
+	prefix      string // of the sink's own columns, mode append
 	keys        string // none, record_key, record_value
 	keyFields   []string
 	evolve      bool
@@ -76,7 +77,7 @@ func parseConfig(c connectors.Config) (*config, error) {
 	if cfg.user == "" {
 		return nil, fmt.Errorf("read %s: it is not given, and %s names no user", keyUser, keyURL)
 	}
-	reference := v.Enum(keyMode) == "reference"
+	reference, every := v.Enum(keyMode) == "reference", v.Enum(keyMode) == modeAppend
 	choose := func(key, mirror, ref string) string {
 		switch {
 		case v.Given(key):
@@ -89,6 +90,14 @@ func parseConfig(c connectors.Config) (*config, error) {
 	cfg.mode = choose(keyInsert, "upsert", "insert")
 	cfg.deletes = choose(keyDelete, "true", "false") == "true"
 	cfg.truncates = v.Bool(keyTruncate)
+	cfg.prefix = strings.TrimSpace(v.String(keyPrefix))
+	if every {
+		if v.Given(keyInsert) && cfg.mode != "insert" {
+			return nil, fmt.Errorf("%s=%s changes rows that are there, and %s=%s keeps every change as a row of its own; remove %s", keyInsert, cfg.mode, keyMode, modeAppend, keyInsert)
+		}
+		cfg.mode = modeAppend
+		cfg.truncates = cfg.truncates || !v.Given(keyTruncate)
+	}
 	cfg.keys = choose(keyKeyMode, "record_key", "none")
 	cfg.keyFields = v.List(keyKeyFields)
 	cfg.evolve = choose(keyEvolution, "basic", "none") == "basic"
@@ -115,15 +124,18 @@ func parseConfig(c connectors.Config) (*config, error) {
 	cfg.compress, cfg.segments, cfg.retention = strings.TrimSpace(v.String(keyCompress)), v.List(keySegment), strings.TrimSpace(v.String(keyRetention))
 	cfg.placeholder = v.String(keyPlaceholder)
 	cfg.timeColumns, cfg.chunk = v.List(keyTime), strings.TrimSpace(v.String(keyChunk))
+	if every && len(cfg.timeColumns) == 0 && (cfg.chunk != "" || cfg.compress != "" || cfg.retention != "") {
+		cfg.timeColumns = []string{cfg.prefix + metaTime}
+	}
 	return cfg, cfg.check()
 }
 
 // check looks at keys that depend on each other.
 func (cfg *config) check() error {
 	switch {
-	case cfg.mode != "insert" && cfg.keys == "none":
+	case (cfg.mode == "upsert" || cfg.mode == "update") && cfg.keys == "none":
 		return fmt.Errorf("%s=%s needs a key to find rows by: set %s to record_key or record_value", keyInsert, cfg.mode, keyKeyMode)
-	case cfg.deletes && cfg.keys != "record_key":
+	case cfg.deletes && cfg.keys != "record_key" && cfg.mode != modeAppend:
 		return fmt.Errorf("%s=true needs %s=record_key: a delete has only a key", keyDelete, keyKeyMode)
 	case len(cfg.include) > 0 && len(cfg.exclude) > 0:
 		return fmt.Errorf("%s and %s cannot both be given", keyInclude, keyExclude)
@@ -218,7 +230,7 @@ func (a *address) read(query url.Values) error {
 
 // connConfig makes the configuration of a connection.
 func (cfg *config) connConfig() (*pgx.ConnConfig, error) {
-	u := url.URL{Scheme: "postgres", Host: net.JoinHostPort(cfg.address.host, strconv.Itoa(int(cfg.address.port))), Path: "/" + cfg.address.database}
+	u := url.URL{Scheme: "postgres", Host: cfg.address.hostPort(), Path: "/" + cfg.address.database}
 	q := url.Values{}
 	for name, v := range cfg.address.parameters {
 		if f := strings.HasPrefix(name, "sslroot") || name == "sslcert" || name == "sslkey"; f {
@@ -304,7 +316,7 @@ func (cfg *config) timeColumn(t *schemas.Table) string {
 			}
 			return strings.TrimSpace(c)
 		}
-		if t.Column(column) >= 0 {
+		if t.Column(column) >= 0 || cfg.mode == modeAppend && column == cfg.prefix+metaTime {
 			return column
 		}
 	}

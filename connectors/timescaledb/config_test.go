@@ -2,6 +2,9 @@ package timescaledb
 
 import (
 	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -59,6 +62,27 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// What takes connections and is no PostgreSQL is told of within the time for a connection, once.
+func TestSomethingElseAnswers(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = mute.Close() })
+	for address, want := range map[string]string{web.Listener.Addr().String(): "an HTTP server answers there, not PostgreSQL; check host and port in connection.url", mute.Addr().String(): "no PostgreSQL answers in time"} {
+		for _, mode := range []string{"prefer", "disable"} {
+			c := connectors.Config{keyURL: "jdbc:postgresql://" + address + "/d?connectTimeout=1&sslmode=" + mode, keyUser: "u", keyPassword: "secret"}
+			text := strings.Join(connectors.Errors(Factory{}.Validate(t.Context(), c)), " ")
+			if !strings.Contains(text, want) || !strings.Contains(text, address) || strings.Contains(text, "secret") {
+				t.Errorf("%s, %s: %s", address, mode, text)
+			}
+		}
+	}
+}
+
 // Every key works or says that it does not; no message holds the password.
 func TestValidate(t *testing.T) {
 	t.Parallel()
@@ -81,7 +105,8 @@ func TestValidate(t *testing.T) {
 		"password":    {[]string{keyPassword, "secret-wrong"}, "check connection.username and connection.password"},
 		"database":    {[]string{keyURL, "jdbc:postgresql://" + server.Address() + "/nowhere"}, "check the database in connection.url"},
 		"temporary":   {[]string{keyUser, "poor_" + database, keyPassword, "secret-poor"}, "GRANT TEMPORARY ON DATABASE"},
-		"append":      {[]string{keyMode, "append"}, "not supported yet"},
+		"append":      {[]string{keyMode, modeAppend}, ""},
+		"append keys": {[]string{keyMode, modeAppend, keyInsert, "upsert"}, "keeps every change as a row of its own"},
 		"key mode":    {[]string{keyKeyMode, "kafka"}, "delete.enabled=true needs primary.key.mode=record_key"},
 		"naming":      {[]string{"column.naming.strategy", "com.example.X"}, "not supported yet"},
 		"zone":        {[]string{"use.time.zone", "Europe/Paris"}, "not supported yet"},

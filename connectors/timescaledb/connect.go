@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -21,16 +23,64 @@ func (cfg *config) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, connectors.AsPermanent(err)
 	}
-	conn, err := pgx.ConnectConfig(ctx, c)
-	if err != nil {
-		return nil, cfg.connectError(err)
+	dial, reached := c.DialFunc, time.Time{}
+	c.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if !reached.IsZero() && c.ConnectTimeout > 0 && time.Since(reached) > c.ConnectTimeout*9/10 {
+			return nil, context.DeadlineExceeded // without TLS it would be silent for as long once more
+		}
+		conn, err := dial(ctx, network, address)
+		if err == nil && reached.IsZero() {
+			reached = time.Now()
+		}
+		return conn, err
 	}
-	return conn, nil
+	conn, err := pgx.ConnectConfig(ctx, c)
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return conn, nil
+	case !reached.IsZero() && (errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()):
+		return nil, cfg.silent(context.WithoutCancel(ctx), dial)
+	}
+	return nil, cfg.connectError(err)
+}
+
+// silent explains a server that takes connections and says nothing.
+func (cfg *config) silent(ctx context.Context, dial pgconn.DialFunc) error {
+	what := "it takes connections, but no PostgreSQL answers in time; check host and port in " + keyURL + ", and whether the server hangs"
+	if cfg.speaksHTTP(ctx, dial) {
+		what = "an HTTP server answers there, not PostgreSQL; check host and port in " + keyURL
+	}
+	return fmt.Errorf("%s: %s", cfg.where(), what)
+}
+
+// speaksHTTP asks what listens at the address.
+func (cfg *config) speaksHTTP(ctx context.Context, dial pgconn.DialFunc) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := dial(ctx, "tcp", cfg.address.hostPort())
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	answer := make([]byte, 5)
+	if _, err = io.WriteString(conn, "HEAD / HTTP/1.0\r\n\r\n"); err == nil {
+		_, err = io.ReadFull(conn, answer)
+	}
+	return err == nil && string(answer) == "HTTP/"
+}
+
+func (a *address) hostPort() string { return net.JoinHostPort(a.host, strconv.Itoa(int(a.port))) }
+
+func (cfg *config) where() string {
+	return fmt.Sprintf("connect to PostgreSQL at %s as user %s, database %s", cfg.address.hostPort(), cfg.user, cfg.address.database)
 }
 
 // connectError says what happened, where, and what to do. It never shows the password (I12).
 func (cfg *config) connectError(err error) error {
-	where := fmt.Sprintf("connect to PostgreSQL at %s as user %s, database %s", net.JoinHostPort(cfg.address.host, strconv.Itoa(int(cfg.address.port))), cfg.user, cfg.address.database)
+	where := cfg.where()
 	var server *pgconn.PgError
 	var name *net.DNSError
 	var timeout net.Error

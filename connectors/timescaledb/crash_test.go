@@ -77,7 +77,7 @@ func (c *cutter) requests(client, server net.Conn, hold *atomic.Bool, answered <
 		}
 		what := cutNothing
 		commit := bytes.HasSuffix(buf[:n], []byte("COMMIT\x00"))
-		if commit || bytes.Contains(buf[:n], []byte("COPY pg_temp")) {
+		if commit || bytes.Contains(buf[:n], []byte("FROM STDIN")) {
 			what = c.moment(c.seen.Add(1))
 		}
 		switch {
@@ -121,18 +121,25 @@ func TestCutConnections(t *testing.T) {
 	t.Parallel()
 	server := bed.Postgres(t)
 	keyless := connectortest.Table("log", 0, connectortest.Column("n", schemas.TypeInt32, "integer", false))
-	for name, what := range map[string]cut{"copy": cutCopy, "request": cutRequest, "answer": cutAnswer} {
+	once := []string{keyInsert, "insert", keyKeyMode, "none", keyDelete, "false"}
+	for name, c := range map[string]struct {
+		what cut
+		keys []string
+	}{
+		"copy": {cutCopy, once}, "request": {cutRequest, once}, "answer": {cutAnswer, once},
+		"every change, copy": {cutCopy, []string{keyMode, modeAppend}}, "every change, answer": {cutAnswer, []string{keyMode, modeAppend}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, server)
-			c := newCutter(t, server.Address(), func(n int64) cut {
+			cutting := newCutter(t, server.Address(), func(n int64) cut {
 				if n%3 == 2 || n%7 == 1 {
-					return what
+					return c.what
 				}
 				return cutNothing
 			})
-			cfg := settings(server, r.database, keyInsert, "insert", keyKeyMode, "none", keyDelete, "false")
-			cfg[keyURL] = "jdbc:postgresql://" + c.Addr().String() + "/" + r.database + "?sslmode=disable"
+			cfg := settings(server, r.database, c.keys...)
+			cfg[keyURL] = "jdbc:postgresql://" + cutting.Addr().String() + "/" + r.database + "?sslmode=disable"
 			_ = r.Task.Stop(context.Background())
 			r.start(cfg)
 			want := 0
@@ -154,10 +161,10 @@ func TestCutConnections(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.expect("SELECT count(*) || ' ' || count(DISTINCT n) || ' ' || max(n) FROM log", fmt.Sprintf("%d %d %d", want, want, want))
-			if c.cuts.Load() == 0 {
+			if cutting.cuts.Load() == 0 {
 				t.Error("no connection was cut")
 			}
-			t.Logf("%d connections were cut", c.cuts.Load())
+			t.Logf("%d connections were cut", cutting.cuts.Load())
 		})
 	}
 }

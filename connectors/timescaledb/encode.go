@@ -3,7 +3,9 @@ package timescaledb
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"math"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -44,21 +46,24 @@ const (
 type problem string
 
 const (
-	problemKind     problem = "the value is of another kind than the column"
-	problemRange    problem = "the number is out of the column's range"
-	problemExact    problem = "the column cannot hold the number exactly"
-	problemDigits   problem = "the number has more digits than the column"
-	problemInfinite problem = "the column cannot hold an infinite number"
-	problemLength   problem = "the text is longer than the column"
-	problemZero     problem = "the text holds a zero byte, which PostgreSQL cannot store"
-	problemUTF8     problem = "the text is not valid UTF-8"
-	problemFraction problem = "the value has more fractional digits of a second than the column"
-	problemTime     problem = "the time is outside of what the type can hold"
-	problemUUID     problem = "the text is not a UUID"
-	problemNumber   problem = "the text is not a number"
-	problemBitCount problem = "the bit string has another length than the column"
-	problemRagged   problem = "the inner arrays differ in length"
-	problemMissing  problem = "the value was not sent by the source"
+	problemKind      problem = "the value is of another kind than the column"
+	problemRange     problem = "the number is out of the column's range"
+	problemExact     problem = "the column cannot hold the number exactly"
+	problemDigits    problem = "the number has more digits than the column"
+	problemInfinite  problem = "the column cannot hold an infinite number"
+	problemLength    problem = "the text is longer than the column"
+	problemZero      problem = "the text holds a zero byte, which PostgreSQL cannot store"
+	problemSurrogate problem = "the JSON text has one half of a surrogate pair, which jsonb cannot store"
+	problemUTF8      problem = "the text is not valid UTF-8"
+	problemFraction  problem = "the value has more fractional digits of a second than the column"
+	problemTime      problem = "the time is outside of what the type can hold"
+	problemUUID      problem = "the text is not a UUID"
+	problemNumber    problem = "the text is not a number"
+	problemBitCount  problem = "the bit string has another length than the column"
+	problemRagged    problem = "the inner arrays differ in length"
+	problemMissing   problem = "the value was not sent by the source"
+	problemUnsent    problem = "the unchanged value was not sent by the source"
+	problemNoTime    problem = "the value is not known"
 )
 
 // encoder writes the values of one column. limit and scale are those of the target column, -1 without.
@@ -191,8 +196,8 @@ func (e *encoder) text(dst []byte, b *connectors.Batch, c connectors.Cell) ([]by
 	}
 	switch {
 	case e.form == formJSONB:
-		if escapesZero(v) {
-			return dst, problemZero
+		if why := escapes(v); why != "" {
+			return dst, why
 		}
 		dst = binary.BigEndian.AppendUint32(dst, uint32(len(v)+1))
 		return append(append(dst, 1), v...), ""
@@ -210,22 +215,43 @@ func (e *encoder) text(dst []byte, b *connectors.Batch, c connectors.Cell) ([]by
 	return appendBytes(dst, v), ""
 }
 
-// escapesZero tells that JSON text has \u0000 in a string, which json keeps and jsonb refuses (I10).
-func escapesZero(v []byte) bool {
-	zero := []byte(`\u0000`)
-	if !bytes.Contains(v, zero) {
-		return false
+// escapes looks for what json keeps in strings and jsonb refuses: \u0000, and halves of pairs of surrogates (I10).
+func escapes(v []byte) problem {
+	i := bytes.Index(v, []byte(`\u`))
+	if i < 0 {
+		return ""
 	}
-	for i := 0; i < len(v); i++ {
-		if v[i] != '\\' {
-			continue
+	for i = bytes.IndexByte(v, '\\'); i >= 0 && i+1 < len(v); {
+		unit, ok := codeUnit(v[i:])
+		switch next, pair := codeUnit(v[min(i+6, len(v)):]); {
+		case !ok:
+			i += 2
+		case unit == 0:
+			return problemZero
+		case !utf16.IsSurrogate(unit):
+			i += 6
+		case !pair || utf16.DecodeRune(unit, next) == utf8.RuneError:
+			return problemSurrogate
+		default:
+			i += 12
 		}
-		if bytes.HasPrefix(v[i:], zero) {
-			return true
+		at := bytes.IndexByte(v[min(i, len(v)):], '\\')
+		if at < 0 {
+			break
 		}
-		i++ // what is escaped
+		i += at
 	}
-	return false
+	return ""
+}
+
+// codeUnit reads an escape \uXXXX at the beginning of a text.
+func codeUnit(v []byte) (rune, bool) {
+	if len(v) < 6 || v[0] != '\\' || v[1] != 'u' {
+		return 0, false
+	}
+	var half [2]byte
+	_, err := hex.Decode(half[:], v[2:6])
+	return rune(half[0])<<8 | rune(half[1]), err == nil
 }
 
 func (e *encoder) temporal(dst []byte, c connectors.Cell) ([]byte, problem) {

@@ -251,14 +251,22 @@ func handmade(t testing.TB, r *rig, s *connectors.Stream, rows int) func(round i
 	}
 }
 
-// A zero byte in a document is one of this record's, before the server ends the transaction for it.
-func TestZeroInJSON(t *testing.T) {
+// What jsonb refuses in a document is an error of this record, before the server ends the transaction for it.
+func TestEscapesInJSON(t *testing.T) {
 	t.Parallel()
+	conn := bed.Postgres(t).Connect(t, bed.Postgres(t).NewDatabase(t))
 	e := &encoder{form: formJSONB, limit: -1, scale: -1}
-	for text, want := range map[string]problem{`{"a":"\u0000"}`: problemZero, `{"a\\\u0000":1}`: problemZero, `"\\u0000"`: "", `"\u0001"`: ""} {
+	for text, want := range map[string]problem{
+		`{"a":"\u0000"}`: problemZero, `{"a\\\u0000":1}`: problemZero, `"\\u0000"`: "", `"\u0001"`: "", `"\n\u00e9\t"`: "", `{"a\"":"\\"}`: "", `{}`: "",
+		`"\ud800"`: problemSurrogate, `"\udc00"`: problemSurrogate, `"\uDBFF\uDFFF"`: "", `"\ud83d\ude00\ud83d\ude00 x"`: "", `"\ud800\u0041"`: problemSurrogate,
+		`"\ud800x\udc00"`: problemSurrogate, `"\ud800\ud800\udc00"`: problemSurrogate, `"\\ud800"`: "", `"a\ud800\\udc00"`: problemSurrogate, `{"\ud83d\ude00":"\ude00"}`: problemSurrogate,
+	} {
 		b, c := oneCell(func(w *connectors.Builder) { w.Text(connectors.KindText, []byte(text)) })
 		if _, got := e.append(nil, b, c); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+		if _, err := conn.Exec(t.Context(), "SELECT $1::text::jsonb", text); (err != nil) != (want != "") {
+			t.Errorf("%s: the server says %v", text, err)
 		}
 	}
 }

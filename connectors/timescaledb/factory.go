@@ -33,7 +33,7 @@ func (f Factory) Describe() connectors.Description {
 		Class:   "io.debezium.connector.jdbc.JdbcSinkConnector",
 		Aliases: []string{"TimescaleDbSinkConnector", "PostgresSinkConnector", "timescaledb"},
 		Sink:    true, Version: f.Version, Keeper: true, FromTopics: true, Config: definition(),
-		Doc: "Keeps tables of PostgreSQL and TimescaleDB equal to those of the source.",
+		Doc: "Keeps tables of PostgreSQL and TimescaleDB equal to those of the source, or every change in them.",
 	}
 }
 
@@ -163,9 +163,9 @@ func (cfg *config) checkRights(ctx context.Context, conn *pgx.Conn) error {
 	case !exists && len(cfg.offsets) == 1 && !create:
 		return connectors.AsPermanent(fmt.Errorf("user %s may not make tables in schema %s of database %s; run: GRANT CREATE ON SCHEMA %s TO %s", cfg.user, schema, cfg.address.database, quote(schema), quote(cfg.user)))
 	case len(cfg.timeColumns) > 0 && !timescale && available:
-		return connectors.AsPermanent(fmt.Errorf("%s is given, but database %s does not have TimescaleDB; let a superuser run: CREATE EXTENSION timescaledb", keyTime, cfg.address.database))
+		return connectors.AsPermanent(fmt.Errorf("%s is %s, but database %s does not have TimescaleDB; let a superuser run: CREATE EXTENSION timescaledb", keyTime, strings.Join(cfg.timeColumns, ", "), cfg.address.database))
 	case len(cfg.timeColumns) > 0 && !timescale:
-		return connectors.AsPermanent(fmt.Errorf("%s is given, but the server at %s does not have TimescaleDB; install it, or remove the key for plain tables", keyTime, cfg.address.host))
+		return connectors.AsPermanent(fmt.Errorf("%s is %s, but the server at %s does not have TimescaleDB; install it, or remove the hypertable keys for plain tables", keyTime, strings.Join(cfg.timeColumns, ", "), cfg.address.host))
 	case timescale && licence == "apache" && (cfg.compress != "" || cfg.retention != ""):
 		return connectors.AsPermanent(fmt.Errorf("%s or %s is given, but the TimescaleDB at %s is the build under the Apache licence (timescaledb.license), which has neither compression nor retention policies; remove the key, or use a build with the Timescale licence", keyCompress, keyRetention, cfg.address.host))
 	}

@@ -34,6 +34,7 @@ const (
 	keySegment     = "hypertable.compress.segmentby"
 	keyRetention   = "hypertable.retention"
 	keyChunk       = "hypertable.chunk.interval"
+	keyPrefix      = "meta.columns.prefix"
 )
 
 // definition is every key of io.debezium.connector.jdbc.JdbcSinkConnectorConfig, and those of our own at the end. Where a
@@ -67,15 +68,15 @@ func connectionKeys() []connectors.Key {
 func writeKeys() []connectors.Key {
 	return []connectors.Key{
 		{
-			Name: keyMode, Type: connectors.TypeString, Default: "mirror", HasDefault: true, Importance: "HIGH", Group: "Writes", Order: 1, Recommended: words("mirror reference append"), Closed: true, Check: checkMode,
-			Doc: "Which defaults apply: mirror keeps the target equal to the source's rows (upsert, deletes, tables made and extended); reference has those of Debezium's JDBC sink. It is the default of a connector of that class that reads topics.",
+			Name: keyMode, Type: connectors.TypeString, Default: "mirror", HasDefault: true, Importance: "HIGH", Group: "Writes", Order: 1, Recommended: words("mirror append reference"), Closed: true,
+			Doc: "mirror: the target equals the source's rows (upsert, deletes, tables made and extended); append: every change is a row of its own, with its operation, time and position; reference: the defaults of Debezium's JDBC sink, which are those of a connector of that class that reads topics.",
 		},
 		{
 			Name: keyInsert, Type: connectors.TypeString, Importance: "HIGH", Group: "Writes", Order: 2, Recommended: words("insert upsert update"), Closed: true,
 			Doc: "insert: INSERT; upsert: INSERT or UPDATE by key; update: UPDATE by key, rows that are not there are left out. Default upsert, insert in mode reference.",
 		},
-		{Name: keyDelete, Type: connectors.TypeBoolean, Importance: "HIGH", Group: "Writes", Order: 3, Doc: "Delete rows that the source deletes; needs primary.key.mode=record_key. Default true, false in mode reference."},
-		{Name: keyTruncate, Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Writes", Order: 4, Doc: "Truncate the table when the source truncates its table (the source leaves truncates out by default: skipped.operations)."},
+		{Name: keyDelete, Type: connectors.TypeBoolean, Importance: "HIGH", Group: "Writes", Order: 3, Doc: "Delete rows that the source deletes; needs primary.key.mode=record_key. Default true, false in mode reference. In mode append a delete is a row, or with false left out."},
+		{Name: keyTruncate, Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "MEDIUM", Group: "Writes", Order: 4, Doc: "Truncate the table when the source truncates its table (the source leaves truncates out by default: skipped.operations). In mode append true is the default: a truncate is a row."},
 		{
 			Name: keyKeyMode, Type: connectors.TypeString, Importance: "HIGH", Group: "Writes", Order: 5, Recommended: words("none kafka record_key record_header record_value"), Closed: true,
 			Doc: "Where the columns of the primary key come from: none, record_key, record_value, and with records of topics record_header or kafka (topic, partition and offset). Default record_key, none in mode reference.",
@@ -114,7 +115,8 @@ func tableKeys() []connectors.Key {
 		{Name: keyExclude, Type: connectors.TypeList, Importance: "MEDIUM", Group: "Tables", Order: 7, Doc: "Columns to leave out, as topic:column or column."},
 		{Name: "dialect.postgres.postgis.schema", Type: connectors.TypeString, Default: "public", HasDefault: true, Importance: "LOW", Group: "Tables", Doc: "Has no effect here: types are found by name."},
 		{Name: "dialect.sqlserver.identity.insert", Type: connectors.TypeBoolean, Default: "false", HasDefault: true, Importance: "LOW", Group: "Tables", Unsupported: "this sink writes PostgreSQL", Doc: "Only for SQL Server."},
-		{Name: keyTime, Type: connectors.TypeList, Importance: "MEDIUM", Group: "Hypertables", Order: 1, Check: checkTimeColumns, Doc: "Make new tables that have this NOT NULL column hypertables, partitioned by it. A column name for all tables, or schema.table:column."},
+		{Name: keyPrefix, Type: connectors.TypeString, Default: "_", HasDefault: true, Importance: "LOW", Group: "Tables", Order: 8, Doc: "In mode append: what the names of the sink's own columns begin with: _op, _time, _partition, _order."},
+		{Name: keyTime, Type: connectors.TypeList, Importance: "MEDIUM", Group: "Hypertables", Order: 1, Check: checkTimeColumns, Doc: "Make new tables that have this NOT NULL column hypertables, partitioned by it. A column name for all tables, or schema.table:column. In mode append _time is the time of the commit, and the default once another hypertable key is given."},
 		{Name: keyChunk, Type: connectors.TypeString, Importance: "LOW", Group: "Hypertables", Order: 2, Check: checkInterval, Doc: "Width of a chunk: an interval (7 days), or a number for integer columns. TimescaleDB's default when not given."},
 		{Name: keyCompress, Type: connectors.TypeString, Importance: "LOW", Group: "Hypertables", Order: 3, Check: checkInterval, Doc: "Compress chunks of new hypertables (columnstore) that are older: an interval, or a number for integer columns. Needs a server with the Timescale licence."},
 		{Name: keySegment, Type: connectors.TypeList, Importance: "LOW", Group: "Hypertables", Order: 4, Doc: "Columns whose values stay together in compressed chunks; the key without the time column when not given."},
@@ -125,13 +127,6 @@ func tableKeys() []connectors.Key {
 func checkPositive(v string) string {
 	if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err == nil && n < 1 {
 		return "Value must be at least 1"
-	}
-	return ""
-}
-
-func checkMode(v string) string {
-	if strings.EqualFold(strings.TrimSpace(v), "append") {
-		return "not supported yet: append; insert.mode=insert with primary.key.mode=none and delete.enabled=false keeps every new row"
 	}
 	return ""
 }

@@ -21,7 +21,13 @@ type plan struct {
 	keys    int
 	mode    string
 	deletes bool
-	moving  bool // the target's key has more columns than the source's (hypertable): an old row may lie elsewhere
+	// Mode append.
+	meta       []metaColumn // before the others
+	time       changes.CommitTime
+	timeColumn int  // of the hypertable, where that is one of the source's; else -1
+	straight   bool // COPY goes into the target itself
+
+	moving bool // the target's key has more columns than the source's (hypertable): an old row may lie elsewhere
 
 	staging  string // quoted
 	create   string
@@ -40,6 +46,7 @@ type planColumn struct {
 	enc     encoder
 	decl    string // in the staging table
 	value   string // of the staging column, cast to the target's type
+	cast    bool
 	spelled string // type in the target, for messages
 }
 
@@ -56,7 +63,10 @@ const (
 const ownRows = "s.xmin = (SELECT pg_current_xact_id()::xid)"
 
 // newPlan resolves each column of w against the target as it is.
-func newPlan(cfg *config, w *wanted, t *target, staging string) (*plan, error) {
+func newPlan(cfg *config, w *wanted, t *target, staging string, stream *connectors.Stream) (*plan, error) {
+	if err := w.checkMeta(t); err != nil {
+		return nil, connectors.AsPermanent(err)
+	}
 	p := &plan{id: w.id(), target: t.quoted(), source: w.source, mode: cfg.mode, deletes: cfg.deletes, staging: "pg_temp." + quote(staging)}
 	for i := range w.columns {
 		c := &w.columns[i]
@@ -83,30 +93,33 @@ func newPlan(cfg *config, w *wanted, t *target, staging string) (*plan, error) {
 		out := planColumn{name: c.Name, quoted: quote(c.name), cell: c.cell, fromKey: c.fromKey, enc: s.enc, decl: s.decl, spelled: have.typ.name}
 		out.value = fmt.Sprintf("s.c%d", len(p.columns))
 		if s.cast != "" {
-			out.value += "::" + s.cast
+			out.value, out.cast = out.value+"::"+s.cast, true
 		}
 		p.columns = append(p.columns, out)
 		if i < w.keys {
 			p.keys++
 		}
 	}
-	conflict, err := p.conflictTarget(w, t)
+	conflict, err := cfg.conflictTarget(w, t)
 	if err != nil {
 		return nil, connectors.AsPermanent(err)
 	}
 	p.moving = p.mode == "upsert" && len(conflict) > p.keys
+	if p.mode == modeAppend {
+		p.keepAll(w, t, changes.CommitTimeOf(stream))
+	}
 	p.writeSQL(conflict, t)
 	return p, nil
 }
 
 // conflictTarget finds the unique index that ON CONFLICT names: of the key, in a hypertable together with what that is
 // partitioned by.
-func (p *plan) conflictTarget(w *wanted, t *target) ([]string, error) {
-	if p.mode != "upsert" {
+func (cfg *config) conflictTarget(w *wanted, t *target) ([]string, error) {
+	if cfg.mode != "upsert" {
 		return nil, nil
 	}
 	var key []string
-	for i := range p.keys {
+	for i := range w.keys {
 		key = append(key, w.columns[i].name)
 	}
 	for _, extra := range t.partitions {
@@ -130,6 +143,10 @@ func (p *plan) conflictTarget(w *wanted, t *target) ([]string, error) {
 func (p *plan) writeSQL(conflict []string, t *target) {
 	staged := []string{"op int2"}
 	var names, values, updates []string
+	for i, m := range p.meta {
+		staged = append(staged, fmt.Sprintf("m%d %s", i, m.decl))
+		names, values = append(names, quote(m.name)), append(values, fmt.Sprintf("s.m%d", i))
+	}
 	for i, c := range p.columns {
 		staged = append(staged, fmt.Sprintf("c%d %s", i, c.decl))
 		names, values = append(names, c.quoted), append(values, c.value)
@@ -141,6 +158,10 @@ func (p *plan) writeSQL(conflict []string, t *target) {
 	p.empty = "TRUNCATE TABLE " + p.staging
 	p.copy = "COPY " + p.staging + " FROM STDIN (FORMAT binary)"
 	p.truncate = "TRUNCATE TABLE " + p.target
+	if p.straight {
+		p.create, p.copy = "", "COPY "+p.target+" ("+strings.Join(names, ", ")+") FROM STDIN (FORMAT binary)"
+		return
+	}
 	p.insert = "INSERT INTO " + p.target + " (" + strings.Join(names, ", ") + ") OVERRIDING SYSTEM VALUE SELECT " + strings.Join(values, ", ") +
 		" FROM " + p.staging + " s WHERE s.op IN (1, 2) AND " + ownRows
 	if p.mode == "upsert" {
@@ -187,7 +208,9 @@ func (p *plan) update(op int, missing []bool) string {
 }
 
 // fits tells whether the plan is also right for this stream: same table, same key.
-func (p *plan) fits(s *connectors.Stream) bool { return changes.SameRows(p.source, p.keyed, s) }
+func (p *plan) fits(s *connectors.Stream) bool {
+	return changes.SameRows(p.source, p.keyed, s) && (p.mode != modeAppend || p.time == changes.CommitTimeOf(s))
+}
 
 // failure is a value that cannot be written.
 type failure struct {
@@ -248,7 +271,13 @@ func (p *plan) remedy() string {
 // explain makes an operator's error of a failure (I10).
 func (p *plan) explain(f failure) error {
 	c := &p.columns[f.column]
-	if f.problem == problemMissing {
+	switch f.problem {
+	case problemUnsent:
+		return fmt.Errorf("write to table %s: the source did not send the unchanged value of column %s, which a new row needs; %s", p.target, c.name, p.remedy())
+	case problemNoTime:
+		return fmt.Errorf("write to table %s: column %s, which the hypertable is partitioned by, is not known of a row that was deleted, nor of a truncate; %s, or partition by the time of the commit, %s=%s",
+			p.target, c.name, p.remedy(), keyTime, p.meta[1].name)
+	case problemMissing:
 		return fmt.Errorf("write to table %s: the source did not send key column %s, by which the row is found; %s", p.target, c.name, p.remedy())
 	}
 	return fmt.Errorf("write to table %s: column %s (%s): %s; alter the column, or leave it out with %s", p.target, c.name, c.spelled, f.problem, keyExclude)

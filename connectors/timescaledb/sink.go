@@ -59,7 +59,7 @@ func (s *sink) Start(ctx context.Context, task connectors.SinkSession) error {
 	}
 	s.task = task
 	s.rows = changes.NewRows(changes.RowsOptions{
-		KeyMode: s.cfg.keys, KeyFields: s.cfg.keyFields, Unavailable: s.cfg.placeholder, Nulls: true, Charge: task.Charge,
+		KeyMode: s.cfg.keys, KeyFields: s.cfg.keyFields, Unavailable: s.cfg.placeholder, Nulls: s.cfg.mode != modeAppend, Events: s.cfg.mode == modeAppend, Charge: task.Charge,
 	})
 	s.writer = &writer{sink: s, conn: conn, staged: map[*plan]int{}}
 	s.buffer = changes.NewDoubleBuffer(changes.DoubleBufferOptions[*block]{
@@ -234,7 +234,7 @@ func (s *sink) take(ctx context.Context, blk *block, b *connectors.Batch) error 
 		}
 		row, err := changes.RowOf(b, r)
 		if err == nil {
-			err = s.apply(to, b, &row)
+			err = s.apply(to, b, i, &row)
 		}
 		if err == nil {
 			continue
@@ -256,19 +256,17 @@ func (s *sink) take(ctx context.Context, blk *block, b *connectors.Batch) error 
 	return nil
 }
 
-func (s *sink) apply(to *section, b *connectors.Batch, row *changes.Row) error {
-	switch row.Kind {
-	case changes.RowNone:
+func (s *sink) apply(to *section, b *connectors.Batch, record int, row *changes.Row) error {
+	every := s.cfg.mode == modeAppend
+	switch {
+	case row.Kind == changes.RowNone, row.Kind == changes.RowTruncate && !s.cfg.truncates, row.Kind == changes.RowDelete && !s.cfg.deletes:
 		return nil
-	case changes.RowTruncate:
-		if s.cfg.truncates {
-			to.wipe()
-		}
+	case every:
+		return to.keep(b, record, row)
+	case row.Kind == changes.RowTruncate:
+		to.wipe()
 		return nil
-	case changes.RowDelete:
-		if !s.cfg.deletes {
-			return nil
-		}
+	case row.Kind == changes.RowDelete:
 		if to.plan.keys == 0 {
 			return fmt.Errorf("delete from table %s: table %s has no key by which the row can be found; add one, name key columns with message.key.columns of the source, or set %s=false", to.plan.target, to.plan.id, keyDelete)
 		}
@@ -323,7 +321,7 @@ func (s *sink) prepare(ctx context.Context, stream *connectors.Stream, keysOnly 
 		if len(ddl) > 0 {
 			s.log.Info("the target table was made to fit", "table", w.id(), "target", t.id(), "statements", ddl)
 		}
-		p, err = newPlan(s.cfg, w, t, fmt.Sprintf("freshet_%d", s.staging))
+		p, err = newPlan(s.cfg, w, t, fmt.Sprintf("freshet_%d", s.staging), stream)
 		return err
 	})
 	if err != nil || p == nil {

@@ -52,6 +52,9 @@ func newSection(p *plan) *section {
 	return s
 }
 
+// stages tells whether rows go through the staging table.
+func (s *section) stages() bool { return s.live > 0 && !s.plan.straight }
+
 func (s *section) reset() {
 	s.data = append(append(s.data[:0], make([]byte, messageHeader)...), copyHeader()...)
 	s.rows, s.patterns = s.rows[:0], s.patterns[:0]
@@ -188,8 +191,7 @@ func (s *section) pattern() (int, error) {
 func (s *section) unavailable() error {
 	for i, m := range s.missing {
 		if m {
-			return fmt.Errorf("write to table %s: the source did not send the unchanged value of column %s, which a new row needs; %s",
-				s.plan.target, s.plan.columns[i].name, s.plan.remedy())
+			return s.plan.explain(failure{i, problemUnsent})
 		}
 	}
 	return nil

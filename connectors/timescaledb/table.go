@@ -23,6 +23,7 @@ type wanted struct {
 	keys          int
 	keysOnly      bool   // nothing is known of other columns: the target is as it is
 	time          string // column of the hypertable, "" for a plain table
+	meta          []metaColumn
 }
 
 type wantedColumn struct {
@@ -68,26 +69,40 @@ func (cfg *config) want(s *connectors.Stream, keysOnly bool) (*wanted, error) {
 		}
 	}
 	w.keys = len(w.columns)
-	if w.keys == 0 && cfg.keys != changes.KeyNone && (cfg.mode != "insert" || len(cfg.keyFields) > 0) {
-		return nil, connectors.AsPermanent(fmt.Errorf("table %s has no key, and %s=%s finds rows by key. Three ways out: add a primary key to the table, name key columns with message.key.columns of the source (%s:column), or set %s=insert with %s=none and %s=false",
-			s.Table.ID(), keyInsert, cfg.mode, s.Table.ID(), keyInsert, keyKeyMode, keyDelete))
+	if w.keys == 0 && cfg.keys != changes.KeyNone && cfg.mode != modeAppend && (cfg.mode != "insert" || len(cfg.keyFields) > 0) {
+		return nil, connectors.AsPermanent(fmt.Errorf("table %s has no key, and %s=%s finds rows by key. Three ways out: add a primary key to the table, name key columns with message.key.columns of the source (%s:column), or set %s=%s to keep every change",
+			s.Table.ID(), keyInsert, cfg.mode, s.Table.ID(), keyMode, modeAppend))
 	}
 	for i := range s.Table.Columns {
 		if c := &s.Table.Columns[i]; !slices.Contains(keys, i) && changes.Listed(cfg.include, cfg.exclude, s.Topic, c.Name) {
 			w.columns = append(w.columns, wantedColumn{Column: w.column(c), name: cfg.name(c.Name), cell: i})
 		}
 	}
+	if cfg.mode == modeAppend {
+		if err := cfg.wantMeta(w); err != nil {
+			return nil, connectors.AsPermanent(err)
+		}
+	}
 	if column := cfg.timeColumn(s.Table); column != "" && !keysOnly {
-		i := s.Table.Column(column)
-		if i < 0 {
-			return nil, connectors.AsPermanent(fmt.Errorf("%s names column %s, which table %s does not have", keyTime, column, s.Table.ID()))
+		if err := cfg.wantTime(w, column); err != nil {
+			return nil, connectors.AsPermanent(err)
 		}
-		if s.Table.Columns[i].Optional {
-			return nil, connectors.AsPermanent(fmt.Errorf("%s names column %s of table %s, which may be NULL: a hypertable cannot be partitioned by it. Make it NOT NULL in the source, or name another column", keyTime, column, s.Table.ID()))
-		}
-		w.time = cfg.name(column)
 	}
 	return w, nil
+}
+
+// wantTime notes the column of the hypertable.
+func (cfg *config) wantTime(w *wanted, column string) error {
+	i := w.source.Column(column)
+	switch {
+	case slices.ContainsFunc(w.meta, func(m metaColumn) bool { return m.name == column }):
+	case i < 0:
+		return fmt.Errorf("%s names column %s, which table %s does not have", keyTime, column, w.id())
+	case w.source.Columns[i].Optional:
+		return fmt.Errorf("%s names column %s of table %s, which may be NULL: a hypertable cannot be partitioned by it. Make it NOT NULL in the source, or name another column", keyTime, column, w.id())
+	}
+	w.time = cfg.name(column)
+	return nil
 }
 
 func (w *wanted) id() string { return w.source.ID() }
@@ -196,20 +211,21 @@ func (cfg *config) creation(w *wanted) ([]string, error) {
 		ddl = append(ddl, "CREATE SCHEMA IF NOT EXISTS "+quote(w.schema))
 	}
 	primary := make([]string, 0, w.keys+1)
-	for i := range w.columns {
-		if i < w.keys {
-			primary = append(primary, w.columns[i].name)
-		}
+	for i := 0; i < w.keys && w.meta == nil; i++ { // several changes of one key are several rows
+		primary = append(primary, w.columns[i].name)
 	}
 	// A unique index of a hypertable contains its partitioning column.
-	if w.time != "" && w.keys > 0 && !slices.Contains(primary, w.time) {
+	if w.time != "" && len(primary) > 0 && !slices.Contains(primary, w.time) {
 		primary = append(primary, w.time)
 	}
 	for _, i := range tableOrder(w) {
 		if w.columns[i].TypeName == changes.NullType {
 			continue // a value will tell its type
 		}
-		lines = append(lines, w.columns[i].definition(slices.Contains(primary, w.columns[i].name)))
+		lines = append(lines, w.columns[i].definition(slices.Contains(primary, w.columns[i].name) || w.columns[i].name == w.time))
+	}
+	for _, m := range w.meta {
+		lines = append(lines, m.definition())
 	}
 	if len(primary) > 0 {
 		lines = append(lines, "PRIMARY KEY ("+quoteList(primary)+")")
@@ -298,6 +314,12 @@ func (cfg *config) evolution(w *wanted, t *target) ([]string, error) {
 		return nil, connectors.AsPermanent(fmt.Errorf("target table %s exists and is not a hypertable, but %s names its column %s; run: SELECT create_hypertable(%s, %s, migrate_data => true) after adding the column to the primary key, or leave the table out of %s",
 			t.id(), keyTime, w.time, literal(t.quoted()), literal(w.time), keyTime))
 	}
+	if err := w.checkMeta(t); err != nil {
+		return nil, connectors.AsPermanent(err)
+	}
+	if _, err := cfg.conflictTarget(w, t); err != nil { // before anything is altered
+		return nil, connectors.AsPermanent(err)
+	}
 	var steps []string
 	for i := range w.columns {
 		step, err := cfg.evolveColumn(w, t, &w.columns[i])
@@ -309,8 +331,7 @@ func (cfg *config) evolution(w *wanted, t *target) ([]string, error) {
 		}
 	}
 	for _, c := range t.columns {
-		written := slices.ContainsFunc(w.columns, func(x wantedColumn) bool { return x.name == c.name })
-		if written || !c.notNull || c.hasDefault || c.generated {
+		if w.writes(c.name) || !c.notNull || c.hasDefault || c.generated {
 			continue
 		}
 		if slices.ContainsFunc(t.unique, func(u []string) bool { return slices.Contains(u, c.name) }) || !cfg.evolve {
@@ -335,7 +356,7 @@ func (cfg *config) evolveColumn(w *wanted, t *target, c *wantedColumn) (string, 
 				t.id(), c.name, c.spelled(), w.id(), t.quoted(), quote(c.name), c.decl, keyEvolution, keyExclude)
 		}
 		def := constant(w.fromMySQL(), c.Column)
-		if c.Generated || def == "" {
+		if c.Generated || def == "" || w.meta != nil { // a change from before had no such column
 			added := *c
 			added.Column = new(schemas.Column)
 			*added.Column = *c.Column

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -77,7 +76,7 @@ func (w *writer) again(ctx context.Context, err error, attempt int) error {
 	case outcomeLost:
 		if w.conn != nil { // else it is connect's error, which tells where
 			a := &w.sink.cfg.address
-			why = fmt.Errorf("write to PostgreSQL at %s, database %s: %w", net.JoinHostPort(a.host, strconv.Itoa(int(a.port))), a.database, why)
+			why = fmt.Errorf("write to PostgreSQL at %s, database %s: %w", a.hostPort(), a.database, why)
 		}
 		w.disconnect()
 	}
@@ -194,7 +193,7 @@ func (w *writer) transact(ctx context.Context, blk *block, unknown *bool) error 
 func (w *writer) stageTables(ctx context.Context, blk *block) error {
 	var ddl []string
 	for _, s := range blk.sections {
-		if _, there := w.staged[s.plan]; s.live > 0 && !there {
+		if _, there := w.staged[s.plan]; s.stages() && !there {
 			ddl = append(ddl, s.plan.create)
 		}
 	}
@@ -205,7 +204,7 @@ func (w *writer) stageTables(ctx context.Context, blk *block) error {
 		clear(w.staged)
 		ddl = []string{"DISCARD TEMP"}
 		for _, s := range blk.sections {
-			if s.live > 0 {
+			if s.stages() {
 				ddl = append(ddl, s.plan.create)
 			}
 		}
@@ -216,7 +215,7 @@ func (w *writer) stageTables(ctx context.Context, blk *block) error {
 		}
 	}
 	for _, s := range blk.sections {
-		if s.live > 0 {
+		if s.stages() {
 			w.staged[s.plan] += 0
 		}
 	}
@@ -244,6 +243,10 @@ func (w *writer) statements(blk *block) (string, []step) {
 			add(s.plan.truncate, free)
 		}
 		if s.live == 0 {
+			continue
+		}
+		if s.plan.straight {
+			add(s.plan.copy, free)
 			continue
 		}
 		if w.staged[s.plan] > maxStaged {
