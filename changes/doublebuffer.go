@@ -27,7 +27,7 @@ type DoubleBufferOptions[B Block] struct {
 	Write func(ctx context.Context, block B) error
 	Bytes int // of a block that takes no further batch (I5)
 	Rows  int // likewise; 0: any number
-	// Interval lies between the begins of two blocks, unless one is full or somebody waits for it.
+	// Interval lies between the begins of two blocks that are not full, unless somebody waits for the second.
 	Interval time.Duration
 }
 
@@ -80,31 +80,30 @@ func (d *DoubleBuffer[B]) Take(ctx context.Context, b *connectors.Batch, encode 
 	if err := d.wait(ctx, d.hasRoom, false); err != nil {
 		return err
 	}
-	grown, err := d.take(b, encode)
-	if err != nil {
+	if err := d.take(b, encode); err != nil {
 		return err
 	}
 	b.Release()
-	d.o.Session.Charge(grown)
 	signal(d.work)
 	return nil
 }
 
-func (d *DoubleBuffer[B]) take(b *connectors.Batch, encode func(block B) error) (grown int, err error) {
+func (d *DoubleBuffer[B]) take(b *connectors.Batch, encode func(block B) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.failed != nil {
-		return 0, d.failed
+		return d.failed
 	}
 	if err := encode(d.filling.block); err != nil {
 		d.failed = err
-		return 0, err
+		return err
 	}
 	f := d.filling
 	f.taken = append(f.taken, b.ID)
-	grown = f.block.Size() + len(f.taken)*batchOverhead - f.charged
+	grown := f.block.Size() + len(f.taken)*batchOverhead - f.charged
 	f.charged += grown
-	return grown, nil
+	d.o.Session.Charge(grown) // before the writer can give it back
+	return nil
 }
 
 // Drain returns when all that was taken is durable.
@@ -236,7 +235,9 @@ func (d *DoubleBuffer[B]) begin() (blk *buffered[B], rest time.Duration) {
 	if rest = time.Until(d.next); rest > 0 && !d.urgent && !d.full() {
 		return nil, rest
 	}
-	d.next = time.Now().Add(d.o.Interval)
+	if !d.full() {
+		d.next = time.Now().Add(d.o.Interval)
+	}
 	blk, d.filling, d.spare = d.filling, d.spare, nil
 	signal(d.moved)
 	return blk, 0

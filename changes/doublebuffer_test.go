@@ -137,6 +137,16 @@ func TestDoubleBufferWaits(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+
+	r = newBufferRig(t, 3, time.Hour)
+	if err := r.take(t.Context(), func(b *numbers) error { b.list = append(b.list, 1, 2, 3); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	r.begins(1, 2, 3)
+	r.put()
+	r.outcome <- nil
+	r.begins(1) // what follows a full one does not wait
+	r.outcome <- nil
 }
 
 // TestDoubleBufferFails: after an error nothing more is taken, written or acknowledged, and everybody hears of it.

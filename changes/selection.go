@@ -6,6 +6,7 @@ package changes
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -30,11 +31,16 @@ func (t TableID) String() string {
 // Patterns is a comma-separated list of regular expressions, each matching a whole name regardless of case.
 type Patterns []*regexp.Regexp
 
+// An expression stands between these: it matches a whole name regardless of case.
+const before, behind = "(?i)^(?:", ")$"
+
+func whole(item string) (*regexp.Regexp, error) { return regexp.Compile(before + item + behind) }
+
 // ParsePatterns compiles the value of key. A backslash makes a comma part of an expression.
 func ParsePatterns(key, value string) (Patterns, error) {
 	var out Patterns
 	for _, item := range connectors.SplitList(value) {
-		r, err := regexp.Compile("(?i)^(?:" + item + ")$")
+		r, err := whole(item)
 		if err != nil {
 			return nil, fmt.Errorf("compile %s: expression %q is not a regular expression: %w", key, item, err)
 		}
@@ -138,6 +144,17 @@ func (s *Selection) Sort(tables []TableID) {
 	})
 }
 
+// Unmatched are the expressions of table.include.list that match none of these tables.
+func (s *Selection) Unmatched(tables []TableID) []string {
+	var out []string
+	for _, r := range s.table.include {
+		if !slices.ContainsFunc(tables, func(t TableID) bool { return r.MatchString(t.String()) }) {
+			out = append(out, strings.TrimSuffix(strings.TrimPrefix(r.String(), before), behind))
+		}
+	}
+	return out
+}
+
 // Keys is message.key.columns: columns that make the record key instead of the primary key. Immutable.
 type Keys struct{ rules []keyRule }
 
@@ -162,7 +179,7 @@ func ParseKeys(value string) (*Keys, error) {
 		if len(columns) == 0 {
 			return nil, fmt.Errorf("read message.key.columns: %q is not of the form table:column,column", item)
 		}
-		r, err := regexp.Compile("(?i)^(?:" + strings.TrimSpace(item[:at]) + ")$")
+		r, err := whole(strings.TrimSpace(item[:at]))
 		if err != nil {
 			return nil, fmt.Errorf("read message.key.columns: %q is not a regular expression: %w", item[:at], err)
 		}

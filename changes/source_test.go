@@ -57,6 +57,9 @@ func TestSelectionColumnsAndOrder(t *testing.T) {
 	if !slices.Equal(names, []string{"c1", "c2", "a1", "a2"}) {
 		t.Errorf("order %v", names)
 	}
+	if got := s.Unmatched(tables[:2]); !slices.Equal(got, []string{"public.a.*"}) {
+		t.Errorf("unmatched %v", got)
+	}
 }
 
 func TestSelectionErrors(t *testing.T) {

@@ -27,7 +27,8 @@ type RowsOptions struct {
 	// Unavailable is unavailable.value.placeholder of the source; a value that is it, in any of the forms that the reference gives it,
 	// becomes KindUnavailable. "": there is none.
 	Unavailable string
-	// Events leaves a tombstone of a topic of envelopes what it is: the delete before it has said all. For sinks that keep every change.
+	// Events is for sinks that keep every change: it leaves a tombstone of a topic of envelopes what it is, as the delete before it has said
+	// all, and gives the changes of envelopes the time of their commit (CommitTimeOf).
 	Events bool
 	// Nulls makes a column of a field of schemaless records that has been null only, as TypeOther with the TypeName NullType: for sinks that
 	// update some columns of a row and have to write NULL to one that the target has. They make no column for it. Else the field is left
@@ -223,6 +224,10 @@ func (r *Rows) record(w *connectors.Builder, b *connectors.Batch, i int, at *pla
 		if c.nanos != 0 {
 			out.Timestamp = c.nanos
 		}
+	}
+	if micros, ok := c.committedAt(p); ok && p.stream.Source != nil {
+		w.Source()
+		w.Int(micros)
 	}
 	return r.write(w, p, &c)
 }

@@ -30,8 +30,8 @@ type envelopeAt struct{ before, after, op, source, millis, micros, nanos, delete
 
 // sourceAt are the indexes of members of the source block.
 type sourceAt struct {
-	postgres, mysql                                       bool
-	db, schema, table, snapshot, sequence, lsn, file, pos int
+	postgres, mysql                                                       bool
+	db, schema, table, snapshot, sequence, lsn, file, pos, micros, millis int
 }
 
 // origin is where a cell of the key comes from.
@@ -236,7 +236,7 @@ func (p *rowPlan) classify(v schemas.Typed) {
 	source := member(p.at.source)
 	p.src = sourceAt{
 		false, false, index(source, "db"), index(source, "schema"), index(source, "table"), index(source, "snapshot"), index(source, "sequence"),
-		index(source, "lsn"), index(source, "file"), index(source, "pos"),
+		index(source, "lsn"), index(source, "file"), index(source, "pos"), index(source, "ts_us"), index(source, "ts_ms"),
 	}
 	op := member(p.at.op)
 	if s == nil {
@@ -311,6 +311,9 @@ func (r *Rows) build(p *rowPlan, t *topicRows, topic string, body *connectors.Bo
 		p.stream.Row.Fields = append(p.stream.Row.Fields, schemas.Field{Name: f.Name, Schema: f.Schema})
 	}
 	p.stream.Value = p.stream.Row
+	if r.o.Events && p.envelope {
+		p.stream.Source = committed()
+	}
 	return nil
 }
 

@@ -339,6 +339,22 @@ func TestRowsWithoutSchemas(t *testing.T) {
 	}
 }
 
+// Sinks that keep every change get the time of the commit, from the source block; else it is when the source read the change.
+func TestCommitTimeOfRows(t *testing.T) {
+	for source, want := range map[string]int64{`"ts_ms":5,"ts_us":5001`: 5001, `"ts_ms":6`: 6000, `"lsn":1`: 9000} {
+		value := `{"before":null,"after":{"id":1},"source":{"connector":"postgresql","db":"d","schema":"s","table":"u",` + source + `},"op":"c","ts_ms":9}`
+		body := connectors.Body{Key: schemas.Typed{Value: document(t, `{"id":1}`)}, Value: schemas.Typed{Value: document(t, value)}}
+		out, err := NewRows(RowsOptions{Events: true}).Batch(topicBatch("t", 1, body), noReject(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := CommitTimeOf(out.Streams[out.Records[0].Stream]).Micros(out, &out.Records[0]); got != want {
+			t.Errorf("%s: %d, want %d", source, got, want)
+		}
+		out.Release()
+	}
+}
+
 // A record that is no row keeps its place, and what the rows take is given back.
 func TestRowsReject(t *testing.T) {
 	bad := connectors.Body{Key: typed(keySchema, schemas.StructValue{int32(1)}), Value: typed(rowSchema, schemas.StructValue{"no number", "a"})}

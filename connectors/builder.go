@@ -129,6 +129,13 @@ func (w *Builder) Body(stream uint32, op Op, body Body) *Record {
 // Weigh adds to what the batch is charged: Body cannot tell how large its values are (I5).
 func (w *Builder) Weigh(n int) { w.b.bodies += n }
 
+// Charge charges what the batch weighs so far, where Finish is too late for it (I5).
+func (w *Builder) Charge() {
+	if w.sealed != nil {
+		w.sealed(w.b)
+	}
+}
+
 // Cell appends a copy of a cell of this batch, as it is.
 func (w *Builder) Cell(c Cell) {
 	if len(w.marks) > 0 {

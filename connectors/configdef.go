@@ -160,6 +160,15 @@ func (d *ConfigDef) Validate(c Config) (values []ConfigValue, unknown []string) 
 	return values, unknown
 }
 
+// Check is Validate, with an error for each configured name that no key covers: a typing mistake must not pass.
+func (d *ConfigDef) Check(c Config) []ConfigValue {
+	values, unknown := d.Validate(c)
+	for _, name := range unknown {
+		values = append(values, ConfigValue{Name: name, Errors: []string{"unknown key " + name}, Visible: true})
+	}
+	return values
+}
+
 func (d *ConfigDef) validate(k *Key, name, given string, ok bool) ConfigValue {
 	v := ConfigValue{Name: name, Recommended: k.Recommended, Visible: !k.Invisible}
 	if d.Style == StyleConnect {
@@ -356,6 +365,15 @@ func containsFold(list []string, v string) bool {
 type Values struct {
 	def *ConfigDef
 	c   Config
+}
+
+// Read is Values of a configuration that nobody may have validated: what is wrong with its keys is a permanent error.
+func (d *ConfigDef) Read(c Config) (Values, error) {
+	values, _ := d.Validate(c)
+	if problems := Errors(values); len(problems) > 0 {
+		return Values{}, AsPermanent(errors.New(strings.Join(problems, "; ")))
+	}
+	return d.Values(c), nil
 }
 
 // Values returns the reader of c.

@@ -196,3 +196,15 @@ func TestRegexProblem(t *testing.T) {
 		}
 	}
 }
+
+func TestReadRefusesWhatIsWrong(t *testing.T) {
+	def := &ConfigDef{Keys: []Key{{Name: "path", Type: TypeString, Required: true}, {Name: "size", Type: TypeInt, Default: "3", HasDefault: true}}}
+	v, err := def.Read(Config{"path": "x", "another": "y"})
+	if err != nil || v.String("path") != "x" || v.Int("size") != 3 {
+		t.Errorf("%q, %d: %v", v.String("path"), v.Int("size"), err)
+	}
+	_, err = def.Read(Config{"size": "many"})
+	if err == nil || ClassOf(err) != Permanent || err.Error() != "The 'path' value is invalid: A value is required; The 'size' value is invalid: An integer is expected" {
+		t.Errorf("%s error %v", ClassOf(err), err)
+	}
+}

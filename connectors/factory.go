@@ -25,6 +25,15 @@ type KeyChecker interface {
 	CheckKeys(c Config) []ConfigValue
 }
 
+// CheckKeys validates a configuration without a connection, as far as the factory can.
+func CheckKeys(f Factory, c Config) []ConfigValue {
+	if k, ok := f.(KeyChecker); ok {
+		return k.CheckKeys(c)
+	}
+	values, _ := f.Describe().Config.Validate(c)
+	return values
+}
+
 // SourceFactory makes source tasks.
 type SourceFactory interface {
 	Factory
@@ -67,6 +76,7 @@ type Description struct {
 	FromTopics bool // sink: takes records with materialised values, from several tasks at once: it can be a sink connector that reads topics
 	// Resumes tells whether a source of this configuration has positions to resume at; nil: every one has.
 	Resumes    func(c Config) bool
+	Observed   bool // source: its tasks are Observed
 	OwnRecords bool // sink: a Keeper, when Settings.ExactlyOnce, that writes the records of the offset store itself (Kafka): the runtime writes no copy
 }
 
@@ -96,6 +106,8 @@ type Settings struct {
 	Shared bool
 	// KeepRaw asks a source that reads Kafka to keep records as they lie there (Builder.Raw): a dead-letter queue wants them.
 	KeepRaw bool
+	// Tolerant tells a sink that rejected records are left out (errors.tolerance=all), so that it keeps what it needs to reject one late.
+	Tolerant bool
 	// Claim is what this task's instance before held of the sink's target (Claimant); "": there was none, take over.
 	Claim string
 }

@@ -2,7 +2,11 @@ package connectors
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
+	"os"
+	"reflect"
 	"testing"
 	"unicode/utf8"
 
@@ -10,45 +14,79 @@ import (
 	"github.com/freshet-io/freshet/testbed/heap"
 )
 
-// FuzzWire: bytes that are understood are written so that they mean the same, and no length in them makes the reader ask for
-// memory that the bytes do not fill.
+// FuzzWire: two messages of a connection. What is understood can be walked, is written so that it means the same, and no length in it
+// makes the reader ask for memory that the bytes do not fill.
 func FuzzWire(f *testing.F) {
-	text, err := NewWireWriter().Append(nil, wireBatch(wireStream()))
+	var g goldenWire
+	text, err := os.ReadFile(goldenFile)
+	if err == nil {
+		err = json.Unmarshal(text, &g)
+	}
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(text)
-	for _, n := range []int{0, 1, 10, len(text) / 2, len(text) - 1} {
-		f.Add(text[:n])
+	seed := func(text string) []byte {
+		out, err := hex.DecodeString(text)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return out
 	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var b *Batch
-		var err error
-		if n := heap.Allocated(func() { b, err = NewWireReader().Decode(text, nil, nil) }); n > 4<<20+256*uint64(len(text)) {
-			t.Fatalf("%d bytes of text, %d bytes of memory", len(text), n)
+	for _, c := range g.Connections {
+		for i := range c.Messages {
+			f.Add(seed(c.Messages[0].Hex), seed(c.Messages[i].Hex))
 		}
-		if err != nil {
-			return
-		}
-		for i := range b.Records {
-			r := &b.Records[i]
-			for _, row := range []Row{r.Key, r.Before, r.After, r.Source, r.Headers} {
-				show(b, row)
+	}
+	for _, x := range g.Refused {
+		f.Add(seed(x.Hex), []byte{})
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		r := NewWireReader()
+		for _, text := range [][]byte{first, second} {
+			var b *Batch
+			var err error
+			if n := heap.Allocated(func() { b, err = r.Decode(text, nil, nil) }); n > 1<<20+160*uint64(len(text)) {
+				t.Fatalf("%d bytes of text, %d bytes of memory", len(text), n)
 			}
-		}
-		again, err := NewWireWriter().Append(nil, b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := NewWireReader().Decode(again, nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		third, err := NewWireWriter().Append(nil, c)
-		if err != nil || !bytes.Equal(again, third) {
-			t.Fatalf("%q was written as %q, then as %q, %v", text, again, third, err)
+			if err != nil {
+				return
+			}
+			if len(text) < 8<<10 {
+				showBatch(r, b, false, 0, 0)
+			}
+			for i := range b.Records {
+				x := &b.Records[i]
+				for _, row := range []Row{x.Key, x.Before, x.After, x.Source, x.Headers} {
+					b.Cells(row)
+				}
+				b.Raw(i)
+				_ = x.Op.Letter()
+			}
+			writeAgain(t, text, b)
 		}
 	})
+}
+
+// writeAgain: what was read is written, read and written as the same.
+func writeAgain(t *testing.T, text []byte, b *Batch) {
+	t.Helper()
+	again, err := NewWireWriter().Append(nil, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewWireReader().Decode(again, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	third, err := NewWireWriter().Append(nil, c)
+	if err != nil || !bytes.Equal(again, third) {
+		t.Fatalf("%x was written as %x, then as %x, %v", text, again, third, err)
+	}
+	end := func(text []byte) []byte { return text[wireHeader+binary.LittleEndian.Uint32(text[4:]):] }
+	if !bytes.Equal(end(again), end(text)) || c.ID != b.ID || c.Source != b.Source || c.Offset != b.Offset || c.Through != b.Through ||
+		c.Committed != b.Committed || !reflect.DeepEqual(c.Extra, b.Extra) || !reflect.DeepEqual(c.raws, b.raws) || len(c.Streams) != len(b.Streams) {
+		t.Fatalf("%x was written as %x, which is another batch", text, again)
+	}
 }
 
 // FuzzSinkEntry: the record of one of several sinks comes back, and one that is understood is written as the same position.

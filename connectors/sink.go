@@ -45,8 +45,16 @@ type SinkSession interface {
 // Claimant is implemented by a sink that fences earlier owners. A sink with a Settings.Claim goes on where that one stopped, and is
 // fenced when somebody has taken over since: a task that was stopped for a while must not take the work back (I6).
 type Claimant interface {
-	// Claim returns what the sink holds, or held: of any form, "" when it never got hold of its target. Called after Stop.
+	// Claim returns what the sink holds, or held: of any form, "" when it never got hold of its target. Called after Stop, and where the
+	// sink has a process of its own, which may be killed, also after Start and Progress.
 	Claim() string
+}
+
+// ClaimKeeper is implemented by the session of a sink that may be killed before it is asked for its claim.
+type ClaimKeeper interface {
+	// KeepClaim says what Claim returns from now on, before the sink does anything under it. It returns when the next task will know of
+	// it, or this one is being stopped.
+	KeepClaim(ctx context.Context, claim string)
 }
 
 // Progress is how far a sink is in one source partition.

@@ -48,7 +48,7 @@ func (w *Worker) plan(ctx context.Context, name string, config connectors.Config
 	for i, c := range configs {
 		record := maps.Clone(config)
 		maps.Copy(record, c)
-		record[keyTaskClass] = taskClass(w.options.Catalog.Describe(config[keyClass]).Class)
+		record[keyTaskClass] = taskClass(w.Chosen(config).Class)
 		tasks = append(tasks, Task{ID: i, Config: record})
 	}
 	return tasks, nil
@@ -254,12 +254,12 @@ func (c *connector) abort(cause error) {
 }
 
 func (k *task) abort(cause error) {
-	k.end()
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	if k.kill != nil {
-		k.kill(connectors.AsFenced(cause)) // I6
+		k.kill(connectors.AsFenced(cause)) // I6: before it is told to stop, for a graceful end stores what is durable
 	}
+	k.mu.Unlock()
+	k.end()
 }
 
 // forget waits for the end of a connector that is aborted, with what an operation under way has started meanwhile.

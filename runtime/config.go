@@ -107,6 +107,7 @@ func ownKeys(sink bool) []connectors.Key {
 		{Name: keyDeadLetterFile + ".max.bytes", Type: connectors.TypeLong, Default: "1073741824", HasDefault: true, Importance: "LOW", Check: checkNotNegative, Group: "Error Handling", Own: true, Doc: "Size at which that file is full and the task fails; 0 for no limit."},
 		{Name: "max.queue.size.in.bytes", Type: connectors.TypeLong, Default: "0", HasDefault: true, Importance: "MEDIUM", Group: "Memory", Own: true, Doc: "Memory that the task may use for records on their way, in bytes; 0 means 64 MiB."},
 	}
+	keys = append(keys, processKeys()...)
 	if sink {
 		return keys
 	}

@@ -175,7 +175,7 @@ func (k *task) supervise(stop, kill context.Context, store offsets.Store) {
 			log.Info("a sink that had dropped out can be reached again; the task goes on from its position")
 			continue
 		}
-		if stop.Err() != nil {
+		if stop.Err() != nil || kill.Err() != nil {
 			if err != nil && !errors.Is(err, context.Canceled) {
 				log.Warn("the task was stopped before everything was durable; the rest will be sent again", "error", err)
 			}
@@ -234,7 +234,7 @@ func (k *task) newInstance(kill context.Context, store offsets.Store, claims map
 			return fmt.Errorf("make source: %w", err)
 		}
 		for _, s := range plan.sinks {
-			settings.Sink, settings.Class, settings.Claim = s.alias, s.class, claims[s.alias]
+			settings.Sink, settings.Class, settings.Claim, settings.Tolerant = s.alias, s.class, claims[s.alias], s.all
 			if s.alias != "" {
 				settings.Logger = log.With("sink", s.alias)
 			}

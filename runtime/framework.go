@@ -21,17 +21,18 @@ const (
 // defaults and recommendations, and with the keys of every transformation and predicate that is named. Keys of Freshet's that
 // the connector itself defines are left to it.
 func (w *Worker) Framework(c connectors.Config) *connectors.ConfigDef {
-	d, kind, found := w.options.Catalog.Connector(strings.TrimSpace(c[keyClass]))
-	def := Framework(kind == SinkPlugin)
-	if found {
-		def.Keys = slices.DeleteFunc(def.Keys, func(k connectors.Key) bool { return k.Own && d.Config.Find(k.Name) != nil })
+	e := w.Chosen(c)
+	def := Framework(e != nil && e.Type == SinkPlugin)
+	if e != nil {
+		def.Keys = slices.DeleteFunc(def.Keys, func(k connectors.Key) bool { return k.Own && e.Config.Find(k.Name) != nil })
 	}
 	for i := range def.Keys {
 		k := &def.Keys[i]
 		switch k.Name {
 		case keyVersion:
-			if found {
-				k.Default, k.HasDefault, k.Recommended = d.PluginVersion(), true, []string{d.PluginVersion()}
+			if e != nil {
+				k.Recommended = w.options.Catalog.Versions(e.Type, e.Class)
+				k.Default, k.HasDefault = k.Recommended[len(k.Recommended)-1], true
 			}
 		case "key.converter", "value.converter":
 			w.enrichConverter(k, &def.Keys[i+1], ConverterPlugin, c, defaultConverter)
@@ -108,16 +109,4 @@ func (w *Worker) pluginKeys(c connectors.Config, list, what string, t PluginType
 		}
 	}
 	return out
-}
-
-// checkVersion says that a connector does not have the version that is asked for.
-func checkVersion(d connectors.Description, asked string) error {
-	if r, err := ParseVersionRange(asked); err == nil {
-		if r.Contains(d.PluginVersion()) || r.Contains(d.Version) {
-			return nil
-		}
-		asked = r.String()
-	}
-	//nolint:staticcheck // the reference's text
-	return fmt.Errorf("Plugin %s not found that matches the version range %s, available versions: [%s]", d.Class, asked, d.PluginVersion())
 }

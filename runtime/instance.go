@@ -204,6 +204,9 @@ func (t *instance) run(stop context.Context) error {
 	defer grace()
 	defer t.cancel(errStopping)
 	err := t.start(stop)
+	if err != nil && t.hard.Err() != nil {
+		err = context.Cause(t.hard) // a sink has failed meanwhile, which ended the start of the rest
+	}
 	if err == nil {
 		err = t.work(stop)
 	}
@@ -306,6 +309,11 @@ func (t *instance) lastCommit(err error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.hard), t.limits.grace)
 	defer cancel()
+	defer context.AfterFunc(t.hard, func() {
+		if t.fenced() {
+			cancel() // I6
+		}
+	})()
 	if cerr := t.commit(ctx); cerr != nil {
 		if err == nil {
 			return cerr

@@ -108,8 +108,8 @@ func (w *Worker) changeOffsets(ctx context.Context, name string, entries []offse
 }
 
 // SetOffsets sets positions of a connector with this configuration, in the store and in every sink that keeps them; an empty Offset
-// deletes one, no entries all, state of its own included. The caller has made sure that no task of it runs anywhere. It returns
-// Kafka Connect's message.
+// deletes one, no entries all, state of its own included. What a source keeps that is no OffsetOwner stays as it is. The caller has
+// made sure that no task of it runs anywhere. It returns Kafka Connect's message.
 func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.Config, entries []offsets.Entry) (string, error) {
 	done, message := "altered", changedExternally
 	if entries == nil {
@@ -119,8 +119,15 @@ func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.
 	if p.source == nil || len(connectors.Errors(values)) > 0 {
 		return "", &ConfigError{name, values}
 	}
+	owner, owns := p.source.(connectors.OffsetOwner)
+	d := p.source.Describe()
+	if d.OwnOffsets && !owns && entries != nil { // nobody would move a stored one on
+		return "", requestError(BadRequest, "The offsets of connector %s are kept by the system that it reads, and %s cannot alter them. Alter them there, or reset what this worker stores for the connector", name, d.Class)
+	}
 	if checker, ok := p.source.(connectors.OffsetChecker); ok {
-		message = changedHere
+		if !d.OwnOffsets {
+			message = changedHere
+		}
 		if err := checker.CheckOffsets(p.config, entries); err != nil {
 			if connectors.IsRequest(err) {
 				return "", requestError(BadRequest, "%v", err)
@@ -133,7 +140,7 @@ func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.
 			return "", requestError(BadRequest, "The partition of an offset cannot be null or missing")
 		}
 	}
-	if owner, ok := p.source.(connectors.OffsetOwner); ok {
+	if owns {
 		entries, err := owner.SetOffsets(ctx, p.config, w.settings(name, p), entries)
 		if err != nil {
 			return "", err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"sort"
@@ -52,34 +53,44 @@ func (w *Worker) resolve(c connectors.Config) (*pipeline, []connectors.ConfigVal
 	if class == "" {
 		return p, values
 	}
-	d, kind, found := w.options.Catalog.Connector(class)
-	if !found {
-		return p, addError(values, keyClass, fmt.Errorf("find %s: %w", keyClass, w.options.Catalog.unknown(class)))
+	e, err := w.options.Catalog.Choose("", class, c[keyVersion])
+	if e == nil {
+		return p, addError(values, keyClass, fmt.Errorf("find %s: %w", keyClass, err))
 	}
-	if asked, given := c[keyVersion]; given {
-		if err := checkVersion(d, asked); err != nil {
-			values = addError(addError(values, keyClass, err), keyVersion, err)
-		}
+	if err != nil {
+		values = addError(addError(values, keyClass, err), keyVersion, err)
 	}
-	if kind == SinkPlugin {
-		return p, w.checkQueues(c, p, p.resolveSink(w, class, c, values))
+	if e.Type == SinkPlugin {
+		return p, w.checkQueues(c, p, p.resolveSink(w, e, c, values))
 	}
-	p.source = w.options.Catalog.Source(class)
+	p.source, values = factoryOf[connectors.SourceFactory](w, e, values, "", c)
 	values = p.findSinks(w, c, values)
-	p.config = only(c, d.Config, def)
+	p.config = only(c, e.Config, def)
 	if strings.TrimSpace(c["offsets.storage.topic"]) != "" && w.options.StoreFor == nil {
 		values = addError(values, "offsets.storage.topic", errors.New("The 'offsets.storage.topic' value is invalid: not supported yet here: all offsets are kept in the worker's store"))
 	}
 	return p, w.checkQueues(c, p, p.checkExactlyOnce(w, c, values))
 }
 
+// factoryOf is the source or the sink of an entry, as the first of these configurations that says so wants it; prefix stands before
+// the first one's names.
+func factoryOf[F connectors.Factory](w *Worker, e *Entry, values []connectors.ConfigValue, prefix string, configs ...connectors.Config) (F, []connectors.ConfigValue) {
+	f, err := w.factory(e, configs...)
+	if err != nil {
+		values = addError(values, prefix+keyIsolation, err)
+	}
+	return f.(F), values //nolint:errcheck,forcetypeassert // as the entry's
+}
+
 // resolveSink is resolve for a sink connector, which reads topics from Kafka.
-func (p *pipeline) resolveSink(w *Worker, class string, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
-	sink := w.options.Catalog.Sink(class)
+func (p *pipeline) resolveSink(w *Worker, e *Entry, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
+	class := strings.TrimSpace(c[keyClass])
+	sink, values := factoryOf[connectors.SinkFactory](w, e, values, "", c)
 	p.sinks = []sinkPlan{{class: class, factory: sink, config: w.sinkConfig(sink, c), tolerance: p.tolerance}}
 	values = checkTopics(c, values)
-	p.source = w.options.Catalog.Source(kafkaSource)
-	if p.source == nil {
+	if topics := w.options.Catalog.builtIn(SourcePlugin, kafkaSource); topics != nil {
+		p.source, values = factoryOf[connectors.SourceFactory](w, topics, values, "", c)
+	} else {
 		return addError(values, keyClass, fmt.Errorf("%s %s is a sink, and a sink connector that reads topics is not supported yet (Kafka as a source is missing); "+
 			"name it as a direct sink of a source connector: sinks=a, sinks.a.connector.class=%s", keyClass, class, class))
 	}
@@ -118,10 +129,11 @@ func checkTopics(c connectors.Config, values []connectors.ConfigValue) []connect
 func (p *pipeline) findSinks(w *Worker, c connectors.Config, values []connectors.ConfigValue) []connectors.ConfigValue {
 	aliases := connectors.SplitList(c[keySinks])
 	if len(aliases) == 0 {
-		f := w.options.Catalog.Sink(defaultSink)
-		if f == nil {
+		e := w.options.Catalog.builtIn(SinkPlugin, defaultSink)
+		if e == nil {
 			return addError(values, keySinks, fmt.Errorf("the configuration names no sinks, and the default sink %q is not here; name direct sinks: sinks=a, sinks.a.connector.class=…", defaultSink))
 		}
+		f, values := factoryOf[connectors.SinkFactory](w, e, values, "", c)
 		p.sinks = []sinkPlan{{factory: f, config: w.sinkConfig(f, c), tolerance: p.tolerance}}
 		return values
 	}
@@ -144,14 +156,20 @@ func (p *pipeline) findSinks(w *Worker, c connectors.Config, values []connectors
 			values = addError(values, key, fmt.Errorf("The '%s' value is invalid: A value is required", key))
 			continue
 		}
-		f := w.options.Catalog.Sink(class)
-		if f == nil {
-			values = addError(values, key, fmt.Errorf("find %s: %w", key, w.options.Catalog.unknown(class)))
+		e, err := w.options.Catalog.Choose(SinkPlugin, class, own[keyVersion])
+		if e == nil {
+			values = addError(values, key, fmt.Errorf("find %s: %w", key, err))
 			continue
 		}
+		if err != nil {
+			values = addError(values, prefixSinks+alias+"."+keyVersion, err)
+		}
+		var f connectors.SinkFactory
+		f, values = factoryOf[connectors.SinkFactory](w, e, values, prefixSinks+alias+".", own, c)
 		plan := sinkPlan{alias: alias, class: class, factory: f, config: w.sinkConfig(f, own), tolerance: readTolerance(c, own)}
 		var wrong map[string]error
 		plan.policy, wrong = readSinkPolicy(own, len(aliases) > 1)
+		maps.Copy(wrong, checkSinkProcess(own))
 		for name, err := range wrong {
 			values = addError(values, prefixSinks+alias+"."+name, err)
 		}
@@ -252,7 +270,11 @@ func unknownKey(name string, defs []*connectors.ConfigDef, sinks map[string]*con
 		def := sinks[alias]
 		switch {
 		case def != nil:
-			if key == keyClass || key == keyOnFailure || key == keyHoldMs || key == keyHoldBytes || passed(key) {
+			switch key {
+			case keyClass, keyVersion, keyOnFailure, keyHoldMs, keyHoldBytes, keyIsolation, keyPluginMemory:
+				return ""
+			}
+			if passed(key) {
 				return ""
 			}
 			if head, _, _ := strings.Cut(key, "."); head == "transforms" || head == "predicates" {
@@ -293,7 +315,7 @@ func (w *Worker) validate(ctx context.Context, c connectors.Config, asConnect bo
 		values = append(values, p.unknownKeys(c, w.Framework(c))...)
 	}
 	live := len(connectors.Errors(values)) == 0
-	_, kind, _ := w.options.Catalog.Connector(strings.TrimSpace(c[keyClass]))
+	kind := w.Chosen(c).Type
 	if p.source != nil && (kind == SourcePlugin || !asConnect) {
 		source, err := guarded("validate", func() ([]connectors.ConfigValue, error) {
 			return check(ctx, p.source, only(p.config, p.source.Describe().Config), live), nil
@@ -329,11 +351,7 @@ func check(ctx context.Context, f connectors.Factory, c connectors.Config, live 
 	if live {
 		return f.Validate(ctx, c)
 	}
-	if k, ok := f.(connectors.KeyChecker); ok {
-		return k.CheckKeys(c)
-	}
-	values, _ := f.Describe().Config.Validate(c)
-	return values
+	return connectors.CheckKeys(f, c)
 }
 
 func prefixed(prefix string, values []connectors.ConfigValue) []connectors.ConfigValue {

@@ -109,6 +109,34 @@ func TestPanicFailsTheTaskOnly(t *testing.T) {
 	})
 }
 
+// fencedSink finds out that it is fenced as soon as it has started.
+type fencedSink struct{ connectors.SinkTask }
+
+func (s *fencedSink) Start(ctx context.Context, session connectors.SinkSession) error {
+	err := s.SinkTask.Start(ctx, session)
+	session.Fail(connectors.AsFenced(errAway))
+	return err
+}
+
+// TestASinkFailsWhileTheSourceStarts: the source, whose start it ends, is not what is told.
+func TestASinkFailsWhileTheSourceStarts(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		b.sink = func(task connectors.SinkTask) connectors.SinkTask { return &fencedSink{task} }
+		b.source = func(task connectors.SourceTask) connectors.SourceTask {
+			return &faultySource{SourceTask: task, start: func(ctx context.Context) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}}
+		}
+		b.start()
+		b.until("failed", func() bool { return b.task().State == Failed })
+		if trace := b.task().Trace; !strings.Contains(trace, errAway.Error()) {
+			b.Errorf("trace %s", trace)
+		}
+		b.close()
+	})
+}
+
 // TestFencedWritesNothing checks I6: what was acknowledged and not stored when the fence falls is not stored either.
 func TestFencedWritesNothing(t *testing.T) {
 	bubble(t, 1, func(b *bench) {

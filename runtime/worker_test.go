@@ -385,18 +385,37 @@ func TestWorkerMemory(t *testing.T) {
 	})
 }
 
-// TestSourceThatKeepsItsOwnOffsets: committing to it is the durable write.
+// TestSourceThatKeepsItsOwnOffsets: committing to it is the durable write. Where the source cannot alter them, nobody is told that they
+// were altered; what the worker stores beside them can be reset.
 func TestSourceThatKeepsItsOwnOffsets(t *testing.T) {
 	bubble(t, 1, func(b *bench) {
+		ctx := context.Background()
 		b.ownOffsets = true
 		b.feed.Extend(p1, 6)
 		b.source = func(task connectors.SourceTask) connectors.SourceTask { return task }
 		b.start()
 		b.until("committed", func() bool { return b.feed.Committed(p1) == 6 })
-		b.close()
+		if err := b.worker.Stop(ctx, "c"); err != nil {
+			b.Fatal(err)
+		}
 		if b.store.count() != 0 {
 			b.Errorf("stored %s", b.stored())
 		}
+		if list, err := b.worker.Offsets(ctx, "c"); err != nil || len(list) != 0 {
+			b.Errorf("got %v, %v", list, err)
+		}
+		if err := b.store.Save(ctx, "c", []offsets.Entry{{Partition: `{"freshet":"orders"}`, Offset: `{"last":7}`}}); err != nil {
+			b.Fatal(err)
+		}
+		_, err := b.worker.AlterOffsets(ctx, "c", []offsets.Entry{{Partition: p1, Offset: connectortest.FeedOffset(2)}})
+		if request := (*RequestError)(nil); !errors.As(err, &request) || request.Kind != BadRequest || !strings.Contains(err.Error(), "are kept by the system that it reads") {
+			b.Errorf("got %v", err)
+		}
+		message, err := b.worker.ResetOffsets(ctx, "c")
+		if err != nil || !strings.Contains(message, "manually reset in the system that the connector uses") || b.stored() != "[]" {
+			b.Errorf("got %s, %v, stored %s", message, err, b.stored())
+		}
+		b.close()
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/freshet-io/freshet/connectors"
@@ -34,10 +35,17 @@ import (
 
 // program is everything that this binary can do. The lists below are the only place that knows all of it.
 type program struct {
-	pool *kafkaclient.Pool // connections shared by sinks and offset stores
+	pool       *kafkaclient.Pool // connections shared by sinks and offset stores
+	executable string            // of this program, for connectors in processes of their own
 }
 
-func newProgram() *program { return &program{pool: &kafkaclient.Pool{}} }
+func newProgram() *program {
+	path, err := os.Executable()
+	if err != nil {
+		path = os.Args[0] // what cannot be started is told when it is
+	}
+	return &program{pool: &kafkaclient.Pool{}, executable: path}
+}
 
 func (p *program) sources() []connectors.SourceFactory {
 	return []connectors.SourceFactory{
@@ -84,17 +92,19 @@ func (p *program) catalog() *runtime.Catalog {
 	return runtime.NewCatalog(p.sources(), p.sinks(), p.plugins()...)
 }
 
-// offline is the catalog for a validation that connects to nothing.
-func (p *program) offline() *runtime.Catalog {
-	var sources []connectors.SourceFactory
-	for _, f := range p.sources() {
-		sources = append(sources, offlineSource{f})
-	}
-	var sinks []connectors.SinkFactory
-	for _, f := range p.sinks() {
-		sinks = append(sinks, offlineSink{f})
-	}
-	return runtime.NewCatalog(sources, sinks, p.plugins()...)
+// offline is a catalog for a validation that connects to nothing.
+func offline(c *runtime.Catalog) *runtime.Catalog {
+	c = c.Map(func(f connectors.Factory) connectors.Factory {
+		switch f := f.(type) {
+		case connectors.SourceFactory:
+			return offlineSource{f}
+		case connectors.SinkFactory:
+			return offlineSink{f}
+		}
+		return f
+	})
+	c.Isolate = func(f connectors.Factory, _ int64) connectors.Factory { return f } // no task is started
+	return c
 }
 
 // offlineSource checks the keys only.
@@ -102,11 +112,7 @@ type offlineSource struct{ connectors.SourceFactory }
 
 // Validate implements connectors.Factory.
 func (f offlineSource) Validate(_ context.Context, c connectors.Config) []connectors.ConfigValue {
-	if k, ok := f.SourceFactory.(connectors.KeyChecker); ok {
-		return k.CheckKeys(c)
-	}
-	values, _ := f.Describe().Config.Validate(c)
-	return values
+	return connectors.CheckKeys(f.SourceFactory, c)
 }
 
 // offlineSink checks the keys only.
@@ -114,11 +120,7 @@ type offlineSink struct{ connectors.SinkFactory }
 
 // Validate implements connectors.Factory.
 func (f offlineSink) Validate(_ context.Context, c connectors.Config) []connectors.ConfigValue {
-	if k, ok := f.SinkFactory.(connectors.KeyChecker); ok {
-		return k.CheckKeys(c)
-	}
-	values, _ := f.Describe().Config.Validate(c)
-	return values
+	return connectors.CheckKeys(f.SinkFactory, c)
 }
 
 // kafkaStore opens offsets in a topic, with the worker's client properties.

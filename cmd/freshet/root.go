@@ -45,7 +45,7 @@ another database, or into files. Connectors are configured with the keys of Kafk
 	root.PersistentFlags().StringVar(&format, "log-format", "text", "how to log to standard error: text or json")
 	root.PersistentFlags().StringVar(&level, "log-level", "info", "trace, debug, info, warn, error or off")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(workerCommand(l), runCommand(l), connectorsCommand(), offsetsCommand(), deadLettersCommand(), validateCommand(), pluginsCommand(), demoCommand(), brokerCommand(), versionCommand())
+	root.AddCommand(workerCommand(l), runCommand(l), connectorsCommand(), offsetsCommand(), deadLettersCommand(), validateCommand(), pluginsCommand(), pluginCommand(), demoCommand(), brokerCommand(), versionCommand())
 	return root
 }
 

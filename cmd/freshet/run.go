@@ -8,7 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/runtime"
 	"github.com/freshet-io/freshet/runtime/standalone"
+	"github.com/freshet-io/freshet/runtime/workerconfig"
 )
 
 // filesHelp describes the arguments of run and validate.
@@ -32,7 +34,7 @@ the last stored offset and nothing is lost. A connector that fails does not end 
 		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Connectors = args
-			complete(&o)
+			newProgram().complete(c.Context(), &o)
 			o.Levels, o.SetLogLevel = l.levels, l.setFor
 			o.Extra = extra
 			slog.Info("freshet starts", "version", o.Version)
@@ -52,10 +54,16 @@ the last stored offset and nothing is lost. A connector that fails does not end 
 	return c
 }
 
-// complete adds what this program has to the options.
-func complete(o *standalone.Options) {
-	p := newProgram()
-	o.Catalog = p.catalog()
+// complete adds what this program has to the options. All files of one command have one worker, whose plugins are asked once what
+// they serve.
+func (p *program) complete(ctx context.Context, o *standalone.Options) {
+	var catalog *runtime.Catalog
+	o.CatalogFor = func(c *workerconfig.Config) *runtime.Catalog {
+		if catalog == nil {
+			catalog = p.catalogFor(ctx, c, slog.Default())
+		}
+		return catalog
+	}
 	o.KafkaStore = p.kafkaStore
 	o.DeadLetters = p.deadLetters()
 	o.Logger = slog.Default()
@@ -64,7 +72,7 @@ func complete(o *standalone.Options) {
 
 func validateCommand() *cobra.Command {
 	o := standalone.Options{}
-	var offline bool
+	var keysOnly bool
 	c := &cobra.Command{
 		Use:   "validate CONNECTOR...",
 		Short: "Check connector files and list every problem",
@@ -76,9 +84,10 @@ the user do what the connector needs. Nothing is changed anywhere. Exit code 1 w
   freshet validate --offline examples/*.json`,
 		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			complete(&o)
-			if offline {
-				o.Catalog = newProgram().offline()
+			newProgram().complete(c.Context(), &o)
+			if keysOnly {
+				online := o.CatalogFor
+				o.CatalogFor = func(w *workerconfig.Config) *runtime.Catalog { return offline(online(w)) }
 			}
 			problems := 0
 			for _, file := range args {
@@ -96,7 +105,7 @@ the user do what the connector needs. Nothing is changed anywhere. Exit code 1 w
 		},
 	}
 	c.Flags().StringVarP(&o.Worker, "config", "c", "", "worker properties `file`")
-	c.Flags().BoolVar(&offline, "offline", false, "check the keys only, connect to nothing")
+	c.Flags().BoolVar(&keysOnly, "offline", false, "check the keys only, connect to nothing")
 	return c
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/freshet-io/freshet/runtime/loglevel"
 	"github.com/freshet-io/freshet/runtime/standalone"
+	"github.com/freshet-io/freshet/testbed"
 )
 
 // lockedBuffer is a log that several goroutines write.
@@ -30,6 +30,13 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.Write(p)
+}
+
+// String is all that was written.
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // find returns the first line of JSON with this message.
@@ -56,7 +63,7 @@ func write(t *testing.T, dir, name, text string) string {
 
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("never: " + what)
 		}
@@ -87,7 +94,7 @@ func TestRunCanBeObserved(t *testing.T) {
 			"sinks":"out","sinks.out.connector.class":"FileStreamSink","sinks.out.file":"`+dir+`/out"}`)},
 		Worker: write(t, dir, "worker.properties", "listeners=http://127.0.0.1:0\noffset.storage.file.filename="+dir+"/offsets.db\n"),
 	}
-	complete(&o)
+	newProgram().complete(t.Context(), &o)
 	o.Logger = slog.New(l.levels.Handler(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: loglevel.All})))
 	o.Levels, o.SetLogLevel, o.Extra, o.Tracer = l.levels, l.setFor, extra, tracer
 	ctx, cancel := context.WithCancel(t.Context())
@@ -96,23 +103,8 @@ func TestRunCanBeObserved(t *testing.T) {
 	await(t, "the API is ready", func() bool { return log.find("the REST API is ready") != nil })
 	url := strings.TrimSuffix(log.find("the REST API is ready")["url"].(string), "/")
 	call := func(method, path, body string) (int, string) {
-		r, err := http.NewRequestWithContext(t.Context(), method, url+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body != "" {
-			r.Header.Set("Content-Type", "application/json")
-		}
-		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = answer.Body.Close() }()
-		text, err := io.ReadAll(answer.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return answer.StatusCode, string(text)
+		t.Helper()
+		return testbed.Call(t, method, url+path, body)
 	}
 	await(t, "metrics of the task", func() bool {
 		code, text := call("GET", "/metrics", "")

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
+	"maps"
 	"net"
 	"net/http/httptest"
 	"strings"
@@ -26,10 +28,24 @@ const golden = "../../testdata/golden/rest"
 // serveValidation is a worker of this binary with the REST API, which is alone and has no Kafka.
 func serveValidation(t *testing.T) string {
 	t.Helper()
+	return serveWith(t, newProgram(), nil)
+}
+
+// serveWith is such a worker with further properties.
+func serveWith(t *testing.T, p *program, more connectors.Config) string {
+	t.Helper()
 	converter := "org.apache.kafka.connect.json.JsonConverter"
-	p := newProgram()
+	written := connectors.Config{
+		"bootstrap.servers": "localhost:1", "group.id": "g", "config.storage.topic": "c", "offset.storage.topic": "o", "status.storage.topic": "s",
+		"key.converter": converter, "value.converter": converter, "listeners": "http://127.0.0.1:0",
+	}
+	maps.Copy(written, more)
+	properties, err := workerconfig.New(written, workerconfig.Distributed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	worker := runtime.NewWorker(runtime.Options{
-		Catalog: p.catalog(), Store: offsets.NewMemory(), DeadLetters: p.deadLetters(),
+		Catalog: p.catalogFor(t.Context(), properties, slog.New(slog.DiscardHandler)), Store: offsets.NewMemory(), DeadLetters: p.deadLetters(),
 		Config: connectors.Config{"bootstrap.servers": "localhost:1", "key.converter": converter, "value.converter": converter},
 	})
 	configs, statuses := herder.LocalLogs()
@@ -37,13 +53,6 @@ func serveValidation(t *testing.T) string {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
-	properties, err := workerconfig.New(connectors.Config{
-		"bootstrap.servers": "localhost:1", "group.id": "g", "config.storage.topic": "c", "offset.storage.topic": "o", "status.storage.topic": "s",
-		"key.converter": converter, "value.converter": converter, "listeners": "http://127.0.0.1:0",
-	}, workerconfig.Distributed)
-	if err != nil {
-		t.Fatal(err)
-	}
 	settings, err := rest.Configure(properties, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)

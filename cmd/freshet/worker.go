@@ -91,7 +91,7 @@ func runWorker(ctx context.Context, p *program, config *workerconfig.Config, l *
 		return err
 	}
 	n.closers = append(n.closers, func() error { closeTracer(); return nil })
-	worker := n.newWorker(store, tracer)
+	worker := n.newWorker(n.program.catalogFor(ctx, config, slog.Default()), store, tracer)
 	n.closers = append(n.closers, func() error { return worker.Close(context.WithoutCancel(ctx)) })
 	var h *herder.Herder
 	peers := api.Peers(func(body []byte) (string, string, error) { return h.Sign(body) })
@@ -224,9 +224,9 @@ func topic(t workerconfig.Topic) kafkaclient.LogOptions {
 	return kafkaclient.LogOptions{Topic: t.Name, Partitions: t.Partitions, Replication: t.Replication, Settings: t.Settings}
 }
 
-func (n *node) newWorker(store offsets.Store, tracer runtime.Tracer) *runtime.Worker {
+func (n *node) newWorker(catalog *runtime.Catalog, store offsets.Store, tracer runtime.Tracer) *runtime.Worker {
 	return runtime.NewWorker(runtime.Options{
-		Catalog: n.program.catalog(), Store: store, Logger: slog.Default(), Config: n.config.Properties, Version: versionText(),
+		Catalog: catalog, Store: store, Logger: slog.Default(), Config: n.config.Properties, Version: versionText(),
 		MemoryLimit: n.config.Int(workerconfig.KeyMemoryLimit), CommitInterval: time.Second, Tracer: tracer, DeadLetters: n.program.deadLetters(),
 		StoreFor: func(ctx context.Context, _ string, c connectors.Config) (offsets.Store, error) {
 			return n.program.kafkaStore(ctx, n.config.Properties, c["offsets.storage.topic"])

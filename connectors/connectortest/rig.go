@@ -214,6 +214,12 @@ func Ten() *connectors.Stream {
 // TenBatch has the rows from … of Ten, as creates.
 func TenBatch(s *connectors.Stream, from, rows int) *connectors.Batch {
 	w := connectors.NewBuilder(Partition(1), nil, nil)
+	AppendTen(w, s, from, rows)
+	return w.Finish("{}", connectors.Order{Epoch: 1, Major: uint64(from + rows), Minor: 1})
+}
+
+// AppendTen adds those rows to a batch.
+func AppendTen(w *connectors.Builder, s *connectors.Stream, from, rows int) {
 	for n := from; n < from+rows; n++ {
 		w.Begin(w.Stream(s), connectors.OpCreate).Order = connectors.Order{Epoch: 1, Major: uint64(n) + 1, Minor: 1}
 		w.Key()
@@ -231,5 +237,4 @@ func TenBatch(s *connectors.Stream, from, rows int) *connectors.Batch {
 		w.String("a note that is a little longer than the other texts of the row are")
 		w.Commit()
 	}
-	return w.Finish("{}", connectors.Order{Epoch: 1, Major: uint64(from + rows), Minor: 1})
 }

@@ -2,14 +2,13 @@ package connectortest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest/conformance"
 	"github.com/freshet-io/freshet/offsets"
-	"github.com/freshet-io/freshet/schemas"
 )
 
 // Feed is a source of numbered records in partitions that come and go. Each partition is a log 1, 2, 3, …; a source task reads
@@ -45,9 +44,7 @@ func NewFeed() *Feed {
 }
 
 // Partition names partition n of a feed.
-func Partition(n int) offsets.Partition {
-	return offsets.Partition(fmt.Sprintf(`{"feed":%d}`, n))
-}
+func Partition(n int) offsets.Partition { return conformance.Partition(n) }
 
 // Extend makes partition p n records longer and assigns it.
 func (f *Feed) Extend(p offsets.Partition, n int) {
@@ -89,18 +86,8 @@ func (f *Feed) Length(p offsets.Partition) int {
 	return f.length[p]
 }
 
-type feedOffset struct {
-	N int `json:"n"`
-}
-
 // FeedOffset is the offset after record n.
-func FeedOffset(n int) offsets.Offset { return offsets.Offset(fmt.Sprintf(`{"n":%d}`, n)) }
-
-func parseFeedOffset(o offsets.Offset) (int, error) {
-	var x feedOffset
-	err := json.Unmarshal([]byte(o), &x)
-	return x.N, err
-}
+func FeedOffset(n int) offsets.Offset { return conformance.Offset(n) }
 
 // NewSource returns a task that reads the feed.
 func (f *Feed) NewSource() connectors.SourceTask {
@@ -108,20 +95,7 @@ func (f *Feed) NewSource() connectors.SourceTask {
 }
 
 // FeedStream is the stream of all records of a feed: a table feed(n bigint key, text).
-func FeedStream() *connectors.Stream {
-	n := &schemas.Schema{Kind: schemas.Int64}
-	text := &schemas.Schema{Kind: schemas.String}
-	row := &schemas.Schema{Kind: schemas.Struct, Name: "feed.Value", Fields: []schemas.Field{{Name: "n", Schema: n}, {Name: "text", Schema: text}}}
-	return &connectors.Stream{
-		Topic: "feed", Key: &schemas.Schema{Kind: schemas.Struct, Name: "feed.Key", Fields: row.Fields[:1]}, Value: row, Row: row,
-		KeyFields: []connectors.Field{{Name: "n", Schema: n}},
-		Fields:    []connectors.Field{{Name: "n", Schema: n}, {Name: "text", Schema: text, Cell: 1}},
-		Table: &schemas.Table{Schema: "public", Name: "feed", Key: []int{0}, Columns: []schemas.Column{
-			{Name: "n", Type: schemas.TypeInt64, TypeName: "bigint", Length: -1, Scale: -1},
-			{Name: "text", Type: schemas.TypeText, TypeName: "text", Length: -1, Scale: -1},
-		}},
-	}
-}
+func FeedStream() *connectors.Stream { return conformance.Numbers() }
 
 type feedSource struct {
 	feed    *Feed
@@ -207,7 +181,7 @@ func (s *feedSource) assign(ctx context.Context, p offsets.Partition) error {
 	s.at[p] = 0
 	for _, e := range stored {
 		if e.Partition == p {
-			if s.at[p], err = parseFeedOffset(e.Offset); err != nil {
+			if s.at[p], err = conformance.ParseOffset(e.Offset); err != nil {
 				return connectors.AsPermanent(fmt.Errorf("parse offset of %s: %w", p, err))
 			}
 		}
@@ -223,7 +197,7 @@ func (s *feedSource) read(ctx context.Context, p offsets.Partition, length int) 
 	}
 	s.batches++
 	if s.feed.Positions > 0 && s.batches%s.feed.Positions == 0 {
-		return w.Finish(FeedOffset(s.at[p]), feedOrder(s.at[p])), nil
+		return w.Finish(FeedOffset(s.at[p]), conformance.Order(s.at[p])), nil
 	}
 	want := s.feed.Records
 	if want == 0 {
@@ -244,29 +218,17 @@ func (s *feedSource) read(ctx context.Context, p offsets.Partition, length int) 
 		}
 	}
 	s.at[p] = last
-	return w.Finish(FeedOffset(s.at[p]), feedOrder(s.at[p])), nil
+	return w.Finish(FeedOffset(s.at[p]), conformance.Order(s.at[p])), nil
 }
-
-func feedOrder(n int) connectors.Order { return connectors.Order{Epoch: 1, Major: uint64(n), Minor: 1} }
 
 // AppendFeedRecord adds record n with a text of width bytes; stream is the index of FeedStream in the batch.
 func AppendFeedRecord(w *connectors.Builder, stream uint32, n, width int) {
-	r := w.Begin(stream, connectors.OpCreate)
-	r.Order, r.Last = feedOrder(n), true
-	w.Key()
-	w.Int(int64(n))
-	w.After()
-	w.Int(int64(n))
-	text := w.Grow(connectors.KindText, max(width, 1))
-	for i := range text {
-		text[i] = 'a' + byte(n%26)
-	}
-	w.Commit()
+	conformance.AppendNumber(w, stream, n, width)
 }
 
 func (s *feedSource) Commit(_ context.Context, upTo []offsets.Entry) error {
 	for _, e := range upTo {
-		n, err := parseFeedOffset(e.Offset)
+		n, err := conformance.ParseOffset(e.Offset)
 		if err != nil {
 			return connectors.AsPermanent(fmt.Errorf("parse committed offset: %w", err))
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest/conformance"
 	"github.com/freshet-io/freshet/offsets"
 )
 
@@ -100,7 +101,7 @@ type targetSink struct {
 	epoch   int
 	held    []*connectors.Batch
 	last    map[offsets.Partition]int           // the newest record that was put
-	left    map[connectors.BatchID]map[int]bool // records that were rejected, and that is tolerated
+	left    map[connectors.BatchID]map[int]bool // indexes of records that were rejected, and that is tolerated
 	stopped bool
 }
 
@@ -126,6 +127,12 @@ func (s *targetSink) Put(ctx context.Context, b *connectors.Batch) error {
 	}
 	for i := range b.Records {
 		n := number(b, &b.Records[i])
+		if op := b.Records[i].Op; op == connectors.OpUpdate || op == connectors.OpDelete {
+			if err := s.leave(ctx, b, i, fmt.Errorf("number %d is there for ever", n)); err != nil {
+				return err
+			}
+			continue
+		}
 		if last, ok := s.last[b.Source]; ok && n != t.after(last) {
 			t.mu.Lock()
 			t.problem("%s: record %d was put after %d", b.Source, n, last)
@@ -133,13 +140,9 @@ func (s *targetSink) Put(ctx context.Context, b *connectors.Batch) error {
 		}
 		s.last[b.Source] = n
 		if t.Reject != nil && t.Reject(n) {
-			if err := s.session.Reject(ctx, b, i, fmt.Errorf("number %d is not liked", n)); err != nil {
+			if err := s.leave(ctx, b, i, fmt.Errorf("number %d is not liked", n)); err != nil {
 				return err
 			}
-			if s.left[b.ID] == nil {
-				s.left[b.ID] = map[int]bool{}
-			}
-			s.left[b.ID][n] = true
 		}
 	}
 	if t.Keep {
@@ -169,6 +172,18 @@ func (s *targetSink) Put(ctx context.Context, b *connectors.Batch) error {
 	return nil
 }
 
+// leave rejects a record.
+func (s *targetSink) leave(ctx context.Context, b *connectors.Batch, record int, cause error) error {
+	if err := s.session.Reject(ctx, b, record, cause); err != nil {
+		return err
+	}
+	if s.left[b.ID] == nil {
+		s.left[b.ID] = map[int]bool{}
+	}
+	s.left[b.ID][record] = true
+	return nil
+}
+
 // after is the number of the record that follows.
 func (t *Target) after(n int) int {
 	for n++; t.Unreadable != nil && t.Unreadable(n); n++ {
@@ -194,14 +209,15 @@ func (s *targetSink) write(i int) error {
 	}
 	for j := range b.Records {
 		r := &b.Records[j]
+		if s.left[b.ID][j] {
+			continue
+		}
 		row := b.Cells(r.After)
 		n := number(b, r)
-		if int(row[0].Int()) != n || b.Bytes(row[1])[0] != 'a'+byte(n%26) {
+		if int(row[0].Int()) != n || b.Bytes(row[1])[0] != conformance.Letter(n) {
 			t.problem("%s: record %d was spoilt before Release", b.Source, n)
 		}
-		if !s.left[b.ID][n] {
-			t.durable[b.Source] = append(t.durable[b.Source], n)
-		}
+		t.durable[b.Source] = append(t.durable[b.Source], n)
 	}
 	delete(s.left, b.ID)
 	if t.Keep {

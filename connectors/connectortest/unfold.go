@@ -9,6 +9,7 @@ import (
 
 	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/connectors/connectortest/conformance"
 	"github.com/freshet-io/freshet/schemas"
 )
 
@@ -93,31 +94,4 @@ func shortest(text string) string {
 }
 
 // Show writes a cell as text that tells it from every other one.
-func Show(b *connectors.Batch, c connectors.Cell) string {
-	switch c.Kind {
-	case connectors.KindNull:
-		return "null"
-	case connectors.KindAbsent:
-		return "absent"
-	case connectors.KindUnavailable:
-		return "unavailable"
-	case connectors.KindText:
-		return fmt.Sprintf("%q", b.Bytes(c))
-	case connectors.KindDecimal, connectors.KindBits:
-		return fmt.Sprintf("%d %s", c.Kind, b.Bytes(c))
-	case connectors.KindBytes:
-		return fmt.Sprintf("x%x", b.Bytes(c))
-	case connectors.KindFloat32, connectors.KindFloat64:
-		return fmt.Sprintf("%d %g", c.Kind, c.Float())
-	case connectors.KindInterval:
-		months, days, micros := b.Interval(c)
-		return fmt.Sprintf("%d months %d days %d µs", months, days, micros)
-	case connectors.KindList, connectors.KindMap, connectors.KindPoint:
-		out := fmt.Sprintf("%d [", c.Kind)
-		for _, e := range b.List(c) {
-			out += " " + Show(b, e)
-		}
-		return out + " ]"
-	}
-	return fmt.Sprintf("%d %d %d", c.Kind, c.Int(), c.Offset())
-}
+func Show(b *connectors.Batch, c connectors.Cell) string { return conformance.Show(b, c) }

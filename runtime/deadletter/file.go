@@ -120,9 +120,16 @@ func fileError(verb, path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("%s file %s: %w", verb, path, err)
-	if errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist) {
-		return connectors.AsPermanent(err)
+	var inner *os.PathError
+	if errors.As(err, &inner) {
+		err = inner.Err // the path is told once
 	}
-	return err
+	what := fmt.Errorf("%s file %s: %w", verb, path, err)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return connectors.AsPermanent(fmt.Errorf("%w; make the directory on the machine where the task runs, or name another file with %s", what, keyFile))
+	case errors.Is(err, os.ErrPermission):
+		return connectors.AsPermanent(fmt.Errorf("%w; let the worker's user write there, or name another file with %s", what, keyFile))
+	}
+	return what
 }

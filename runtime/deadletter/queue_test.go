@@ -254,7 +254,7 @@ func TestFileIsFull(t *testing.T) {
 
 func TestFileCannotBeMade(t *testing.T) {
 	_, err := queues().Open(limit(t), connectors.Config{keyFile: filepath.Join(t.TempDir(), "no", "dead")}, settings(""))
-	if connectors.ClassOf(err) != connectors.Permanent {
+	if connectors.ClassOf(err) != connectors.Permanent || !strings.Contains(err.Error(), "make the directory") {
 		t.Error(err)
 	}
 }

@@ -180,6 +180,37 @@ func TestRevokeThatIsNotWaitedFor(t *testing.T) {
 	w.reaches("a", "RUNNING UNASSIGNED")
 }
 
+// TestLateStatuses: what a worker writes of a connector of whose deletion it has not heard does not stay.
+func TestLateStatuses(t *testing.T) {
+	w, ctx := newWorld(t, nil), context.Background()
+	known := func() (topics, parts int) {
+		w.mu.RLock()
+		defer w.mu.RUnlock()
+		return len(w.statuses.topics["a"]), len(w.statuses.parts["a"])
+	}
+	create := func(name string) {
+		_, err := w.Create(ctx, name, props("file", "f"), "")
+		w.ok(err)
+		w.reaches(name, "RUNNING RUNNING")
+	}
+	create("b")
+	for _, topic := range []string{"t", "u"} {
+		create("a")
+		w.ok(w.Delete(ctx, "a"))
+		w.until("it is deleted", func() bool { topics, parts := known(); return topics+parts == 0 })
+		w.until("the leader has looked for strays", func() bool {
+			w.mu.RLock()
+			defer w.mu.RUnlock()
+			return w.membership.cleaned
+		})
+		w.o.Status.Put(Message{topicKey("a", topic), encode(topicRecord{topicStatus{topic, "a", 0, 1}})})
+		w.o.Status.Put(Message{statusKey(TaskID{"a", 0}), encode(statusRecord{State: runtime.Unassigned, WorkerID: "other:8083", Generation: 1})})
+		w.o.Status.Put(Message{topicKey("b", topic), encode(topicRecord{topicStatus{topic, "b", 0, 1}})})
+		w.until("they have come", func() bool { got, err := w.Topics(ctx, "b"); return err == nil && slices.Contains(got, topic) })
+		w.until("they are gone", func() bool { topics, parts := known(); return topics+parts == 0 })
+	}
+}
+
 // TestTopicsAreTracked follows scenario 08.
 func TestTopicsAreTracked(t *testing.T) {
 	w, ctx := newWorld(t, nil), context.Background()

@@ -73,7 +73,7 @@ type membership struct {
 	Assignment
 	assigned map[string]map[int]bool
 	led      bool // the config log was told that this worker leads
-	cleaned  bool // statuses of what is no more were removed in this generation
+	cleaned  bool // statuses of what is no more were removed in this generation, and none has come since
 }
 
 const (

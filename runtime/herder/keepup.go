@@ -106,13 +106,19 @@ func (h *Herder) rejoin(ctx context.Context) error {
 func (h *Herder) keepUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, healthy)
 	defer cancel()
-	h.checkLog(ctx)
 	h.mu.Lock()
-	leader, key := h.membership.Leader, h.desired.session
+	leader, stray := h.membership.Leader, h.membership.Leader && !h.membership.cleaned
+	h.membership.cleaned = h.membership.cleaned || stray
+	h.mu.Unlock()
+	h.checkLog(ctx, stray) // a status may have come before the record of the connector that it is about
+	h.mu.Lock()
+	key := h.desired.session
 	var orphans []Message
-	if leader && !h.membership.cleaned {
-		h.membership.cleaned = true
+	switch {
+	case stray && h.unread == nil:
 		orphans = h.orphans()
+	case stray:
+		h.membership.cleaned = false
 	}
 	h.mu.Unlock()
 	if !leader {
@@ -130,10 +136,10 @@ func (h *Herder) keepUp(ctx context.Context) {
 	}
 }
 
-// checkLog finds out for Health whether the config log can be read to its end.
-func (h *Herder) checkLog(ctx context.Context) {
+// checkLog finds out for Health, now and then or at once, whether the config log can be read to its end.
+func (h *Herder) checkLog(ctx context.Context, now bool) {
 	h.mu.RLock()
-	due := time.Since(h.read) > readEvery
+	due := now || time.Since(h.read) > readEvery
 	h.mu.RUnlock()
 	if !due {
 		return
@@ -147,13 +153,20 @@ func (h *Herder) checkLog(ctx context.Context) {
 	}
 }
 
-// orphans has mu. They are statuses of connectors and tasks that are no more and run nowhere.
+// orphans has mu. They are statuses and topics of connectors and tasks that are no more and run nowhere.
 func (h *Herder) orphans() []Message {
 	var out []Message
+	for name := range h.statuses.topics {
+		if h.desired.connectors[name] == nil {
+			out = append(out, h.statuses.topicDeletions(name)...)
+		}
+	}
 	for name, parts := range h.statuses.parts {
 		e := h.desired.connectors[name]
 		if e == nil {
-			out = append(out, h.statuses.deletions(name)...)
+			for id := range parts {
+				out = append(out, Message{Key: statusKey(TaskID{name, id})})
+			}
 			continue
 		}
 		for id := range parts {

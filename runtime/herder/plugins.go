@@ -19,12 +19,8 @@ func (h *Herder) PluginConfig(plugin, version string) ([]KeyInfo, error) {
 // header converters.
 func Plugins(c *runtime.Catalog, connectorsOnly bool) []Plugin {
 	out := []Plugin{}
-	for _, d := range c.List() {
-		kind := runtime.SinkPlugin
-		if d.Source {
-			kind = runtime.SourcePlugin
-		}
-		out = append(out, Plugin{Class: d.Class, Type: string(kind), Version: d.PluginVersion()})
+	for _, e := range c.List() {
+		out = append(out, Plugin{Class: e.Class, Type: string(e.Type), Version: e.PluginVersion()})
 	}
 	if connectorsOnly {
 		return out
@@ -51,19 +47,27 @@ func PluginConfig(c *runtime.Catalog, plugin, version string) ([]KeyInfo, error)
 		}
 		return badRequest("Plugin %s not found that matches the version range %s, available versions: [%s]", class, asked, version)
 	}
-	if d, kind, found := c.Connector(plugin); found {
-		framework := runtime.Framework(kind == runtime.SinkPlugin)
+	e, err := c.Choose("", plugin, version)
+	if e != nil {
+		framework := runtime.Framework(e.Type == runtime.SinkPlugin)
 		for i := range framework.Keys {
-			if k := &framework.Keys[i]; k.Name == "connector.plugin.version" {
-				k.Default, k.HasDefault = d.PluginVersion(), true
+			if k := &framework.Keys[i]; k.Name == keyVersion {
+				versions := c.Versions(e.Type, e.Class)
+				k.Default, k.HasDefault = versions[len(versions)-1], true
 			}
 		}
-		return keyInfos(d.Config, framework), has(d.Class, d.PluginVersion())
+		if err != nil {
+			return nil, badRequest("%s", err)
+		}
+		return keyInfos(e.Config, framework), nil
 	}
 	for _, t := range []runtime.PluginType{runtime.TransformationPlugin, runtime.PredicatePlugin, runtime.ConverterPlugin, runtime.HeaderConverterPlugin} {
 		if p := c.Plugin(t, plugin); p != nil {
 			return keyInfos(p.Config), has(p.Class, p.Version)
 		}
+	}
+	if err := c.Refusal(plugin); err != nil {
+		return nil, badRequest("%s", err)
 	}
 	return nil, notFound("Unknown plugin %s.", plugin)
 }

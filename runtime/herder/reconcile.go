@@ -85,7 +85,10 @@ func (h *Herder) exactlyOnce(c connectors.Config) bool {
 	return h.o.Fence != nil && h.o.Worker.Catalog().Source(c[keyClass]) != nil
 }
 
-const keyClass = "connector.class"
+const (
+	keyClass   = "connector.class"
+	keyVersion = "connector.plugin.version"
+)
 
 // reconcile brings what runs here of a connector to what it shall be, and reports it. What fails is tried again later.
 func (h *Herder) reconcile(life context.Context, name string) {
@@ -301,7 +304,10 @@ func (h *Herder) reportShare(name string, s *share, g *goal) {
 			}
 		}
 	}
-	version := h.o.Worker.Catalog().Describe(g.config[keyClass]).Version
+	version := ""
+	if e := h.o.Worker.Chosen(g.config); e != nil {
+		version = e.Version
+	}
 	for _, id := range slices.Sorted(maps.Keys(now)) {
 		if s.reported[id].part != now[id] || contested[id] {
 			h.report(TaskID{name, id}, s.given, now[id].state, now[id].trace, version, now[id].state == runtime.Failed)

@@ -154,6 +154,9 @@ func (h *Herder) applyStatus(m Message) {
 	if s := h.shares[name]; err == nil && s != nil {
 		h.contest(name, s)
 	}
+	if len(m.Value) > 0 && h.desired.connectors[name] == nil {
+		h.membership.cleaned = false // another worker did not know of the deletion yet
+	}
 	h.settle()
 	h.mu.Unlock()
 	if err != nil {

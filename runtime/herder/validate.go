@@ -55,8 +55,10 @@ func Check(ctx context.Context, w *runtime.Worker, p Properties, o ValidateOptio
 		return Validation{}, badRequest("Connector config %s contains no connector type", p.text())
 	}
 	class := *p[keyClass]
-	d, kind, found := w.Catalog().Connector(class)
-	if !found {
+	if e := w.Chosen(connectors.Config{keyClass: class}); e == nil {
+		if err := w.Catalog().Refusal(class); err != nil {
+			return Validation{}, badRequest("Failed to find any class that implements Connector and which name matches %s: %s", class, err)
+		}
 		return Validation{}, badRequest("Failed to find any class that implements Connector and which name matches %s, available connectors are: %s", class, classes(w.Catalog()))
 	}
 	raw := connectors.Config{}
@@ -77,14 +79,18 @@ func Check(ctx context.Context, w *runtime.Worker, p Properties, o ValidateOptio
 	for _, v := range values {
 		b.values[v.Name] = v
 	}
-	overrides, problem := b.overridden(c, kind)
+	e := w.Chosen(c)
+	if e == nil { // a placeholder is a part of the class
+		return Validation{}, badRequest("Failed to find any class that implements Connector and which name matches %s, available connectors are: %s", class, classes(w.Catalog()))
+	}
+	overrides, problem := b.overridden(c, e.Type)
 	if problem != nil {
 		problem.message = concealer(raw, c).replace(problem.message)
 		return Validation{}, problem
 	}
-	b.nulls(w.Framework(c), d.Config)
+	b.nulls(w.Framework(c), e.Config)
 	b.define(w.Framework(c))
-	b.define(d.Config)
+	b.define(e.Config)
 	b.entries(overrides)
 	b.converters(w.Catalog(), c)
 	b.rest(values, w.Catalog(), c)
@@ -187,9 +193,9 @@ func (b *answer) rest(values []connectors.ConfigValue, catalog *runtime.Catalog,
 		}
 		var info *KeyInfo
 		alias, key, _ := strings.Cut(strings.TrimPrefix(v.Name, "sinks."), ".")
-		if f := catalog.Sink(strings.TrimSpace(c["sinks."+alias+"."+keyClass])); f != nil {
-			if k := f.Describe().Config.Find(key); k != nil {
-				own := keyInfo(f.Describe().Config, k, v.Name)
+		if e, _ := catalog.Choose(runtime.SinkPlugin, strings.TrimSpace(c["sinks."+alias+"."+keyClass]), c["sinks."+alias+"."+keyVersion]); e != nil {
+			if k := e.Config.Find(key); k != nil {
+				own := keyInfo(e.Config, k, v.Name)
 				info = &own
 			}
 		}

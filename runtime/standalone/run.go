@@ -41,6 +41,8 @@ type Options struct {
 	Connectors []string // connector files
 	Worker     string   // worker properties file; "" for none
 	Catalog    *runtime.Catalog
+	// CatalogFor makes the catalog for a worker's properties, which may name plugins; nil: Catalog is that of every worker.
+	CatalogFor func(*workerconfig.Config) *runtime.Catalog
 	// KafkaStore opens offsets in a Kafka topic, with the worker's client properties; nil: not available.
 	KafkaStore  func(ctx context.Context, worker connectors.Config, topic string) (offsets.Store, error)
 	Logger      *slog.Logger        // nil: nothing is logged
@@ -154,10 +156,18 @@ func Validate(ctx context.Context, o Options) ([]Checked, error) {
 	return out, nil
 }
 
+// catalog is what this worker can run. Plugins are started once for it.
+func (s *setup) catalog() *runtime.Catalog {
+	if s.options.CatalogFor != nil {
+		s.options.Catalog, s.options.CatalogFor = s.options.CatalogFor(s.config), nil
+	}
+	return s.options.Catalog
+}
+
 func (s *setup) newWorker(store offsets.Store, interval time.Duration, changed func(string)) *runtime.Worker {
 	limit, _ := strconv.ParseInt(strings.TrimSpace(s.worker[workerconfig.KeyMemoryLimit]), 10, 64) // checked before
 	o := runtime.Options{
-		Catalog: s.options.Catalog, Store: store, Logger: s.options.Logger, Config: s.worker, MemoryLimit: limit,
+		Catalog: s.catalog(), Store: store, Logger: s.options.Logger, Config: s.worker, MemoryLimit: limit,
 		CommitInterval: interval, Version: s.options.Version, Changed: changed, Tracer: s.options.Tracer, DeadLetters: s.options.DeadLetters,
 	}
 	if open := s.options.KafkaStore; open != nil {
@@ -396,8 +406,8 @@ func (s *setup) exactlyOnceKafka() bool {
 			return true
 		}
 		for _, a := range aliases {
-			f := s.options.Catalog.Sink(strings.TrimSpace(c.Config["sinks."+a+".connector.class"]))
-			if f != nil && f.Describe().OwnRecords {
+			e, _ := s.catalog().Choose(runtime.SinkPlugin, strings.TrimSpace(c.Config["sinks."+a+".connector.class"]), c.Config["sinks."+a+".connector.plugin.version"])
+			if e != nil && e.OwnRecords {
 				return true
 			}
 		}

@@ -23,6 +23,12 @@ const (
 	KeyRoles       = "freshet.rest.oidc.roles.claim" // which claim has the roles
 	KeyRoleAdmin   = "freshet.rest.oidc.role.admin"  // the role that may do everything
 	KeyRoleRead    = "freshet.rest.oidc.role.read"   // the role that may look
+
+	KeyPluginPath        = "plugin.path"
+	KeyPluginEnvironment = "plugin.environment"      // names of variables that processes of plugins get
+	KeyPluginMemory      = "plugin.memory.limit"     // bytes that a process of a plugin may have resident; 0: any number
+	KeyPluginStart       = "plugin.start.timeout.ms" // for the start of such a process
+
 	keyConfigTopic = "config.storage.topic"
 	keyStatusTopic = "status.storage.topic"
 	keyAdmin       = "admin.listeners"
@@ -50,7 +56,7 @@ const (
 	notInGroup = "freshet run is not part of a cluster"
 	noFile     = "the offsets of a cluster are in offset.storage.topic"
 	noMetrics  = "metrics are served as /metrics, of all there is"
-	builtIn    = "all connectors are built in"
+	scanned    = "a folder in plugin.path with a plugin.json is a plugin"
 	oneVersion = "there is one version of each converter"
 	tcp        = "the operating system chooses"
 	mechanisms = "the SASL mechanisms are PLAIN and SCRAM"
@@ -182,8 +188,12 @@ func workerKeys() []key {
 		{Key: list("connector.client.config.override.allowlist", "")},
 		{Key: list(keyProviders, "")},
 		{Key: family("config.providers.")},
-		{Key: list("plugin.path", ""), ignored: builtIn},
-		{Key: choice("plugin.discovery", "hybrid_warn", "only_scan", "service_load", "hybrid_warn", "hybrid_fail"), ignored: builtIn},
+		{Key: list(KeyPluginPath, "")},
+		{Key: choice("plugin.discovery", "hybrid_warn", "only_scan", "service_load", "hybrid_warn", "hybrid_fail"), ignored: scanned},
+		{Key: choice("plugin.isolation", "none", "none", "process")},
+		{Key: connectors.Key{Name: KeyPluginMemory, Type: long, Default: "0", HasDefault: true, Check: atLeast(0)}},
+		{Key: with(list(KeyPluginEnvironment, ""), checkVariables)},
+		{Key: with(millis(integer, KeyPluginStart, "30000"), atLeast(1))},
 		{Key: connectors.Key{Name: KeyMemoryLimit, Type: long, Default: "1073741824", HasDefault: true, Check: atLeast(0)}},
 		{Key: with(millis(long, "freshet.health.stall.ms", "60000"), atLeast(0)), rest: true},
 
@@ -294,6 +304,16 @@ func checkPolicy(v string) string {
 		return ""
 	}
 	return "Value must be one of All, None, Principal, Allowlist"
+}
+
+// checkVariables accepts names of environment variables.
+func checkVariables(v string) string {
+	for _, name := range connectors.SplitList(v) {
+		if strings.ContainsAny(name, "= \t\x00") {
+			return fmt.Sprintf("%q is not the name of an environment variable; name variables, not their values", name)
+		}
+	}
+	return ""
 }
 
 func checkExtensions(v string) string {

@@ -161,7 +161,7 @@ func TestWarnings(t *testing.T) {
 	c := must(t, config, Distributed)
 	compare(t, c.Warnings, []string{
 		"connect.protocol has no effect: workers of Freshet", "metrics.recording.level has no effect", "nonsense is not known; it has no effect", "offset.storage.file.filename has no effect: the offsets of a cluster",
-		"plugin.path has no effect: all connectors are built in", "rest.extension.classes: io.debezium.kcrestextension.DebeziumConnectRestExtension is not here", "rest.port has no effect: it is gone since Kafka 3.0",
+		"rest.extension.classes: io.debezium.kcrestextension.DebeziumConnectRestExtension is not here", "rest.port has no effect: it is gone since Kafka 3.0",
 	})
 	c = must(t, connectors.Config{"config.storage.topic": "x", "session.timeout.ms": "nonsense", "rest.advertised.port": "1", "group.id": "g", "offset.storage.file.filename": "x"}, Standalone)
 	compare(t, c.Warnings, []string{

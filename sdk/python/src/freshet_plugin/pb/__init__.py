@@ -1,0 +1,1 @@
+"""Generated from plugins/pluginpb/plugin.proto; see sdk/python/generate."""
