@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -98,17 +97,6 @@ func clickHousePost(ctx context.Context, address string, query url.Values, body 
 		err = errors.New(answer)
 	}
 	return answer, err
-}
-
-// fetch sends a request and returns status and body.
-func fetch(req *http.Request) (int, string, error) {
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(body), err
 }
 
 // Query runs a statement and returns the answer, in the format that it names, else as lines of values between tabs. database may be "".

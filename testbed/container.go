@@ -34,6 +34,7 @@ type spec struct {
 	server      string   // which image
 	inside      string   // port in the container, "5432/tcp"; "": the host's network
 	more        []string // further ones
+	ports       []int    // on the host, where they have to be known before; nil: free ones
 	environment func(host string, port int) map[string]string
 	command     func(port int) []string
 	ready       func(ctx context.Context, address string) error // tried until it succeeds
@@ -49,9 +50,9 @@ func (e *engine) start(ctx context.Context, s spec) (*server, error) {
 	defer cancel()
 	var last error
 	for range 5 { // another process may take the port in between
-		ports := make([]int, 1+len(s.more))
-		for i := range ports {
-			if ports[i], err = freePort(); err != nil {
+		ports := s.ports
+		if ports == nil {
+			if ports, err = freePorts(1 + len(s.more)); err != nil {
 				return nil, err
 			}
 		}
@@ -99,6 +100,17 @@ func (e *engine) customize(s spec, ports []int) []testcontainers.ContainerCustom
 		options = append(options, testcontainers.WithCmd(s.command(ports[0])...))
 	}
 	return options
+}
+
+func freePorts(n int) (out []int, err error) {
+	for range n {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, port)
+	}
+	return out, nil
 }
 
 // freePort picks a port below the range from which outgoing connections take theirs.

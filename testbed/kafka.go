@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -77,22 +78,31 @@ func startKafkaAt(ctx context.Context, e *engine, advertised string, doors ...st
 // kafkaEnvironment has two listeners: clients come by the published port, the broker reaches itself inside its container.
 // A broker that cannot do the latter refuses transactions.
 func kafkaEnvironment(advertised string, doors []string) map[string]string {
+	env := kafkaSettings(1, 1)
+	maps.Copy(env, map[string]string{
+		"KAFKA_NODE_ID":                        "1",
+		"KAFKA_CONTROLLER_QUORUM_VOTERS":       "1@localhost:9093",
+		"KAFKA_LISTENERS":                      "CLIENT://:9092,BROKER://:19092,CONTROLLER://:9093",
+		"KAFKA_ADVERTISED_LISTENERS":           "CLIENT://" + advertised + ",BROKER://localhost:19092",
+		"KAFKA_INTER_BROKER_LISTENER_NAME":     "BROKER",
+		"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+	})
+	for i, address := range doors {
+		door := "DOOR" + strconv.Itoa(i)
+		env["KAFKA_LISTENERS"] += fmt.Sprintf(",%s://:%d", door, firstDoor+i)
+		env["KAFKA_ADVERTISED_LISTENERS"] += "," + door + "://" + address
+		env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"] += "," + door + ":PLAINTEXT"
+	}
+	return env
+}
+
+// kafkaSettings are those of every broker: how many replicas a partition has, and how many a write needs.
+func kafkaSettings(replicas, inSync int) map[string]string {
 	env := map[string]string{
-		"KAFKA_NODE_ID":                                                     "1",
 		"KAFKA_PROCESS_ROLES":                                               "broker,controller",
-		"KAFKA_CONTROLLER_QUORUM_VOTERS":                                    "1@localhost:9093",
 		"KAFKA_CONTROLLER_LISTENER_NAMES":                                   "CONTROLLER",
-		"KAFKA_LISTENERS":                                                   "CLIENT://:9092,BROKER://:19092,CONTROLLER://:9093",
-		"KAFKA_ADVERTISED_LISTENERS":                                        "CLIENT://" + advertised + ",BROKER://localhost:19092",
-		"KAFKA_INTER_BROKER_LISTENER_NAME":                                  "BROKER",
-		"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP":                              "CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-		"KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR":                            "1",
 		"KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS":                                "4",
-		"KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR":                    "1",
-		"KAFKA_TRANSACTION_STATE_LOG_MIN_ISR":                               "1",
 		"KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS":                        "4",
-		"KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR":            "1",
-		"KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR":                       "1",
 		"KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS": "1000",
 		"KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS":                            "0",
 		"KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS":                                "1000",
@@ -100,11 +110,11 @@ func kafkaEnvironment(advertised string, doors []string) map[string]string {
 		"KAFKA_REPLICA_FETCH_MAX_BYTES":                                     "20000000",
 		"KAFKA_LOG_RETENTION_MS":                                            "-1",
 	}
-	for i, address := range doors {
-		door := "DOOR" + strconv.Itoa(i)
-		env["KAFKA_LISTENERS"] += fmt.Sprintf(",%s://:%d", door, firstDoor+i)
-		env["KAFKA_ADVERTISED_LISTENERS"] += "," + door + "://" + address
-		env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"] += "," + door + ":PLAINTEXT"
+	for _, topic := range []string{"DEFAULT", "OFFSETS_TOPIC", "TRANSACTION_STATE_LOG", "SHARE_COORDINATOR_STATE_TOPIC"} {
+		env["KAFKA_"+topic+"_REPLICATION_FACTOR"] = strconv.Itoa(replicas)
+	}
+	for _, of := range []string{"MIN_INSYNC_REPLICAS", "TRANSACTION_STATE_LOG_MIN_ISR", "SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR"} {
+		env["KAFKA_"+of] = strconv.Itoa(inSync)
 	}
 	return env
 }

@@ -217,7 +217,7 @@ func (m *MySQL) query(ctx context.Context, database, sql string) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("read the answer to %.200q: %w", sql, err)
 	}
-	return value, nil
+	return strings.Clone(value), nil // the result's memory is used again
 }
 
 // NewDatabase creates a database for this test, which is dropped at its end.

@@ -128,11 +128,17 @@ func (p *Program) Ended() bool {
 // Ends waits for the end and returns the exit code.
 func (p *Program) Ends() int {
 	p.t.Helper()
+	return p.EndsWithin(patience)
+}
+
+// EndsWithin is Ends for a program that has much to do.
+func (p *Program) EndsWithin(limit time.Duration) int {
+	p.t.Helper()
 	select {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(patience):
-		p.t.Fatalf("freshet is still running after %s; it said:\n%s", patience, p.Output())
+	case <-time.After(limit):
+		p.t.Fatalf("freshet is still running after %s; it said:\n%s", limit, p.Output())
 		return -1
 	}
 }

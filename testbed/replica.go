@@ -73,6 +73,12 @@ func (p *Postgres) Promote(t testing.TB) {
 	p.until(t, "the replica is promoted", "SELECT pg_promote(true, 60)")
 }
 
+// Writable waits until the server is no standby and recovers nothing any more.
+func (p *Postgres) Writable(t testing.TB) {
+	t.Helper()
+	p.until(t, "the server can be written", "SELECT NOT pg_is_in_recovery()")
+}
+
 // until repeats a query until it answers true.
 func (p *Postgres) until(t testing.TB, what, sql string) {
 	t.Helper()

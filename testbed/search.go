@@ -91,14 +91,7 @@ func searchReady(ctx context.Context, address string) error {
 }
 
 func searchDo(ctx context.Context, address, method, path, body string) (int, string, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, strings.NewReader(body))
-	if err != nil {
-		return 0, "", fmt.Errorf("make a request: %w", err)
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	status, answer, err := fetch(req)
+	status, answer, err := call(ctx, method, "http://"+address+path, body)
 	if err != nil {
 		return 0, "", fmt.Errorf("%s %s: %w", method, path, err)
 	}

@@ -1,9 +1,7 @@
 package testbed
 
 import (
-	"io"
 	"net/http"
-	"strings"
 	"testing"
 )
 
@@ -44,21 +42,11 @@ func TestRegistry(t *testing.T) {
 	t.Parallel()
 	r := StartRegistry(t)
 	register := func() string {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.URL()+"/subjects/a-value/versions", strings.NewReader(`{"schema":"\"string\""}`))
-		if err != nil {
-			t.Fatal(err)
+		status, body := Call(t, http.MethodPost, r.URL()+"/subjects/a-value/versions", `{"schema":"\"string\""}`)
+		if status != http.StatusOK {
+			t.Fatalf("status %d: %s", status, body)
 		}
-		req.Header.Set("Content-Type", "application/vnd.schemaregistry.v1+json")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("status %d: %s %v", resp.StatusCode, body, err)
-		}
-		return string(body)
+		return body
 	}
 	before := register()
 	r.Kill(t)

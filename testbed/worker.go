@@ -1,8 +1,11 @@
 package testbed
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -43,4 +46,37 @@ func (p *Program) Ready() (url, id string) {
 		p.t.Fatalf("the line of a ready worker is another one:\n%s", p.Output())
 	}
 	return strings.TrimSuffix(m[1], "/"), m[2]
+}
+
+var restLine = regexp.MustCompile(`msg="the REST API is ready" url=(\S+)`)
+
+// TaskStatus is what the REST API says of a task. Restarts are known below /freshet/ alone.
+type TaskStatus struct {
+	State, Trace string
+	Records      struct{ Restarts int }
+}
+
+// Task is the first task that a path of the REST API of a program with listeners shows: connectors/NAME/status or
+// freshet/connectors/NAME. It is empty while nothing is known.
+func (p *Program) Task(path string) TaskStatus {
+	p.t.Helper()
+	m := restLine.FindStringSubmatch(p.Output())
+	if m == nil {
+		return TaskStatus{}
+	}
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, strings.TrimSuffix(m[1], "/")+"/"+path, http.NoBody)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return TaskStatus{}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var status struct{ Tasks []TaskStatus }
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &status) != nil || len(status.Tasks) == 0 {
+		return TaskStatus{}
+	}
+	return status.Tasks[0]
 }

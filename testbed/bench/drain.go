@@ -109,11 +109,12 @@ func (b *bench) countAllocations(ctx context.Context, r logRange) (*kgo.Record, 
 }
 
 func (b *bench) drains(r logRange, template *kgo.Record, blocks [][]byte) []variant {
-	kafka := func(name string, connector, properties map[string]string) variant {
+	kafka := func(name string, connector, properties map[string]string, first *kgo.Record) variant {
 		return variant{name: name, run: func(ctx context.Context) (sample, error) {
-			return b.drainToKafka(ctx, r, connector, properties)
+			return b.drainToKafka(ctx, r, connector, properties, first)
 		}}
 	}
+	var withSchemas kgo.Record
 	lz4 := jsonConverters(false)
 	lz4["producer.override.compression.type"] = "lz4"
 	list := []variant{
@@ -122,11 +123,12 @@ func (b *bench) drains(r logRange, template *kgo.Record, blocks [][]byte) []vari
 			s, _, err := b.drainToNothing(ctx, r)
 			return s, err
 		}},
-		kafka(toKafka, jsonConverters(false), nil),
-		kafka(toKafkaSchemas, jsonConverters(true), nil),
-		kafka(toKafkaOnce, jsonConverters(false), b.exactlyOnce()),
-		kafka(toKafkaLZ4, lz4, nil),
+		kafka(toKafka, jsonConverters(false), nil, nil),
+		kafka(toKafkaSchemas, jsonConverters(true), nil, &withSchemas),
+		kafka(toKafkaOnce, jsonConverters(false), b.exactlyOnce(), nil),
+		kafka(toKafkaLZ4, lz4, nil, nil),
 		{name: brokerAlone, run: func(ctx context.Context) (sample, error) { return b.produceEncoded(ctx, template, r.rows) }},
+		{name: brokerSchemas, run: func(ctx context.Context) (sample, error) { return b.produceEncoded(ctx, &withSchemas, r.rows) }},
 	}
 	if b.target.dsn != nil {
 		list = append(list,
@@ -155,6 +157,7 @@ const (
 	toClickHouse   = "Freshet → ClickHouse"
 	toElastic      = "Freshet → Elasticsearch"
 	brokerAlone    = "encoded before → Kafka"
+	brokerSchemas  = "encoded before, with schemas → Kafka"
 	tablesByHand   = "encoded before → tables by hand"
 	bareClickHouse = "encoded before → ClickHouse, bare inserts"
 	bulkIndexer    = "encoded before → Elasticsearch, BulkIndexer"
@@ -206,8 +209,8 @@ func discarded() map[string]string {
 }
 
 // drainToKafka is the freshet program until the broker has every row and the marker, which
-// a reader of committed records can see.
-func (b *bench) drainToKafka(ctx context.Context, r logRange, connector, properties map[string]string) (sample, error) {
+// a reader of committed records can see. first, unless it is nil, becomes the first of the rows' records.
+func (b *bench) drainToKafka(ctx context.Context, r logRange, connector, properties map[string]string, first *kgo.Record) (sample, error) {
 	name := b.name("kafka")
 	source, err := b.source.stream(ctx, name, &r)
 	if err != nil {
@@ -224,6 +227,13 @@ func (b *bench) drainToKafka(ctx context.Context, r logRange, connector, propert
 		return s, err
 	}
 	p.stop()
+	if first != nil {
+		record, err := b.firstRecord(ctx, name+".bench.rows")
+		if err != nil {
+			return s, err
+		}
+		*first = *record
+	}
 	return s, b.checkTopic(ctx, name, r.rows)
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -58,14 +59,18 @@ func (b *bench) into(ctx context.Context, f feed, name string, sink map[string]s
 }
 
 // intoTables is a run until the last row can be seen in the target, which has them in order.
-func (b *bench) intoTables(ctx context.Context, f feed) (sample, error) {
+func (b *bench) intoTables(ctx context.Context, f feed, more ...map[string]string) (sample, error) {
 	if err := b.clearTarget(ctx); err != nil {
 		return sample{}, err
+	}
+	config := b.tablesConfig()
+	for _, m := range more {
+		maps.Copy(config, m)
 	}
 	var s sample
 	err := b.target.session(ctx, func(conn *pgx.Conn) (err error) {
 		last := fmt.Sprintf("bench.rows WHERE id = %d", f.rows)
-		s, err = b.into(ctx, f, b.name("tables"), b.tablesConfig(), func(ctx context.Context) (bool, error) { return hasRow(ctx, conn, last) })
+		s, err = b.into(ctx, f, b.name("tables"), config, func(ctx context.Context) (bool, error) { return hasRow(ctx, conn, last) })
 		if err != nil {
 			return err
 		}

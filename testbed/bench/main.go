@@ -162,6 +162,7 @@ func parts() []part {
 		{"drain", measureDrain},
 		{"snapshot", measureSnapshot},
 		{"sinks", measureSinks},
+		{"isolated", measureIsolated},
 		{"freshness", measureFreshness},
 		{"encode", measureEncode},
 		{"start", measureStart},

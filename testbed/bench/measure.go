@@ -93,7 +93,7 @@ func (b *bench) timed(ctx context.Context, rows, pid int, alive func() error, be
 	var m *meter
 	var before time.Duration
 	start := func() (err error) {
-		before, err = processCPU(pid)
+		before, err = workerCPU(pid)
 		m = b.meter()
 		return err
 	}
@@ -118,7 +118,7 @@ func (b *bench) timed(ctx context.Context, rows, pid int, alive func() error, be
 		return sample{}, err
 	}
 	s := m.stop(rows)
-	after, err := processCPU(pid)
+	after, err := workerCPU(pid)
 	if err != nil {
 		return s, err
 	}

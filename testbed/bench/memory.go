@@ -130,7 +130,7 @@ func measureGiant(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer func() { _ = b.source.forget(context.WithoutCancel(ctx), r) }() // the database goes at the end
-	s, err := b.drainToKafka(ctx, r, jsonConverters(false), nil)
+	s, err := b.drainToKafka(ctx, r, jsonConverters(false), nil, nil)
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,14 @@ func processCPU(pid int) (time.Duration, error) {
 	return s.own, err
 }
 
+// workerCPU is what a worker and the processes of its plugins have used so far.
+func workerCPU(pid int) (time.Duration, error) {
+	if _, err := processCPU(pid); err != nil {
+		return 0, err
+	}
+	return treeCPU(processes(), pid), nil
+}
+
 // processes lists what runs.
 func processes() []processStat {
 	names, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed

@@ -160,16 +160,19 @@ func (h *History) first(got []Seen) int {
 	return first
 }
 
-// firstOnes leaves out what was there before, with its tombstone.
+// firstOnes leaves out what was there before. The tombstone of a delete may be missing behind the first of its repeats.
 func firstOnes(list []Seen) []Seen {
 	var out []Seen
-	have, again := map[Seen]bool{}, false
+	have := map[Seen]bool{}
+	var before Seen // the last event that is not a tombstone
 	for _, s := range list {
-		if s.Text != "t" {
-			again = have[s]
-			have[s] = true
+		first := !have[s]
+		if s.Text == "t" {
+			first = len(out) > 0 && out[len(out)-1] == before && before.Text[0] == 'd'
+		} else {
+			have[s], before = true, s
 		}
-		if !again && (s.Text != "t" || len(out) > 0 && out[len(out)-1].Text[0] == 'd') {
+		if first {
 			out = append(out, s)
 		}
 	}

@@ -42,6 +42,10 @@ func TestCheck(t *testing.T) {
 	at := slices.IndexFunc(good, func(s Seen) bool { return s.Key == "a0" && s.Text[0] == 'u' })
 	snapshot := slices.IndexFunc(good, func(s Seen) bool { return s.Text[0] == 'r' })
 	again := func(i int) []Seen { return append(slices.Clone(good), good[i]) }
+	// The events of one key up to a tombstone: those before it, then all of them again.
+	deleted := slices.IndexFunc(good, func(s Seen) bool { return s.Text == "t" })
+	from := slices.IndexFunc(good, func(s Seen) bool { return s.Key == good[deleted].Key && s.Text[0] != 'r' })
+	cut := slices.Concat(good[:deleted], good[from:])
 	swapped := slices.Clone(good)
 	swapped[at], swapped[at+1] = swapped[at+1], swapped[at]
 	for _, c := range []struct {
@@ -57,6 +61,8 @@ func TestCheck(t *testing.T) {
 		{name: "a snapshot row lost", got: slices.Delete(slices.Clone(good), snapshot, snapshot+1), lost: 1},
 		{name: "one twice", got: again(at), twice: 1},
 		{name: "one twice, as may be", got: again(at), repeats: true, right: true},
+		{name: "a tombstone only in the repeat", got: cut, repeats: true, right: true},
+		{name: "a tombstone in no repeat", got: slices.Concat(cut[:deleted], good[from:deleted], good[deleted+1:]), repeats: true, lost: 1},
 		{name: "a snapshot row twice", got: again(snapshot), twice: 1},
 		{name: "a snapshot row twice, as may be", got: again(snapshot), interrupted: true, right: true},
 		{name: "out of order", got: swapped},
