@@ -14,6 +14,8 @@ TEST_TIMEOUT ?= 20m
 FAST = $$($(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... | awk '!/\/testbed|\/e2e|\/demo/ { print $$1 }')
 RACE = $(if $(shell command -v gcc),-race)
 VERSION = $$(git describe --tags --always --dirty 2>/dev/null || echo dev)
+# A module of its own, with dependencies that Freshet does not have.
+EXAMPLE := examples/plugin-go
 # Packages with benchmarks.
 BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -r dirname | sort -u)
 BENCH ?= .
@@ -33,7 +35,7 @@ FAULTS_OF ?= (|MySQL|MariaDB)
 # How many turns `make interchange` takes with MySQL.
 TURNS ?= 12
 
-.PHONY: help build lint fmt test test-short images demo demo-full bench microbench faults clusterfaults scale fuzz interchange clean
+.PHONY: help build lint fmt test test-short test-python images demo demo-full bench microbench faults clusterfaults scale fuzz interchange clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +52,7 @@ lint: ## formatting, vet, staticcheck, golangci-lint
 	$(GO) vet -tags poison ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(GOLANGCI) run
+	cd $(EXAMPLE) && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) run $(GOLANGCI) run
 
 images: ## a container engine and an image for every server of the tests
 	@testdata/images/engine
@@ -58,12 +61,17 @@ images: ## a container engine and an image for every server of the tests
 test: ## everything needed, then all tests; ends with the counts
 	@if testdata/images/engine; then testdata/images/images ready; elif [ $$? != 3 ]; then exit 1; fi
 	@{ status=0; \
+	  sdk/python/test >&2 || status=1; \
 	  $(GO) test -json -count=1 -p $(TEST_P) -timeout $(TEST_TIMEOUT) ./... || status=1; \
 	  $(GO) test -json -count=1 -p $(TEST_P) -timeout $(TEST_TIMEOUT) -tags poison $(RACE) $(FAST) || status=1; \
+	  $(GO) -C $(EXAMPLE) test -json -count=1 -p $(TEST_P) -timeout $(TEST_TIMEOUT) ./... || status=1; \
 	  exit $$status; } | $(GO) run ./testbed/summary
 
 test-short: ## only tests that need no server
 	@$(GO) test -json -p $(TEST_P) -timeout $(TEST_TIMEOUT) $(FAST) | $(GO) run ./testbed/summary
+
+test-python: ## the SDK for plugins in Python and its examples
+	@sdk/python/test
 
 demo: ## two databases, a broker and a worker that is killed half-way; needs no Docker
 	$(GO) run ./cmd/freshet demo
@@ -87,8 +95,8 @@ faults: images ## ROUNDS rounds of kills, cuts and zombies under a known load fo
 	$(GO) test -json -count=1 -p 1 -timeout 1h -run '$(FAULTS)' ./connectors/postgres ./e2e | $(GO) run ./testbed/summary || status=1; \
 	exit $$status
 
-clusterfaults: images ## ROUNDS rounds of faults for three workers that share twelve connectors; FRESHET_FAULTS_SEED=n plays a round again
-	@FRESHET_FAULTS_ROUNDS=$(ROUNDS) $(GO) test -v -count=1 -timeout 12h -run '^TestClusterFaults$$' ./e2e/cluster | grep --line-buffered -v '^=== '
+clusterfaults: images ## ROUNDS rounds of faults for three workers that share twelve connectors, as many with three brokers; FRESHET_FAULTS_SEED=n plays a round again
+	@FRESHET_FAULTS_ROUNDS=$(ROUNDS) $(GO) test -v -count=1 -timeout 12h -run '^TestCluster(Faults|Brokers)$$' ./e2e/cluster | grep --line-buffered -v '^=== '
 
 scale: images ## a thousand connectors on one worker and on three: times, CPU, memory
 	@FRESHET_SCALE=1000 $(GO) test -v -count=1 -timeout 1h -run '^TestScale$$' ./e2e/cluster | grep --line-buffered -v '^=== '
@@ -96,7 +104,7 @@ scale: images ## a thousand connectors on one worker and on three: times, CPU, m
 fuzz: ## every fuzz target for FUZZTIME; FUZZ=regexp chooses
 	@grep -rE --include='*_test.go' '^func ($(FUZZ))' . | sed -E 's,^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*,\1 \2,' | sort | \
 	  while read -r dir target; do \
-	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -parallel 1 "$$dir"; \
+	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x -parallel 1 "$$dir"; \
 	  done
 
 interchange: images ## Debezium and Freshet in turns: TURNS with MySQL; PostgreSQL needs Java, ORACLE_HOME, ORACLE_BOOTSTRAP and ORACLE_POSTGRES

@@ -35,7 +35,8 @@ var mayImport = []struct {
 	{"tlsconfig", nil},
 	{"kafkaclient", []string{"tlsconfig", "github.com/IBM/sarama", "github.com/rcrowley/go-metrics", "github.com/klauspost/compress", "github.com/pierrec/lz4"}},
 	{"connectors", []string{"schemas", "offsets"}},
-	{"connectors/connectortest", []string{"connectors", "changes", "schemas", "offsets", "go.uber.org/goleak"}},
+	{"connectors/connectortest", []string{"connectors", "connectors/connectortest/conformance", "changes", "schemas", "offsets", "go.uber.org/goleak"}},
+	{"connectors/connectortest/conformance", []string{"connectors", "schemas", "offsets", "go.uber.org/goleak"}},
 	{"changes", []string{"connectors", "schemas", "offsets"}},
 	{"converters", []string{"connectors", "changes", "schemas"}},
 	{"converters/registry", []string{"connectors", "changes", "schemas", "converters", "tlsconfig", "github.com/riferrei/srclient"}},
@@ -53,8 +54,8 @@ var mayImport = []struct {
 	{"connectors/elasticsearch", []string{"connectors", "changes", "schemas", "offsets", "tlsconfig"}},
 	{"connectors/kafka", []string{"connectors", "changes", "schemas", "offsets", "offsets/kafkastore", "converters", "converters/*", "kafkaclient", "github.com/IBM/sarama"}},
 	{"connectors/file", []string{"connectors", "changes", "schemas", "offsets", "converters", "converters/*"}},
-	{"plugins", []string{"connectors", "schemas", "offsets", "plugins/*", "github.com/hashicorp/go-plugin", "google.golang.org/"}},
-	{"plugins/*", []string{"connectors", "schemas", "offsets", "plugins", "plugins/*", "github.com/hashicorp/go-plugin", "google.golang.org/"}},
+	{"plugins", []string{"connectors", "schemas", "offsets", "plugins/*", "github.com/hashicorp/", "google.golang.org/", "golang.org/x/sys"}},
+	{"plugins/*", []string{"connectors", "schemas", "offsets", "plugins", "plugins/*", "github.com/hashicorp/", "google.golang.org/"}},
 	{"runtime", []string{"connectors", "schemas", "offsets"}},
 	{"runtime/herder", []string{"runtime", "connectors", "offsets"}},
 	{"runtime/loglevel", nil},
@@ -75,6 +76,7 @@ var mayImport = []struct {
 	{"e2e/*", []string{"*"}},
 	{"e2e/*/*", []string{"*"}},
 	{"examples/*", []string{"*"}},
+	{"examples/*/*", []string{"*"}},
 }
 
 var forbiddenNames = []string{"util", "utils", "common", "shared", "helper", "helpers", "types", "base"}

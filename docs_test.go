@@ -20,7 +20,7 @@ func TestDocs(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (d.Name() == ".git" || d.Name() == "bin"):
+		case d.IsDir() && path != "." && (d.Name()[0] == '.' || d.Name() == "bin"):
 			return filepath.SkipDir
 		case strings.HasSuffix(path, "_test.go"):
 			text, err := os.ReadFile(path)

@@ -12,7 +12,7 @@ import (
 
 const (
 	// arrivalLimit is how long the demo waits for a change before it gives up.
-	arrivalLimit = 60 * time.Second
+	arrivalLimit = 2 * time.Minute
 	// current is how old a change may be when the copies count as up to date.
 	current = 300 * time.Millisecond
 )

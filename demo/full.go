@@ -297,14 +297,20 @@ func (d *fullDemo) failed(ctx context.Context, err error) error {
 	return fmt.Errorf("%w%s", err, d.worker.lastWords("the worker"))
 }
 
-// arrived returns when every target has a row that was written after that moment.
+// arrived returns when every target has a row that was written after that moment, and nearly as many rows as the source has by then:
+// tables come one by one, and a slow target comes late.
 func (d *fullDemo) arrived(ctx context.Context, moment time.Time) error {
 	for i, t := range d.targets {
 		var last error
 		err := poll(ctx, func() (bool, error) {
 			var newest time.Time
-			_, newest, last = t.state(ctx, d.tables)
-			return last == nil && newest.After(moment), nil
+			var rows int64
+			if rows, newest, last = t.state(ctx, d.tables); last != nil || !newest.After(moment) {
+				return false, nil
+			}
+			all, _, err := d.source.state(ctx, d.tables)
+			last = err
+			return err == nil && rows >= all/20*19, nil
 		})
 		if err != nil {
 			return fmt.Errorf("wait for changes to arrive in %s: %w", d.titles[i], errors.Join(err, last))

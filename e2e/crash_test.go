@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/offsets/boltstore"
 	"github.com/freshet-io/freshet/testbed"
@@ -30,6 +32,7 @@ type crash struct {
 	h        *history.History
 	p        *testbed.Program
 	written  chan error // ends the history's goroutine
+	count    int        // of the transactions of the history
 	kafka    *testbed.Kafka
 	offsets  string // topic of offsets; "": a file
 }
@@ -50,7 +53,7 @@ func newCrash(t *testing.T, pg *testbed.Postgres, kafka *testbed.Kafka, worker s
 		}
 	}
 	t.Logf("FRESHET_SEED=%d", seed)
-	c := &crash{T: t, pg: pg, kafka: kafka, database: pg.NewDatabase(t), dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 2)), written: make(chan error, 1)}
+	c := &crash{T: t, count: crashTransactions, pg: pg, kafka: kafka, database: pg.NewDatabase(t), dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 2)), written: make(chan error, 1)}
 	c.h = history.New(t, history.OnPostgres(pg, c.database), seed, crashRows)
 	c.config = pg.Connector(c.database, "crash-"+c.database, map[string]string{
 		"table.include.list":                        "public.a,public.b",
@@ -83,14 +86,14 @@ func (c *crash) kill() {
 
 // load begins to write the history.
 func (c *crash) load() {
-	go func() { c.written <- c.h.Write(c.Context(), crashTransactions) }()
+	go func() { c.written <- c.h.Write(c.Context(), c.count) }()
 }
 
 // progress lets some more transactions come and waits for a random moment among them.
 func (c *crash) progress() {
 	c.Helper()
 	const more = crashTransactions / 8
-	allowed := min(c.h.Allowed()+more, crashTransactions)
+	allowed := min(c.h.Allowed()+more, c.count)
 	c.h.Allow(allowed)
 	to := allowed - 1 - c.random.IntN(more)
 	c.p.Until("the load does not move", func() bool { return c.h.Done() >= to })
@@ -116,7 +119,7 @@ func (c *crash) interruptSnapshot(times int) {
 // finish waits until everything was delivered, stops freshet and looks at what is stored.
 func (c *crash) finish() {
 	c.Helper()
-	c.h.Allow(crashTransactions)
+	c.h.Allow(c.count)
 	if err := <-c.written; err != nil {
 		c.Fatal(err)
 	}
@@ -231,7 +234,7 @@ func TestCrashExactlyOnce(t *testing.T) {
 		c.start()
 	}
 	c.finish()
-	c.h.Check(c.topics(), true, false).Report(t)
+	c.once(c.topics())
 }
 
 // The same without transactions: nothing is lost, a window may come again.
@@ -262,9 +265,15 @@ func TestCrashFile(t *testing.T) {
 		c.start()
 	}
 	c.finish()
+	c.checkFile(out)
+}
+
+// checkFile compares the lines of a file with the history: every change is one line, in order.
+func (c *crash) checkFile(out string) {
+	c.Helper()
 	f, err := os.Open(out)
 	if err != nil {
-		t.Fatal(err)
+		c.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
 	var got []history.Seen
@@ -272,14 +281,22 @@ func TestCrashFile(t *testing.T) {
 	for lines.Scan() {
 		event, err := history.UnderstandLine(lines.Bytes())
 		if err != nil {
-			t.Fatal(err)
+			c.Fatal(err)
 		}
 		got = append(got, event)
 	}
 	if err := lines.Err(); err != nil {
-		t.Fatal(err)
+		c.Fatal(err)
 	}
-	c.h.Check(got, true, false).Report(t)
+	c.once(got)
+}
+
+// once checks that every change was seen once, in order; a snapshot was interrupted.
+func (c *crash) once(got []history.Seen) {
+	c.Helper()
+	v := c.h.Check(got, true, false)
+	c.Logf("%d events, lost %d, twice %d", v.Events, v.Lost, v.Twice)
+	v.Report(c)
 }
 
 // The servers are killed under load, the worker goes on by itself.
@@ -320,18 +337,62 @@ func TestCrashTables(t *testing.T) {
 		}
 	}
 	c.finish()
-	from, there := pg.Connect(t, c.database), target.Connect(t, to)
+	c.checkTables(target, to)
+}
+
+// checkTables compares tables that are kept equal with those of the history.
+func (c *crash) checkTables(target *testbed.Postgres, to string) {
+	c.Helper()
+	from, there := c.pg.Connect(c, c.database), target.Connect(c, to)
 	for _, table := range []string{"a", "b"} {
 		for _, column := range []string{"seq", "pad"} {
-			want, got := contents(t, from, table, "id", column), contents(t, there, table, "id", column)
+			want, got := contents(c, from, table, "id", column), contents(c, there, table, "id", column)
 			if text := firstDifference(want, got); text != "" {
-				t.Errorf("%s.%s: %s", table, column, text)
+				c.Errorf("%s.%s: %s", table, column, text)
 			}
 		}
-		if n := len(contents(t, from, table, "id", "seq")); n != len(c.h.Rows(table)) {
-			t.Errorf("table %s has %d rows, want %d", table, n, len(c.h.Rows(table)))
+		n := len(contents(c, from, table, "id", "seq"))
+		if n != len(c.h.Rows(table)) {
+			c.Errorf("table %s has %d rows, want %d", table, n, len(c.h.Rows(table)))
+		}
+		c.Logf("table %s: %d rows were compared", table, n)
+	}
+}
+
+// A table that keeps every change has each of them once, after kills of the worker and of the target.
+func TestCrashAppend(t *testing.T) {
+	t.Parallel()
+	target := testbed.StartTimescale(t)
+	to := target.NewDatabase(t)
+	c := newCrash(t, bed.Postgres(t), nil, "", target.ToTable(to, map[string]string{"sinks.db.freshet.mode": "append", "sinks.db.hypertable.time.column": "_time"}))
+	c.load()
+	c.interruptSnapshot(2)
+	for round := range 4 {
+		c.progress()
+		if round%2 == 0 {
+			c.kill()
+			c.start()
+		} else {
+			target.Kill(t)
+			target.Restart(t)
 		}
 	}
+	c.finish()
+	rows, err := target.Connect(t, to).Query(t.Context(), `SELECT name || id, _op || coalesce(seq, 0) FROM (SELECT 'a' AS name, * FROM a UNION ALL SELECT 'b', * FROM b) x ORDER BY _order`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []history.Seen
+	var s history.Seen
+	if _, err := pgx.ForEachRow(rows, []any{&s.Key, &s.Text}, func() error {
+		if got = append(got, s); s.Text[0] == 'd' { // a tombstone is no change
+			got = append(got, history.Seen{Key: s.Key, Text: "t"})
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c.once(got)
 }
 
 func firstDifference(want, got []string) string {

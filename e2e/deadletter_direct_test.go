@@ -148,24 +148,29 @@ func TestDirectRowsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// A record that the producer does not take is in the queue with the reference's stage for that, and the others are in the topic, with
-// and without transactions.
+// A record that the producer, or only the broker, does not take is in the queue with the reference's stage for that, and the others are in
+// the topic, with and without transactions.
 func TestRecordThatKafkaDoesNotTake(t *testing.T) {
 	t.Parallel()
-	for _, exact := range []string{"disabled", "enabled"} {
-		t.Run("exactly once "+exact, func(t *testing.T) {
+	for _, c := range []struct{ exact, request, topic, cause string }{
+		{"disabled", "2000", "100000", "larger than max.request.size=2000"},
+		{"enabled", "2000", "100000", "larger than max.request.size=2000"},
+		{"disabled", "100000", "2000", "raise max.message.bytes of the topic"},
+		{"enabled", "100000", "2000", "raise max.message.bytes of the topic"},
+	} {
+		t.Run("exactly once "+c.exact+", "+c.cause, func(t *testing.T) {
 			t.Parallel()
 			k, dir := bed.Kafka(t), t.TempDir()
-			topic := k.NewTopic(t, 1, nil)
+			topic := k.NewTopic(t, 1, map[string]string{"max.message.bytes": c.topic})
 			queue, in := filepath.Join(dir, "letters"), filepath.Join(dir, "in")
 			large := strings.Repeat("x", 3000)
 			if err := os.WriteFile(in, []byte("a\n"+large+"\nb\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			worker := testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+k.Bootstrap()+"\nexactly.once.source.support="+exact+
+			worker := testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+k.Bootstrap()+"\nexactly.once.source.support="+c.exact+
 				"\noffset.storage.topic=offsets-"+topic+"\noffset.storage.replication.factor=1\noffset.storage.file.filename="+dir+"/offsets\nvalue.converter=org.apache.kafka.connect.storage.StringConverter\n")
 			p := start(t, dir, "run", testbed.WriteConnector(t, dir, map[string]string{
-				"name": "file-" + topic, "connector.class": "FileStreamSource", "file": in, "topic": topic, "producer.override.max.request.size": "2000",
+				"name": "file-" + topic, "connector.class": "FileStreamSource", "file": in, "topic": topic, "producer.override.max.request.size": c.request,
 				"errors.tolerance": "all", "errors.deadletterqueue.file": queue,
 			}), "-c", worker)
 			var values []string
@@ -176,13 +181,13 @@ func TestRecordThatKafkaDoesNotTake(t *testing.T) {
 				}
 				return slices.Contains(values, "b")
 			})
-			letters := letterLines(t, queue)
-			if !slices.Equal(values, []string{"a", "b"}) || len(letters) != 1 || letters[0].header("stage") != "KAFKA_PRODUCE" ||
-				letters[0].header("class.name") != "org.apache.kafka.connect.runtime.WorkerSourceTask" || !strings.Contains(letters[0].header("exception.message"), "larger than max.request.size=2000") {
-				t.Errorf("values %q, letters %+v", values, letters)
-			}
 			if code := p.Stop(); code != 0 {
 				t.Errorf("exit code %d: %s", code, p.Output())
+			}
+			letters := letterLines(t, queue)
+			if !slices.Equal(values, []string{"a", "b"}) || len(letters) != 1 || letters[0].header("stage") != "KAFKA_PRODUCE" ||
+				letters[0].header("class.name") != "org.apache.kafka.connect.runtime.WorkerSourceTask" || !strings.Contains(letters[0].header("exception.message"), c.cause) {
+				t.Errorf("values %q, letters %+v", values, letters)
 			}
 		})
 	}

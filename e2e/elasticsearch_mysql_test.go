@@ -75,10 +75,17 @@ func inMySQL(t testing.TB, v, dataType string) string {
 
 // mysqlInSearch reads columns of the indices that begin with a prefix.
 func mysqlInSearch(t testing.TB, s *testbed.Search, prefix string) func(c mysqlColumn) (reading, []string) {
+	return mysqlInDocuments(t, func(table string) map[string]json.RawMessage {
+		return s.Documents(t, prefix+"."+strings.ToLower(table))
+	})
+}
+
+// mysqlInDocuments reads columns of a table's documents.
+func mysqlInDocuments(t testing.TB, of func(table string) map[string]json.RawMessage) func(c mysqlColumn) (reading, []string) {
 	documents := map[string]map[string]json.RawMessage{}
 	return func(c mysqlColumn) (reading, []string) {
 		if documents[c.table] == nil {
-			documents[c.table] = s.Documents(t, prefix+"."+strings.ToLower(c.table))
+			documents[c.table] = of(c.table)
 		}
 		r := readingOf(c.typ)
 		return r, documented(t, documents[c.table], c.key, c.name, c.typ, r)

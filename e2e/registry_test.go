@@ -3,8 +3,6 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -20,20 +18,11 @@ import (
 
 func registryCall(t *testing.T, method, url, body string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
+	status, text := testbed.Call(t, method, url, body)
+	if status != http.StatusOK {
+		t.Fatalf("%s %s: %d %s", method, url, status, text)
 	}
-	req.Header.Set("Content-Type", "application/vnd.schemaregistry.v1+json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s: %s %s %v", method, url, resp.Status, text, err)
-	}
-	return string(text)
+	return text
 }
 
 // betOf is a row with its schema; every field beyond the first is optional.

@@ -200,6 +200,16 @@ WHERE table_schema = DATABASE() AND (column_key <> 'PRI' OR table_name = 't_key'
 	return out
 }
 
+// mysqlKey are the columns of a table's key.
+func mysqlKey(t testing.TB, conn *client.Conn, table string) string {
+	t.Helper()
+	result, err := conn.Execute("SELECT GROUP_CONCAT(column_name) FROM information_schema.columns WHERE table_schema = DATABASE() AND column_key = 'PRI' AND table_name = ?", table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(result.Values[0][0].AsString())
+}
+
 // differsFromMySQL says in which columns a target differs from the source; "" when they are equal. read says how values of a column are
 // compared, and what the target has, as mysqlContents does: nil when it has no such column.
 func differsFromMySQL(t testing.TB, conn *client.Conn, columns []mysqlColumn, mapped mappings, read func(c mysqlColumn) (reading, []string)) string {
@@ -234,7 +244,8 @@ func mysqlInPostgres(t testing.TB, conn *pgx.Conn, schema string) func(c mysqlCo
 	}
 }
 
-// The types corpus of MySQL arrives in tables of a Postgres, after the snapshot and after inserts, updates and deletes.
+// The types corpus of MySQL arrives in tables of a Postgres, after the snapshot and after inserts, updates and deletes; so it does where
+// every change is kept, of which the last one of each key is the row.
 func TestMySQLTypesIntoPostgres(t *testing.T) {
 	t.Parallel()
 	source, target := bed.MySQL(t), bed.Postgres(t)
@@ -244,6 +255,12 @@ func TestMySQLTypesIntoPostgres(t *testing.T) {
 	c := source.Connector("types-"+from, from, testbed.HistoryIn(filepath.Join(dir, "history")), nil)
 	c["enable.time.adjuster"] = "false" // the year 1 stays what it is
 	maps.Copy(c, target.ToTable(to, map[string]string{"sinks.db.connection.url": "jdbc:postgresql://" + target.Address() + "/" + to + "?sslmode=disable"}))
+	for key, v := range target.ToTable(to, nil) {
+		if own, ok := strings.CutPrefix(key, "sinks.db."); ok {
+			c["sinks.log."+own] = v
+		}
+	}
+	maps.Copy(c, map[string]string{"sinks": "db,log", "sinks.log.freshet.mode": "append", "sinks.log.collection.name.format": "log.${source.table}"})
 	p := start(t, dir, "run", testbed.WriteConnector(t, dir, c))
 
 	a, b := source.Connect(t, from), target.Connect(t, to)
@@ -251,14 +268,21 @@ func TestMySQLTypesIntoPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	columns := mysqlColumns(t, a)
+	keys := map[string]string{}
+	for _, c := range columns {
+		if keys[c.table] = "id"; c.table == "t_key" {
+			keys[c.table] = mysqlKey(t, a, c.table)
+		}
+	}
 	equal := func() {
 		t.Helper()
 		var different string
 		testbed.Eventually(t, func() string { return "source and target differ:\n" + different + "freshet said:\n" + p.Output() }, func() bool {
-			different = differsFromMySQL(t, a, columns, nil, mysqlInPostgres(t, b, from))
+			different = differsFromMySQL(t, a, columns, nil, mysqlInPostgres(t, b, from)) + differsFromMySQL(t, a, columns, nil, mysqlInPostgres(t, b, "last"))
 			return different == ""
 		})
 	}
+	lastChanges(t, b, "last", keys, p.Output)
 	equal()
 	source.Exec(t, from, mysqlCorpus(t, "stream1.sql"))
 	equal()

@@ -102,6 +102,10 @@ func corpus(t testing.TB, name string) string {
 	return string(text)
 }
 
+// typesOfSource are the extensions and types of the corpus.
+const typesOfSource = `CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree; CREATE EXTENSION isn;
+CREATE TYPE mood AS ENUM ('zen','angry','bored'); CREATE TYPE pair AS (a int, b text);`
+
 // The types corpus arrives in a target that has the same extensions and types: every column of every table is equal, after the
 // snapshot and after inserts, updates and deletes.
 func TestTypesIntoPostgres(t *testing.T) {
@@ -109,9 +113,46 @@ func TestTypesIntoPostgres(t *testing.T) {
 	pg := bed.Postgres(t)
 	from, to := pg.NewDatabase(t), pg.NewDatabase(t)
 	pg.Exec(t, from, corpus(t, "setup.sql"))
-	pg.Exec(t, to, `CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree; CREATE EXTENSION isn;
-CREATE TYPE mood AS ENUM ('zen','angry','bored'); CREATE TYPE pair AS (a int, b text);`)
-	runTypes(t, pg, from, to, nil)
+	pg.Exec(t, to, typesOfSource)
+	runTypes(t, pg, from, to, nil, nil)
+}
+
+// Where every change is kept, the last one of each key is the row.
+func TestTypesAppended(t *testing.T) {
+	t.Parallel()
+	pg := bed.Postgres(t)
+	from, to := pg.NewDatabase(t), pg.NewDatabase(t)
+	pg.Exec(t, from, corpus(t, "setup.sql"))
+	pg.Exec(t, to, typesOfSource)
+	runTypes(t, pg, from, to, nil, map[string]string{"sinks.db.freshet.mode": "append", "sinks.db.collection.name.format": "log.${source.table}"})
+}
+
+// lastChanges makes views in a schema of the rows that the tables in schema log show, once those are there. keys are the tables and the
+// columns of their keys.
+func lastChanges(t *testing.T, target *pgx.Conn, schema string, keys map[string]string, complaint func() string) {
+	t.Helper()
+	for table, key := range keys {
+		testbed.Eventually(t, complaint, func() bool { return len(columnsOf(t, target, "log."+table)) > 0 })
+		if _, err := target.Exec(t.Context(), fmt.Sprintf(`CREATE SCHEMA IF NOT EXISTS %[1]s;
+CREATE VIEW %[1]s.%[2]s AS SELECT * FROM (SELECT DISTINCT ON (%[3]s) * FROM log.%[2]s ORDER BY %[3]s, _order DESC) x WHERE _op <> 'd'`, schema, table, key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// keysOf are the columns of the tables' keys.
+func keysOf(t *testing.T, conn *pgx.Conn, tables []string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, table := range tables {
+		var key string
+		if err := conn.QueryRow(t.Context(), `SELECT string_agg(quote_ident(a.attname), ', ') FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+WHERE i.indrelid = to_regclass($1) AND i.indisprimary`, table).Scan(&key); err != nil {
+			t.Fatal(err)
+		}
+		out[table] = key
+	}
+	return out
 }
 
 // The same into a target that has none of them: those columns are text or jsonb, with the same values.
@@ -123,18 +164,22 @@ func TestTypesIntoBarePostgres(t *testing.T) {
 	runTypes(t, pg, from, to, mappings{
 		"t_text.c_hstore": object, "t_default.hs": object,
 		"t_array.a_hstore": {objects, "jsonb[]"},
-	})
+	}, nil)
 }
 
-// runTypes plays the corpus.
-func runTypes(t *testing.T, pg *testbed.Postgres, from, to string, mapped mappings) {
+// runTypes plays the corpus; more are keys of the sink.
+func runTypes(t *testing.T, pg *testbed.Postgres, from, to string, mapped mappings, more map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
 	keys := pg.ToTable(to, map[string]string{"table.include.list": "public.t_.*", "sinks.db.connection.url": "jdbc:postgresql://" + pg.Address() + "/" + to + "?sslmode=disable"})
 	c := pg.Connector(from, "types-"+from, nil)
 	maps.Copy(c, keys)
+	maps.Copy(c, more)
 	p := start(t, dir, "run", testbed.WriteConnector(t, dir, c))
 	a, b := pg.Connect(t, from), pg.Connect(t, to)
+	if more["sinks.db.freshet.mode"] == "append" {
+		lastChanges(t, b, "public", keysOf(t, a, typeTables()), p.Output)
+	}
 	equal := func() {
 		t.Helper()
 		var difference string

@@ -241,7 +241,7 @@ func TestRecordThatDoesNotFitTheTable(t *testing.T) {
 }
 
 // Changes of a Postgres go into topics and from there into tables: a mirror under the short name; under the reference's, with its
-// defaults, rows are inserted into tables that are there, named after the topic.
+// defaults, rows are inserted into tables that are there, named after the topic; in mode append every change is a row.
 func TestPostgresThroughTopicsIntoTables(t *testing.T) {
 	t.Parallel()
 	k, pg := bed.Kafka(t), bed.Postgres(t)
@@ -250,14 +250,17 @@ func TestPostgresThroughTopicsIntoTables(t *testing.T) {
 	pg.Exec(t, to, fmt.Sprintf("CREATE TABLE t%s_public_bets (id int, horse text, stake numeric(10,2), at timestamptz, state text)", from))
 	dir := t.TempDir()
 	source := pg.Connector(from, "source-"+from, map[string]string{"producer.override.bootstrap.servers": k.Bootstrap()})
-	sink := func(name, class string) string {
-		return testbed.WriteConnector(t, dir, map[string]string{
+	sink := func(name, class string, more map[string]string) string {
+		c := map[string]string{
 			"name": name + from, "connector.class": class, "topics": "t" + from + ".public.bets", "tasks.max": "2",
 			"connection.url": "jdbc:postgresql://" + pg.Address() + "/" + to + "?sslmode=disable", "connection.username": testbed.PostgresUser, "connection.password": testbed.PostgresPassword,
-		})
+		}
+		maps.Copy(c, more)
+		return testbed.WriteConnector(t, dir, c)
 	}
 	worker := testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+k.Bootstrap()+"\noffset.storage.file.filename="+dir+"/offsets\n")
-	p := start(t, dir, "run", testbed.WriteConnector(t, dir, source), sink("mirror", "timescaledb"), sink("reference", "io.debezium.connector.jdbc.JdbcSinkConnector"), "-c", worker)
+	p := start(t, dir, "run", testbed.WriteConnector(t, dir, source), sink("mirror", "timescaledb", nil), sink("reference", "io.debezium.connector.jdbc.JdbcSinkConnector", nil),
+		sink("every", "timescaledb", map[string]string{"freshet.mode": "append", "collection.name.format": "log.${source.table}"}), "-c", worker)
 	a, b := pg.Connect(t, from), pg.Connect(t, to)
 	text := func(conn *pgx.Conn, table string) string {
 		rows, err := conn.Query(t.Context(), "SELECT to_jsonb(b)::text FROM "+table+" b ORDER BY id")
@@ -289,6 +292,16 @@ func TestPostgresThroughTopicsIntoTables(t *testing.T) {
 	pg.Exec(t, from, `UPDATE bets SET stake = stake + 0.5 WHERE id % 2 = 0; DELETE FROM bets WHERE id % 5 = 0; UPDATE bets SET id = id + 100 WHERE id = 1;
 ALTER TABLE bets ADD COLUMN state text; INSERT INTO bets (id, state) VALUES (60, 'new')`)
 	equal()
+	const want = "c 2, d 11, r 50, u 25" // the change of a key is a delete and an insert
+	var kept string
+	testbed.Eventually(t, func() string { return "want " + want + ", got " + kept + p.Output() }, func() bool {
+		err := b.QueryRow(t.Context(), "SELECT string_agg(concat_ws(' ', _op, n), ', ' ORDER BY _op) FROM (SELECT _op, count(*) AS n FROM log.bets GROUP BY 1) x").Scan(&kept)
+		return err == nil && kept == want
+	})
+	var times int // the commit's, not those of the records
+	if err := b.QueryRow(t.Context(), "SELECT count(DISTINCT _time) FROM log.bets WHERE _op <> 'r'").Scan(&times); err != nil || times != 1 {
+		t.Errorf("the changes of one transaction have %d times: %v", times, err)
+	}
 	if code := p.Stop(); code != 0 {
 		t.Errorf("exit code %d: %s", code, p.Output())
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/freshet-io/freshet/testbed"
@@ -419,6 +420,40 @@ func TestTypesThroughTopics(t *testing.T) {
 	}
 }
 
+// fromMySQL is the types corpus of MySQL as a source of topics.
+type fromMySQL struct {
+	server   *testbed.MySQL
+	database string
+	conn     *client.Conn
+	columns  []mysqlColumn
+	tables   []string
+	file     string // of its connector
+}
+
+// newMySQLThrough makes the corpus, and a way from it; suffix tells apart what goes that way.
+func newMySQLThrough(t *testing.T, w way, suffix string) (*through, *fromMySQL) {
+	t.Helper()
+	s := &fromMySQL{server: bed.MySQL(t)}
+	s.database = s.server.CreateDatabase(t)
+	name := s.database + strings.ToLower(suffix)
+	s.server.Exec(t, s.database, mysqlCorpus(t, "setup.sql"))
+	s.conn = s.server.Connect(t, s.database)
+	if _, err := s.conn.Execute("SET time_zone = '+00:00'"); err != nil {
+		t.Fatal(err)
+	}
+	s.columns = mysqlColumns(t, s.conn)
+	var topics []string
+	for _, c := range s.columns {
+		if !slices.Contains(s.tables, c.table) {
+			s.tables, topics = append(s.tables, c.table), append(topics, name+"."+s.database+"."+c.table)
+		}
+	}
+	c := newThrough(t, w, name, topics)
+	config := s.server.Connector(name, s.database, testbed.HistoryIn(filepath.Join(c.dir, "history")), map[string]string{"enable.time.adjuster": "false"}) // the year 1 stays what it is
+	s.file = c.source(t, config)
+	return c, s
+}
+
 // The types corpus of MySQL goes through topics, likewise.
 func TestMySQLTypesThroughTopics(t *testing.T) {
 	t.Parallel()
@@ -427,45 +462,29 @@ func TestMySQLTypesThroughTopics(t *testing.T) {
 	} {
 		t.Run(w.converter, func(t *testing.T) {
 			t.Parallel()
-			source := bed.MySQL(t)
-			from := source.CreateDatabase(t)
-			name := from + strings.ToLower(w.converter[:1])
-			source.Exec(t, from, mysqlCorpus(t, "setup.sql"))
-			conn := source.Connect(t, from)
-			if _, err := conn.Execute("SET time_zone = '+00:00'"); err != nil {
-				t.Fatal(err)
-			}
-			columns := mysqlColumns(t, conn)
-			var tables, topics []string
-			for _, c := range columns {
-				if !slices.Contains(tables, c.table) {
-					tables, topics = append(tables, c.table), append(topics, name+"."+from+"."+c.table)
-				}
-			}
-			c := newThrough(t, w, name, topics)
-			config := source.Connector(name, from, testbed.HistoryIn(filepath.Join(c.dir, "history")), map[string]string{"enable.time.adjuster": "false"}) // the year 1 stays what it is
-			p := c.run(t, append(c.sinks(t, mirrors(), [3]map[string]string{1: {"column.types": mysqlOutOfRange}}), c.source(t, config))...)
+			c, from := newMySQLThrough(t, w, w.converter[:1])
+			p := c.run(t, append(c.sinks(t, mirrors(), [3]map[string]string{1: {"column.types": mysqlOutOfRange}}), from.file)...)
 			target := c.tables.Connect(t, c.to)
 			equal := func() {
 				t.Helper()
 				var different string
 				patiently(t, func() string { return "source and targets differ:\n" + different + "freshet said:\n" + p.Output() }, func() bool {
 					different = ""
-					if d := differsFromMySQL(t, conn, columns, join(c.mapped, c.inTables), mysqlInPostgres(t, target, from)); d != "" {
+					if d := differsFromMySQL(t, from.conn, from.columns, join(c.mapped, c.inTables), mysqlInPostgres(t, target, from.database)); d != "" {
 						different += "in tables:\n" + d
 					}
-					if d := differsFromMySQL(t, conn, columns, join(c.mapped, c.inClick), mysqlInClickHouse(t, c.ch, c.into)); d != "" {
+					if d := differsFromMySQL(t, from.conn, from.columns, join(c.mapped, c.inClick), mysqlInClickHouse(t, c.ch, c.into)); d != "" {
 						different += "in ClickHouse:\n" + d
 					}
-					if d := differsFromMySQL(t, conn, columns, join(c.mapped, c.inSearch), mysqlInSearch(t, c.search, c.prefix+"."+name+"."+from)); d != "" {
+					if d := differsFromMySQL(t, from.conn, from.columns, join(c.mapped, c.inSearch), mysqlInSearch(t, c.search, c.prefix+"."+c.name+"."+from.database)); d != "" {
 						different += "in documents:\n" + d
 					}
 					return different == ""
 				})
 			}
 			equal()
-			c.reference(t, from, tables)
-			source.Exec(t, from, mysqlCorpus(t, "stream1.sql"))
+			c.reference(t, from.database, from.tables)
+			from.server.Exec(t, from.database, mysqlCorpus(t, "stream1.sql"))
 			equal()
 			if code := p.Stop(); code != 0 {
 				t.Errorf("exit code %d after SIGTERM, want 0; freshet said:\n%s", code, p.Output())

@@ -11,8 +11,8 @@ import (
 	"github.com/freshet-io/freshet/testbed/history"
 )
 
-// delivered waits until all that is written by now is durable downstream.
-func (r *round) delivered() {
+// confirmed waits until the databases know that all that is written to them by now is durable downstream.
+func (r *round) confirmed() {
 	r.Helper()
 	var end, complaint string
 	if err := r.admin.QueryRow(r.Context(), "SELECT pg_current_wal_lsn()::text").Scan(&end); err != nil {
@@ -26,6 +26,12 @@ FROM pg_replication_slots WHERE slot_name = ANY($1) AND confirmed_flush_lsn < $2
 		}
 		return complaint == ""
 	})
+}
+
+// delivered waits until all that is written by now is durable downstream.
+func (r *round) delivered() {
+	r.Helper()
+	r.confirmed()
 	for i := range r.paths {
 		topic := r.fileConnector(i)
 		var records []*kgo.Record

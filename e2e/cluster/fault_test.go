@@ -81,14 +81,7 @@ func (r *round) fault(s step) {
 		testbed.Heal(r, r.proxies...)
 		r.settled(r.members)
 	case broker, lostState:
-		if s.kind == broker {
-			r.kafka.Stop(r)
-		} else {
-			r.kafka.Kill(r)
-		}
-		rounds.Pass(r.Context(), s.long)
-		r.kafka.Restart(r)
-		r.settled(r.members)
+		r.brokerFault(s)
 	case rolling:
 		for _, w := range r.members {
 			before = r.settled(r.members)
@@ -99,6 +92,23 @@ func (r *round) fault(s step) {
 			r.back(w)
 		}
 	}
+}
+
+// brokerFault takes one of the brokers away: the others are enough for everything to go on.
+func (r *round) brokerFault(s step) {
+	r.Helper()
+	b := r.brokers[s.worker]
+	if s.kind == broker {
+		b.Stop(r)
+	} else {
+		b.Kill(r)
+	}
+	rounds.Pass(r.Context(), s.long)
+	r.confirmed()
+	r.settled(r.members)
+	b.Restart(r)
+	testbed.WaitInSync(r, b)
+	r.settled(r.members)
 }
 
 // separate puts a partition between workers and the broker.
@@ -244,10 +254,11 @@ func (r *round) transactions() {
 	}
 }
 
-// walsenders are the processes that serve connectors.
+// walsenders are the processes that stream to connectors.
 func (r *round) walsenders() map[string]int32 {
 	r.Helper()
-	rows, err := r.admin.Query(r.Context(), "SELECT slot_name, active_pid FROM pg_replication_slots WHERE active AND slot_name = ANY($1)", r.names)
+	rows, err := r.admin.Query(r.Context(), `SELECT slot_name, active_pid FROM pg_replication_slots JOIN pg_stat_activity ON pid = active_pid
+WHERE slot_name = ANY($1) AND application_name = 'Freshet Streaming'`, r.names)
 	if err != nil {
 		r.Fatal(err)
 	}

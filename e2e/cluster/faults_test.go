@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,45 +29,77 @@ const (
 
 // stage holds the servers, which stay up over the rounds.
 type stage struct {
-	postgres *testbed.Postgres
-	kafka    *testbed.Kafka
-	proxies  []*toxiproxy.Proxy // each worker's, to the broker
+	postgres  *testbed.Postgres
+	kafka     *testbed.Kafka   // that is asked
+	brokers   []*testbed.Kafka // that are stopped and killed, as many as workers; else none
+	bootstrap []string         // each worker's
+	proxies   []*toxiproxy.Proxy
 }
 
+// newStage has one broker, and a proxy between it and each worker.
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	toxi := bed.Toxiproxy(t)
-	s := &stage{}
-	var addresses []string
+	s := &stage{postgres: startPostgres(t)}
 	for range workers {
 		p := toxi.Proxy(t, "127.0.0.1:1") // where the broker is comes out when it knows the proxies
-		s.proxies, addresses = append(s.proxies, p), append(addresses, p.Listen)
+		s.proxies, s.bootstrap = append(s.proxies, p), append(s.bootstrap, p.Listen)
 	}
-	s.kafka = testbed.StartKafkaWithDoors(t, addresses...)
+	s.kafka = testbed.StartKafkaWithDoors(t, s.bootstrap...)
 	for i, door := range s.kafka.Doors() {
 		s.proxies[i].Upstream = door
 		if err := s.proxies[i].Save(); err != nil {
 			t.Fatalf("point a proxy at Kafka: %v", err)
 		}
 	}
-	// A walsender whose reader is silent gives up within the session's time, so that another worker can have its slot.
-	s.postgres = testbed.StartPostgres(t, "wal_sender_timeout=3s")
 	return s
 }
+
+// newStageOfBrokers has three brokers.
+func newStageOfBrokers(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{postgres: startPostgres(t), brokers: testbed.StartKafkas(t, workers)}
+	s.kafka = s.brokers[0]
+	var all []string
+	for _, b := range s.brokers {
+		all = append(all, b.Address())
+	}
+	s.bootstrap = slices.Repeat([]string{strings.Join(all, ",")}, workers)
+	return s
+}
+
+// startPostgres starts one whose walsender gives up a silent reader within the session's time, so that another worker can have its slot.
+func startPostgres(t *testing.T) *testbed.Postgres {
+	t.Helper()
+	return testbed.StartPostgres(t, "wal_sender_timeout=3s")
+}
+
+// replicas is how many a partition has.
+func (s *stage) replicas() string { return fmt.Sprint(max(1, len(s.brokers))) }
 
 // TestClusterFaults plays rounds. By itself it plays few, which have the kinds of must between them.
 func TestClusterFaults(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	play(t, newStage(t), ofWorkers())
+}
+
+// TestClusterBrokers plays rounds with three brokers, which are stopped and killed one at a time. It runs by itself: with them the machine has
+// enough to do.
+func TestClusterBrokers(t *testing.T) {
+	play(t, newStageOfBrokers(t), ofBrokers())
+}
+
+func play(t *testing.T, s *stage, l repertoire) {
+	t.Helper()
 	began := time.Now()
 	var sum total
-	say := rounds.Play(t, covering, newPlan, func(t *testing.T, p *plan) string {
+	say := rounds.Play(t, l.covering, l.newPlan, func(t *testing.T, p *plan) string {
 		r := &round{group: &group{TB: t}, stage: s, plan: p}
 		defer func() { sum.add(r, t.Failed()) }()
 		r.play(t)
 		return fmt.Sprintf("%6d events, %2d moves, longest recovery %4.1fs", r.events, r.moved, r.slowest.Seconds())
 	})
-	say("%s in %s", sum.String(), time.Since(began).Round(time.Second))
+	say("%s in %s", sum.text(l), time.Since(began).Round(time.Second))
 }
 
 // total is what all rounds came to.
@@ -89,9 +123,9 @@ func (s *total) add(r *round, failed bool) {
 	s.events, s.moved, s.stayed, s.slowest = s.events+r.events, s.moved+r.moved, s.stayed+r.stayed, max(s.slowest, r.slowest)
 }
 
-func (s *total) String() string {
+func (s *total) text(l repertoire) string {
 	text := fmt.Sprintf("%d rounds, %d failed; %d events", s.rounds, s.failed, s.events)
-	for _, k := range kinds() {
+	for _, k := range l.kinds {
 		text += fmt.Sprintf(", %s %d", k.kind, s.faults[k.kind])
 	}
 	return text + fmt.Sprintf("; tasks moved %d times, %d times one of Postgres was seen not to stop; the longest time from a crash until all ran %.1fs",
@@ -119,11 +153,7 @@ type round struct {
 func (r *round) play(t *testing.T) {
 	t.Helper()
 	name := fmt.Sprintf("c%x", r.plan.seed)
-	var addresses []string
-	for _, p := range r.proxies {
-		addresses = append(addresses, p.Listen)
-	}
-	r.group = newGroup(t, name, addresses, map[string]string{
+	r.group = newGroup(t, name, r.bootstrap, map[string]string{
 		"exactly.once.source.support":       "enabled",
 		"session.timeout.ms":                fmt.Sprint(session.Milliseconds()),
 		"heartbeat.interval.ms":             "500",
@@ -131,6 +161,9 @@ func (r *round) play(t *testing.T) {
 		"producer.request.timeout.ms":       "5000",
 		"topic.creation.enable":             "true",
 		"task.shutdown.graceful.timeout.ms": "3000",
+		"config.storage.replication.factor": r.replicas(),
+		"offset.storage.replication.factor": r.replicas(),
+		"status.storage.replication.factor": r.replicas(),
 	})
 	t.Cleanup(r.clean)
 	r.admin = r.postgres.Connect(t, "postgres")
@@ -249,7 +282,7 @@ func (r *round) createAll() {
 			"slot.max.retries":                          "200",
 			"status.update.interval.ms":                 "500",
 			"topic.creation.default.partitions":         "2",
-			"topic.creation.default.replication.factor": "1",
+			"topic.creation.default.replication.factor": r.replicas(),
 		})
 		r.create(r.members[i%workers], config)
 	}

@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"time"
 
@@ -21,14 +20,10 @@ const (
 	partition kind = "partition"       // one worker and the broker, for longer than the session
 	hiccup    kind = "hiccup"          // one worker and the broker, for less than the session
 	blackout  kind = "blackout"        // all workers and the broker
-	broker    kind = "restart-broker"  // it is told to stop, and comes back
-	lostState kind = "kill-broker"     // kill -9 of the only broker
+	broker    kind = "restart-broker"  // one of three is told to stop, and comes back
+	lostState kind = "kill-broker"     // kill -9 of one of three
 	rolling   kind = "rolling-restart" // one after the other is told to stop and comes back
 )
-
-// brokerFaults in the environment adds faults of the only broker to the rounds: "restart", or "kill" for kill -9. Rounds without it leave them
-// out: a broker that is alone loses markers of transactions when it starts (docs/cluster.md, "Limits"), and tasks wait for them.
-const brokerFaults = "FRESHET_FAULTS_BROKER"
 
 // weighted is a kind with its weight.
 type weighted struct {
@@ -36,20 +31,28 @@ type weighted struct {
 	weight int
 }
 
-// kinds lists every kind that is played.
-func kinds() []weighted {
-	list := []weighted{{crash, 6}, {bounce, 3}, {zombie, 5}, {nap, 2}, {partition, 5}, {hiccup, 3}, {blackout, 2}, {rolling, 3}}
-	switch os.Getenv(brokerFaults) {
-	case "restart":
-		list = append(list, weighted{broker, 3})
-	case "kill":
-		list = append(list, weighted{lostState, 3})
-	}
-	return list
+// repertoire is what is played, and what the short form has of it.
+type repertoire struct {
+	kinds []weighted
+	must  []kind
 }
 
-// must are the kinds that the short form has.
-var must = []kind{crash, zombie, partition, rolling}
+// ofWorkers are faults of workers, and of their ways to the only broker. That one has none itself: a broker that is alone loses markers of
+// transactions when it starts (docs/cluster.md, "Limits"), and tasks wait for them.
+func ofWorkers() repertoire {
+	return repertoire{
+		kinds: []weighted{{crash, 6}, {bounce, 3}, {zombie, 5}, {nap, 2}, {partition, 5}, {hiccup, 3}, {blackout, 2}, {rolling, 3}},
+		must:  []kind{crash, zombie, partition, rolling},
+	}
+}
+
+// ofBrokers are faults of one of three brokers, and of workers.
+func ofBrokers() repertoire {
+	return repertoire{
+		kinds: []weighted{{broker, 5}, {lostState, 5}, {crash, 2}, {bounce, 1}, {zombie, 2}, {nap, 1}, {rolling, 1}},
+		must:  []kind{broker, lostState},
+	}
+}
 
 // plan is a round.
 type plan struct {
@@ -62,7 +65,7 @@ type plan struct {
 // step is one fault, while the load goes on.
 type step struct {
 	kind   kind
-	worker int           // whose it is
+	worker int           // whose it is; or which broker's
 	delay  time.Duration // before it
 	long   time.Duration // how long it lasts
 	silent bool          // a partition: nothing passes, and nobody is told; else connections are closed
@@ -73,22 +76,21 @@ const (
 	session = 3 * time.Second
 )
 
-func newPlan(seed uint64) *plan {
+func (l repertoire) newPlan(seed uint64) *plan {
 	r := rand.New(rand.NewPCG(seed, 5))
 	p := &plan{seed: seed, early: r.IntN(4) == 0, pace: rounds.Between(r, 40*time.Millisecond, 80*time.Millisecond)}
 	if r.IntN(8) == 0 { // one of each
-		for _, i := range r.Perm(len(must)) {
-			p.steps = append(p.steps, newStep(r, must[i]))
+		for _, i := range r.Perm(len(l.must)) {
+			p.steps = append(p.steps, newStep(r, l.must[i]))
 		}
 		return p
 	}
 	var weights []int
-	list := kinds()
-	for _, k := range list {
+	for _, k := range l.kinds {
 		weights = append(weights, k.weight)
 	}
 	for range 2 + r.IntN(2) {
-		p.steps = append(p.steps, newStep(r, list[rounds.Weighted(r, weights)].kind))
+		p.steps = append(p.steps, newStep(r, l.kinds[rounds.Weighted(r, weights)].kind))
 	}
 	return p
 }
@@ -107,14 +109,14 @@ func newStep(r *rand.Rand, k kind) step {
 }
 
 // covering chooses the rounds of the short form.
-func covering(from uint64) []uint64 {
+func (l repertoire) covering(from uint64) []uint64 {
 	var all []string
-	for _, k := range must {
+	for _, k := range l.must {
 		all = append(all, string(k))
 	}
 	return rounds.Cover(from, all, func(seed uint64) []string {
 		var out []string
-		for _, s := range newPlan(seed).steps {
+		for _, s := range l.newPlan(seed).steps {
 			out = append(out, string(s.kind))
 		}
 		return out
@@ -136,7 +138,11 @@ func (p *plan) String() string {
 
 func (s step) String() string {
 	text := string(s.kind)
-	if s.kind != broker && s.kind != lostState && s.kind != blackout && s.kind != rolling {
+	switch s.kind {
+	case blackout, rolling:
+	case broker, lostState:
+		text += fmt.Sprintf(" %d", s.worker)
+	default:
 		text += fmt.Sprintf(" of worker %d", s.worker)
 	}
 	if s.silent && (s.kind == partition || s.kind == hiccup || s.kind == blackout) {

@@ -3,6 +3,7 @@ package faults
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -190,9 +191,11 @@ func (m *onMySQL) rows(r *round, table string) map[int]string {
 		if err != nil {
 			r.Fatal(err)
 		}
-		if out[int(id)], err = result.GetString(i, 1); err != nil {
+		text, err := result.GetString(i, 1)
+		if err != nil {
 			r.Fatal(err)
 		}
+		out[int(id)] = strings.Clone(text) // the result's memory is used again
 	}
 	return out
 }

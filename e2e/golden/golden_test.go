@@ -1,5 +1,5 @@
-// Package golden_test plays the recorded scenarios against real servers and compares every record, offset, state and topic
-// with what the reference wrote.
+// Package golden_test plays the recorded scenarios against real servers, through the REST API of a worker that is a process, and
+// compares every record, offset, state and topic with what the reference wrote.
 package golden_test
 
 import (
@@ -67,6 +67,7 @@ func (s suite) play(t *testing.T, server func(lane int) golden.Server) {
 		dirs = slices.DeleteFunc(dirs, func(dir string) bool { return !slices.Contains(s.only, filepath.Base(dir)) })
 	}
 	broker := bed.Kafka(t)
+	worker, offsetTopic := startWorker(t, broker)
 	free := make(chan golden.Server, lanes)
 	for i := range min(lanes, len(dirs)) {
 		free <- server(i)
@@ -76,12 +77,12 @@ func (s suite) play(t *testing.T, server func(lane int) golden.Server) {
 			t.Parallel()
 			on := <-free
 			defer func() { free <- on }()
-			s.scenario(t, dir, on, broker)
+			s.scenario(t, dir, golden.Player{Worker: worker, Server: on, Bootstrap: broker.Bootstrap(), OffsetTopic: offsetTopic, Log: t.Logf})
 		})
 	}
 }
 
-func (s suite) scenario(t *testing.T, dir string, on golden.Server, broker *testbed.Kafka) {
+func (s suite) scenario(t *testing.T, dir string, p golden.Player) {
 	t.Helper()
 	scenario, err := golden.ReadScenario(dir)
 	if err != nil {
@@ -91,10 +92,7 @@ func (s suite) scenario(t *testing.T, dir string, on golden.Server, broker *test
 	if keep := os.Getenv(keepVariable); keep != "" {
 		out = filepath.Join(keep, s.of, scenario.Name, "golden")
 	}
-	p := golden.Player{
-		Worker: newWorker(t, broker.Bootstrap()), Server: on, Bootstrap: broker.Bootstrap(), OffsetTopic: offsetTopic,
-		Survives: slices.Contains(survived(), s.of+"/"+scenario.Name), Log: t.Logf,
-	}
+	p.Survives = slices.Contains(survived(), s.of+"/"+scenario.Name)
 	if err := p.Record(t.Context(), scenario, out); err != nil {
 		t.Fatal(err)
 	}

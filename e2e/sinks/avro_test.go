@@ -1,12 +1,8 @@
 package sinks
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,8 +52,8 @@ func TestAvroThroughTopics(t *testing.T) {
 	c.h.Allow(3 * each)
 	name := "avro-" + c.from
 	c.p.Until("the status does not tell of the registry", func() bool {
-		state, trace := c.task(name)
-		return state == "RESTARTING" && strings.Contains(trace, c.registry.Address()) && strings.Contains(trace, "register a schema under subject t"+c.from+".public.a-value")
+		task := c.p.Task("connectors/" + name + "/status")
+		return task.State == "RESTARTING" && strings.Contains(task.Trace, c.registry.Address()) && strings.Contains(task.Trace, "register a schema under subject t"+c.from+".public.a-value")
 	})
 	c.registry.Restart(t)
 	c.equal()
@@ -71,8 +67,8 @@ func TestAvroThroughTopics(t *testing.T) {
 	c.registry.Kill(t)
 	c.start() // readers know no schema any more
 	c.p.Until("the status of a reader does not tell of the registry", func() bool {
-		state, trace := c.task("search-" + c.from)
-		return state == "RESTARTING" && strings.Contains(trace, c.registry.Address()) && strings.Contains(trace, "read the schema with id")
+		task := c.p.Task("connectors/search-" + c.from + "/status")
+		return task.State == "RESTARTING" && strings.Contains(task.Trace, c.registry.Address()) && strings.Contains(task.Trace, "read the schema with id")
 	})
 	c.registry.Restart(t)
 	if err := <-written; err != nil {
@@ -133,34 +129,6 @@ func (c *avroChain) configure() {
 }
 
 func (c *avroChain) start() { c.p = bed.Freshet(c, c.dir, c.args...) }
-
-var restLine = regexp.MustCompile(`msg="the REST API is ready" url=(\S+)`)
-
-// task is the state of a connector's first task, and what the status says of it; "" while it is not known.
-func (c *avroChain) task(name string) (state, trace string) {
-	c.Helper()
-	m := restLine.FindStringSubmatch(c.p.Output())
-	if m == nil {
-		return "", ""
-	}
-	req, err := http.NewRequestWithContext(c.Context(), http.MethodGet, strings.TrimSuffix(m[1], "/")+"/connectors/"+name+"/status", http.NoBody)
-	if err != nil {
-		c.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", ""
-	}
-	defer func() { _ = resp.Body.Close() }()
-	var status struct {
-		Tasks []struct{ State, Trace string }
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &status) != nil || len(status.Tasks) == 0 {
-		return "", ""
-	}
-	return status.Tasks[0].State, status.Tasks[0].Trace
-}
 
 // equal waits until what was allowed is written and each target has the rows of the source.
 func (c *avroChain) equal() {

@@ -313,9 +313,9 @@ func (r *netRound) equal() {
 // everyChange compares what keeps every change with the history, and returns the number of events.
 func (r *netRound) everyChange() int {
 	r.Helper()
-	n := 0
+	n, interrupted := 0, r.interrupted()
 	for sink, events := range map[string]func(table string) []history.Seen{"ClickHouse": r.loggedInClickHouse, "Elasticsearch": r.loggedInSearch} {
-		v := r.h.Check(append(events("a"), events("b")...), r.plan.early, false)
+		v := r.h.Check(append(events("a"), events("b")...), interrupted, false)
 		n += v.Events
 		if len(v.Problems) > 0 {
 			r.Errorf("every change in %s:", sink)
@@ -323,6 +323,12 @@ func (r *netRound) everyChange() int {
 		v.Report(r)
 	}
 	return n
+}
+
+// interrupted tells whether a snapshot began a second time, which reads rows of whose changes the stream tells too.
+func (r *netRound) interrupted() bool {
+	said := strings.Join(append(r.said, r.p.Output()), "\n")
+	return strings.Contains(said, "going on with the snapshot that was interrupted") || strings.Contains(said, "no completed snapshot is stored")
 }
 
 func (r *netRound) loggedInClickHouse(table string) []history.Seen {

@@ -94,7 +94,7 @@ func ofMySQL(t *testing.T, all targets, seed uint64) *copying {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out = append(out, text)
+			out = append(out, strings.Clone(text)) // the result's memory is used again
 		}
 		slices.Sort(out)
 		return out

@@ -189,11 +189,16 @@ func (s *session) mode(ctx context.Context, mode string) (err error) {
 		defer func() { s.offsetTopic = "" }()
 	}
 	properties := filepath.Join(s.dir, group+".properties")
-	if err := interchange.Properties(properties, map[string]string{
+	worker := map[string]string{
 		"bootstrap.servers": s.bootstrap, "group.id": group, "exactly.once.source.support": mode,
 		"config.storage.topic": group + "-configs", "offset.storage.topic": s.offsetTopic, "status.storage.topic": group + "-status",
-		"listeners": "http://" + listener, "plugin.path": filepath.Join(s.home, "plugins"),
-	}); err != nil {
+	}
+	own := filepath.Join(s.dir, group+".freshet.properties") // the Connect worker, which runs on between its turns, has the listener
+	if err := interchange.Properties(own, worker); err != nil {
+		return err
+	}
+	worker["listeners"], worker["plugin.path"] = "http://"+listener, filepath.Join(s.home, "plugins")
+	if err := interchange.Properties(properties, worker); err != nil {
 		return err
 	}
 	connect := &interchange.Connect{Home: s.home, Properties: properties, REST: "http://" + listener, Log: filepath.Join(s.dir, group+".connect.log")}
@@ -234,7 +239,7 @@ func (s *session) one(ctx context.Context, e exchange, mode, name, group string,
 	}
 	defer func() { err = errors.Join(err, rig.Close(context.WithoutCancel(ctx))) }()
 	d := &interchange.Debezium{Worker: connect, Config: rig.Config}
-	f := &interchange.Freshet{Binary: s.binary, Properties: filepath.Join(s.dir, group+".properties"), Config: rig.Config, Dir: s.dir}
+	f := &interchange.Freshet{Binary: s.binary, Properties: filepath.Join(s.dir, group+".freshet.properties"), Config: rig.Config, Dir: s.dir}
 	x := &interchange.Exchange{Rig: rig, Random: s.random}
 	if err := e.run(ctx, x, d, f); err != nil {
 		if f.Running() {
