@@ -39,18 +39,19 @@ func (p onPostgres) drop(ctx context.Context, database string) error {
 
 func (p onPostgres) token(text string, i int) (int, error) { return postgresToken(text, i) }
 
-// run holds up the server's background writer meanwhile, which logs a snapshot of running transactions every 15 s: statements that follow
-// each other then lie side by side in the log, as they do in the recordings.
+// run holds the server's background writer meanwhile: statements that follow each other then lie side by side in the log, as they do in
+// the recordings.
 func (p onPostgres) run(ctx context.Context, database string, statements []statement) (err error) {
 	conn, err := p.connect(ctx, database)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if err := p.signal(ctx, "STOP"); err != nil {
+	release, err := p.HoldBackgroundWriter(ctx)
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.signal(context.WithoutCancel(ctx), "CONT")) }()
+	defer func() { err = errors.Join(err, release()) }()
 	for _, s := range statements {
 		if s.copy != "" {
 			_, err = conn.PgConn().CopyFrom(ctx, strings.NewReader(s.copy), s.text)
@@ -60,20 +61,6 @@ func (p onPostgres) run(ctx context.Context, database string, statements []state
 		if err != nil {
 			return fmt.Errorf("run %.200q: %w", s.text, err)
 		}
-	}
-	return nil
-}
-
-// signal sends a signal to the background writer.
-func (p onPostgres) signal(ctx context.Context, name string) error {
-	conn, err := p.connect(ctx, "postgres")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	_, err = conn.Exec(ctx, "COPY (SELECT pid FROM pg_stat_activity WHERE backend_type = 'background writer') TO PROGRAM 'xargs kill -"+name+"'")
-	if err != nil {
-		return fmt.Errorf("send %s to the background writer: %w", name, err)
 	}
 	return nil
 }
