@@ -22,6 +22,7 @@ import (
 	"github.com/freshet-io/freshet/converters/bytes"
 	"github.com/freshet-io/freshet/converters/json"
 	"github.com/freshet-io/freshet/converters/jsonschema"
+	"github.com/freshet-io/freshet/converters/number"
 	"github.com/freshet-io/freshet/converters/protobuf"
 	text "github.com/freshet-io/freshet/converters/string"
 	"github.com/freshet-io/freshet/kafkaclient"
@@ -68,7 +69,8 @@ func (p *program) sinks() []connectors.SinkFactory {
 }
 
 func (p *program) converters() converters.Set {
-	return converters.Set{json.Kind(), text.Kind(), bytes.Kind(), avro.Kind(), jsonschema.Kind(), protobuf.Kind()}
+	set := converters.Set{json.Kind(), text.Kind(), bytes.Kind(), avro.Kind(), jsonschema.Kind(), protobuf.Kind()}
+	return append(set, number.Kinds()...)
 }
 
 // deadLetters keep what tasks could not process.
