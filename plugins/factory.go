@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,7 +38,7 @@ func (c *Command) factories(list []*pluginpb.Description) (sources []connectors.
 		}
 		f := &factory{command: c, description: d, checksKeys: p.GetChecksKeys(), checksOffsets: p.GetChecksOffsets()}
 		if p.GetResumes() {
-			f.description.Resumes = f.resumes
+			f.description.Resumes = (&resuming{factory: f, answered: map[[sha256.Size]byte]bool{}}).resumes
 		}
 		switch s := (&sourceFactory{f}); {
 		case d.Sink:
@@ -139,12 +140,6 @@ func (f *factory) tasks(ctx context.Context, c connectors.Config, most int) (r *
 		return p.error(r.GetError())
 	})
 	return r, err
-}
-
-func (f *factory) resumes(c connectors.Config) bool {
-	ctx := context.Background()
-	r, err := f.tasks(ctx, c, 1)
-	return err != nil || !r.GetNoPositions()
 }
 
 // CheckKeys implements connectors.KeyChecker.
