@@ -192,9 +192,13 @@ func (f *owningFactory) Offsets(ctx context.Context, c connectors.Config, s conn
 
 // SetOffsets implements connectors.OffsetOwner.
 func (f *owningFactory) SetOffsets(ctx context.Context, c connectors.Config, s connectors.Settings, entries []offsets.Entry) ([]offsets.Entry, error) {
-	return f.owned(ctx, c, s, func(p *process) (*pluginpb.OffsetsResponse, error) {
+	out, err := f.owned(ctx, c, s, func(p *process) (*pluginpb.OffsetsResponse, error) {
 		return p.SetOffsets(ctx, f.request(c, s, entries))
 	})
+	if entries == nil {
+		out = nil // all are deleted, which an empty list does not say
+	}
+	return out, err
 }
 
 func (f *owningFactory) owned(ctx context.Context, c connectors.Config, s connectors.Settings, call func(*process) (*pluginpb.OffsetsResponse, error)) (out []offsets.Entry, err error) {

@@ -129,10 +129,7 @@ func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.
 			message = changedHere
 		}
 		if err := checker.CheckOffsets(p.config, entries); err != nil {
-			if connectors.IsRequest(err) {
-				return "", requestError(BadRequest, "%v", err)
-			}
-			return "", err
+			return "", asked(err)
 		}
 	}
 	for _, e := range entries {
@@ -143,7 +140,7 @@ func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.
 	if owns {
 		entries, err := owner.SetOffsets(ctx, p.config, w.settings(name, p), entries)
 		if err != nil {
-			return "", err
+			return "", asked(err)
 		}
 		// A sink that keeps positions goes by its own.
 		if err := w.setProgress(ctx, name, p, w.options.Store, edited(entries)); err != nil {
@@ -168,6 +165,14 @@ func (w *Worker) SetOffsets(ctx context.Context, name string, config connectors.
 		return fmt.Sprintf(message, done), nil
 	}
 	return fmt.Sprintf(message, done, done), nil
+}
+
+// asked makes a bad request of what is the mistake of who asked.
+func asked(err error) error {
+	if connectors.IsRequest(err) {
+		return requestError(BadRequest, "%v", err)
+	}
+	return err
 }
 
 // edited makes what a sink shall have of what it has: these entries, or with none nothing.

@@ -38,14 +38,23 @@ func open(t *testing.T, c *plugins.Command) (map[string]connectors.SourceFactory
 	return s, k
 }
 
-func TestSourceKeepsTheContract(t *testing.T) {
+func TestSourcesKeepTheContract(t *testing.T) {
 	sources, _ := open(t, command(t))
+	for class, own := range map[string]bool{"test.Lines": false, "test.Consumed": true} {
+		t.Run(class, func(t *testing.T) { sourceKeepsTheContract(t, sources[class], own) })
+	}
+}
+
+func sourceKeepsTheContract(t *testing.T, factory connectors.SourceFactory, own bool) {
+	if _, is := factory.(connectors.OffsetOwner); is != own {
+		t.Errorf("it owns offsets: %t", is)
+	}
 	path := ""
 	connectortest.RunSource(t, connectortest.SourceHarness{
 		New: func(t *testing.T) func() connectors.SourceTask {
 			path = filepath.Join(t.TempDir(), "in.txt")
 			return func() connectors.SourceTask {
-				task, err := sources["test.Lines"].NewSource(connectors.Config{"file": path}, connectors.Settings{})
+				task, err := factory.NewSource(connectors.Config{"file": path}, connectors.Settings{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -72,6 +81,8 @@ func TestSourceKeepsTheContract(t *testing.T) {
 			}
 			return n
 		},
+		Own:      own,
+		NoResume: own,
 		Patience: patience,
 	})
 }

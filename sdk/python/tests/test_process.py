@@ -12,9 +12,9 @@ import grpc
 import pytest
 from lists import NUMBERS
 
-from freshet_plugin import Changes, Fenced, Permanent, Retriable, WireError
+from freshet_plugin import Changes, Fenced, Permanent, Retriable, Source, WireError
 from freshet_plugin.pb import plugin_pb2 as pb
-from freshet_plugin.process import COOKIE
+from freshet_plugin.process import COOKIE, Service
 from freshet_plugin.testing import Process, Worker
 from freshet_plugin.wire import Definitions
 
@@ -67,12 +67,13 @@ def test_who_starts_it_wrongly_is_told(environment, text):
 
 
 def test_describe(worker):
-    source, own, sink = worker.describe()
+    source, own, counted, sink = worker.describe()
     assert getattr(source, "class") == "test.Numbers" and list(source.aliases) == ["Numbers"] and source.source and not source.sink
     assert (source.version, source.doc, source.checks_keys, sink.keeper) == ("1.2", "Numbers from 1 on.", True, False)
     keys = {k.name: k for k in source.keys}
     assert keys["last"].default == "10" and keys["last"].type == "LONG" and keys["secret"].type == "PASSWORD" and not keys["secret"].has_default
     assert (source.own_offsets, source.resumes, own.own_offsets, own.resumes, own.owns_offsets) == (False, False, True, True, False)
+    assert (counted.own_offsets, counted.owns_offsets, source.owns_offsets) == (True, True, False)
     assert sink.sink and [k.required for k in sink.keys] == [True, False, False]
 
 
@@ -110,6 +111,61 @@ def test_tasks(worker):
         assert e.value.code() == grpc.StatusCode.NOT_FOUND
     finally:
         p.close()
+
+
+def test_offsets_of_the_source_s_own(worker, tmp_path):
+    p = worker.process()
+
+    def call(name, of="test.Counted", config={"counter": str(tmp_path / "counter")}, **more):
+        request = pb.OffsetsRequest(config=config, settings=pb.Settings(connector="c"), **more)
+        setattr(request, "class", of)
+        r = p.call(name, request)
+        return [(e.partition, e.offset) for e in r.entries] if not r.HasField("error") else r.error
+
+    def entry(partition, offset):
+        return [pb.Entry(partition=partition, offset=offset)]
+
+    try:
+        assert call("GetOffsets") == []
+        assert call("SetOffsets", entries=entry('{ "numbers": "c" }', '{"n":4.0}')) == [('{"numbers":"c"}', '{"n":4.0}')]
+        assert call("GetOffsets") == [('{"numbers":"c"}', '{"n":4.0}')]
+        assert call("SetOffsets", entries=entry('{"numbers":"c"}', "")) == [('{"numbers":"c"}', "")] and call("GetOffsets") == []
+        call("SetOffsets", entries=entry('{"numbers":"c"}', '{"n":5}'))
+        for entries, text in (
+            (entry('{"numbers":{}}', '{"n":1}'), "member numbers is no string"),
+            (entry('{"numbers":"c"}', "7"), "offset '7' is no JSON object"),
+            (entry('{"numbers":"other"}', '{"n":1}'), "no numbers of other"),
+        ):
+            error = call("SetOffsets", entries=entries)
+            assert error.request and text in error.text
+        assert call("GetOffsets") == [('{"numbers":"c"}', '{"n":5}')], "nothing was changed"
+        assert call("SetOffsets", all=True) == [] and call("GetOffsets") == []
+        assert getattr(call("GetOffsets", config={"size": "x"}), "class") == pb.PERMANENT
+        with pytest.raises(grpc.RpcError) as e:
+            call("GetOffsets", of="test.Queue")
+        assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    finally:
+        p.close()
+
+
+def test_offsets_are_owned_as_a_whole():
+    class Half(Source):
+        own_offsets = True
+
+        @classmethod
+        def get_offsets(cls, config, settings):
+            return []
+
+    class Stored(Half):
+        own_offsets = False
+
+        @classmethod
+        def set_offsets(cls, config, settings, entries):
+            pass
+
+    for c in (Half, Stored):
+        with pytest.raises(TypeError, match=f"{c.__name__} has get_offsets, which needs set_offsets and own_offsets = True"):
+            Service([c])
 
 
 def test_source_reads_to_its_end_and_resumes(worker):

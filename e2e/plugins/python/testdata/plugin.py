@@ -1,10 +1,11 @@
 """The connectors that the tests run: a source of the lines of a file, and the connectors of examples/plugin-python."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
-from freshet_plugin import Column, ConfigDef, EndOfData, Key, KeyType, Kind, Sink, Source, Table, Type, serve
+from freshet_plugin import Column, ConfigDef, EndOfData, Key, KeyType, Kind, RequestError, Sink, Source, Table, Type, serve
 from mqtt_source import MqttSource
 from sqlite_sink import SqliteSink
 
@@ -37,6 +38,45 @@ class Lines(Source):
         self.at += sum(map(len, lines))
         rows = [(int(x), x.decode().strip()) for x in lines]
         return self.batch(self.partition, {"line": self.line, "at": self.at}, order=first).insert(self.table, rows)
+
+
+class Consumed(Lines):
+    """Lines of a file, beside which lies how far they were read: a system that keeps offsets."""
+
+    class_name = "test.Consumed"
+    own_offsets = True
+
+    def start(self):
+        super().start()
+        found = self.get_offsets(self.config, self.settings)
+        self.line, self.at = (found[0][1]["line"], found[0][1]["at"]) if found else (0, 0)
+        self.committed = self.line
+
+    def commit(self, offsets):
+        for partition, offset in offsets:
+            if offset["line"] > self.committed:
+                self.set_offsets(self.config, self.settings, [(partition, offset)])
+                self.committed = offset["line"]
+
+    @classmethod
+    def get_offsets(cls, config, settings):
+        try:
+            return [({"file": config["file"]}, json.loads(Path(config["file"] + ".offset").read_text()))]
+        except FileNotFoundError:
+            return []
+
+    @classmethod
+    def set_offsets(cls, config, settings, entries):
+        kept = Path(config["file"] + ".offset")
+        for partition, offset in [({"file": config["file"]}, None)] if entries is None else entries:
+            if partition != {"file": config["file"]}:
+                raise RequestError(f"the connector does not read {partition}")
+            if offset is None:
+                kept.unlink(missing_ok=True)
+                continue
+            new = Path(str(kept) + ".new")
+            new.write_text(json.dumps(offset))
+            new.replace(kept)
 
 
 class Numbers(Sink):
@@ -109,4 +149,4 @@ class Discard(Sink):
 if __name__ == "__main__":
     if "columns" in sys.argv:
         import numpy  # noqa: F401  # batches are then checked as arrays
-    serve(Lines, Ten, Numbers, Discard, MqttSource, SqliteSink)
+    serve(Lines, Consumed, Ten, Numbers, Discard, MqttSource, SqliteSink)

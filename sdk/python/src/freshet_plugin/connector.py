@@ -96,14 +96,16 @@ class Connector:
 
 
 class Source(Connector):
-    """Reads one share of a source. `poll` runs in one thread, `commit` in another; `stop` comes when poll has returned."""
+    """Reads one share of a source. `poll` runs in one thread, `commit` in another; `stop` comes when poll has returned.
+
+    One with `own_offsets` that overrides `get_offsets` and `set_offsets` lets users see and alter them through the worker.
+    """
 
     session: "SourceSession"
     #: How long to wait after a poll that had nothing, in seconds.
     pause: ClassVar[float] = 0.05
     #: The system that is read keeps where to go on, and `commit` tells it: the worker stores no offset, and `session.offset` has none but
-    #: that of a sink that keeps it, which takes the partition over when it is asked for. Nobody can alter such offsets through the worker,
-    #: and exactly once is refused.
+    #: that of a sink that keeps it, which takes the partition over when it is asked for. Exactly once is refused.
     own_offsets: ClassVar[bool] = False
 
     def poll(self) -> Union[None, Changes, Iterable[Changes]]:
@@ -127,6 +129,19 @@ class Source(Connector):
     def check_offsets(cls, config: Values, entries: Optional[List[Tuple[str, str]]]) -> None:
         """Raises what is wrong with partitions and offsets (JSON; an empty offset deletes) that a user wants to set; None: all are to be
         deleted."""
+
+    @classmethod
+    def get_offsets(cls, config: Values, settings: Settings) -> List[Tuple[Dict[str, Any], Dict[str, Any]]]:
+        """With `own_offsets`: partitions, and where the system goes on in them, as `commit` has them."""
+        raise NotImplementedError
+
+    @classmethod
+    def set_offsets(cls, config: Values, settings: Settings, entries: Optional[List[Tuple[Dict[str, Any], Optional[Dict[str, Any]]]]]) -> None:
+        """With `own_offsets`: tells the system where to go on, while no task runs. An offset of None is deleted; entries None: all are.
+
+        Raises RequestError, before anything is changed, for what makes no sense. Sinks that keep offsets are set to the same.
+        """
+        raise NotImplementedError
 
 
 class Sink(Connector):

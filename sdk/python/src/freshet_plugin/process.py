@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import sys
 import threading
 from concurrent import futures
-from typing import Any, Callable, Dict, NoReturn, Optional, Sequence, Type
+from typing import Any, Callable, Dict, NoReturn, Optional, Sequence, Tuple, Type
 
 import grpc
 
 from . import logs
 from .config import ConfigValue, Values
 from .connector import Connector, Position, Settings, Sink, Source
-from .errors import Permanent
+from .errors import Permanent, RequestError
+from .offsets import canonical, offset_text
 from .pb import plugin_pb2 as pb
 from .schemas import Order
 from .session import to_error
@@ -113,6 +115,8 @@ class Service:
         for c in self._classes:
             if not issubclass(c, (Source, Sink)):
                 raise TypeError(f"{c.__name__} is neither a Source nor a Sink")
+            if issubclass(c, Source) and _owns_offsets(c) and not (c.own_offsets and _overridden(c, Source, "set_offsets")):
+                raise TypeError(f"{c.__name__} has get_offsets, which needs set_offsets and own_offsets = True")
         self._lock = threading.Lock()
         self._task: Optional[Task] = None
 
@@ -151,11 +155,25 @@ class Service:
         c = self._find(request.__getattribute__("class"), False, context)
         return _result(lambda: c.check_offsets(_values(c, dict(request.config)), None if request.all else [(e.partition, e.offset) for e in request.entries]))
 
-    def GetOffsets(self, request: pb.OffsetsRequest, context: Any) -> pb.OffsetsResponse:
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "the connector has no offsets of its own")
-        return pb.OffsetsResponse()
+    def _owner(self, request: pb.OffsetsRequest, context: Any) -> Type[Source]:
+        c: Type[Source] = self._find(request.__getattribute__("class"), False, context)
+        if not _owns_offsets(c):
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "the connector has no offsets of its own")
+        return c
 
-    SetOffsets = GetOffsets
+    def GetOffsets(self, request: pb.OffsetsRequest, context: Any) -> pb.OffsetsResponse:
+        c = self._owner(request, context)
+        return _offsets(lambda: c.get_offsets(_values(c, dict(request.config)), _settings(request.settings)))
+
+    def SetOffsets(self, request: pb.OffsetsRequest, context: Any) -> pb.OffsetsResponse:
+        c = self._owner(request, context)
+
+        def set_offsets() -> Any:
+            entries = None if request.all else [_entry(e) for e in request.entries]
+            c.set_offsets(_values(c, dict(request.config)), _settings(request.settings), entries)
+            return [(e.partition, e.offset) for e in request.entries]
+
+        return _offsets(set_offsets)
 
     def Open(self, request: pb.OpenRequest, context: Any) -> pb.Result:
         c = self._find(request.__getattribute__("class"), request.sink, context)
@@ -222,6 +240,22 @@ def _result(f: Callable[[], None]) -> pb.Result:
     return pb.Result()
 
 
+def _entry(e: pb.Entry) -> Tuple[Dict[str, Any], Optional[Dict[str, Any]]]:
+    """An entry as a user wrote it."""
+    try:
+        return json.loads(canonical(e.partition)), json.loads(offset_text(e.offset) or "null")
+    except ValueError as problem:
+        raise RequestError(str(problem)) from None
+
+
+def _offsets(f: Callable[[], Any]) -> pb.OffsetsResponse:
+    try:
+        return pb.OffsetsResponse(entries=[pb.Entry(partition=canonical(p), offset=offset_text(o)) for p, o in f()])
+    except Exception as e:
+        log.debug("the call failed", exc_info=e)
+        return pb.OffsetsResponse(error=to_error(e))
+
+
 def _task_result(task: Task, f: Callable[[], None]) -> pb.TaskResult:
     result = _result(f)
     out = pb.TaskResult()
@@ -247,6 +281,10 @@ def _own_offsets(c: Type[Connector]) -> bool:
     return issubclass(c, Source) and c.own_offsets
 
 
+def _owns_offsets(c: Type[Connector]) -> bool:
+    return _overridden(c, Source, "get_offsets")
+
+
 def describe(c: Type[Connector]) -> pb.Description:
     source = issubclass(c, Source)
     out = pb.Description(aliases=c.aliases, source=source, sink=not source, version=c.version, doc=c.doc or (c.__doc__ or "").strip().split("\n")[0])
@@ -257,6 +295,7 @@ def describe(c: Type[Connector]) -> pb.Description:
     elif issubclass(c, Source):
         out.checks_offsets = _overridden(c, Source, "check_offsets")
         out.own_offsets = out.resumes = c.own_offsets
+        out.owns_offsets = _owns_offsets(c)
     for k in c.config_def.keys:
         default = k.default_text
         out.keys.add(

@@ -13,6 +13,7 @@ from freshet_plugin import (
     KeyType,
     Permanent,
     Raw,
+    RequestError,
     Sink,
     Source,
     Stopped,
@@ -94,6 +95,32 @@ class Queue(Numbers):
     own_offsets = True
 
 
+class Counted(Queue):
+    """Numbers that are counted in a file, for each connector."""
+
+    class_name = "test.Counted"
+    config_def = ConfigDef(*Numbers.config_def.keys, Key("counter"))
+
+    @classmethod
+    def get_offsets(cls, config, settings):
+        try:
+            with open(config["counter"]) as f:
+                return [({"numbers": settings.connector}, json.load(f))]
+        except FileNotFoundError:
+            return []
+
+    @classmethod
+    def set_offsets(cls, config, settings, entries):
+        for partition, offset in [({"numbers": settings.connector}, None)] if entries is None else entries:
+            if partition != {"numbers": settings.connector}:
+                raise RequestError(f"there are no numbers of {partition['numbers']}")
+            if offset is None:
+                os.remove(config["counter"])
+                continue
+            with open(config["counter"], "w") as f:
+                json.dump(offset, f)
+
+
 class Lines(Sink):
     """Appends rows to a file of JSON lines."""
 
@@ -136,4 +163,4 @@ class Lines(Sink):
 
 
 if __name__ == "__main__":
-    serve(Numbers, Queue, Lines)
+    serve(Numbers, Queue, Counted, Lines)
