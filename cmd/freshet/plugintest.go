@@ -25,11 +25,11 @@ import (
 
 // trial is what freshet plugin test was asked to do.
 type trial struct {
-	config, class, write, read, only string
-	records                          int
-	seed                             uint64
-	patience                         time.Duration
-	json, mirror                     bool
+	config, class, write, poison, read, only string
+	records                                  int
+	seed                                     uint64
+	patience                                 time.Duration
+	json, mirror                             bool
 }
 
 func pluginTestCommand() *cobra.Command {
@@ -43,6 +43,7 @@ cannot be processed, random faults from a seed, and that nothing is left running
 
 A source is read from its start, so use one with a few hundred records, or give --write, a command that makes it have records: it is
 called with the first and the last of the numbers to write, which no earlier call has had, and each number must become one record.
+--poison, a command that writes with such a number what can be no record, shows what becomes of that.
 
 A sink gets rows of a table feed with the columns n (bigint, the key) and text. With --read, a command that prints what the target
 holds, a line with a number or a JSON object with the members n and text for each, it is checked that nothing is lost:
@@ -59,6 +60,7 @@ holds, a line with a number or a JSON object with the members n and text for eac
 	f.IntVar(&o.records, "records", 100, "how many records of a source are read")
 	f.Uint64Var(&o.seed, "seed", 0, "of the random faults; 0: another one each time")
 	f.StringVar(&o.write, "write", "", "shell command that writes the records with the numbers $1 … $2 into what the source reads")
+	f.StringVar(&o.poison, "poison", "", "shell command that writes, as number $1, what cannot be made a record (with --write)")
 	f.StringVar(&o.read, "read", "", "shell command that prints what the target of the sink holds")
 	f.BoolVar(&o.mirror, "mirror", false, "the target has each number once, and not once it was deleted: check that")
 	f.StringVar(&o.only, "only", "", "run only the checks whose name contains this text; a source's first reading is always done")
@@ -73,6 +75,9 @@ func (o *trial) run(c *cobra.Command, path string) error {
 	}
 	if o.records < 1 || o.patience <= 0 {
 		return usageError{errors.New("--records and --patience must be above zero")}
+	}
+	if o.poison != "" && o.write == "" {
+		return usageError{errors.New("--poison needs --write: records before and behind it show what the source does")}
 	}
 	file, err := standalone.ReadConnector(o.config)
 	if err != nil {
@@ -121,6 +126,12 @@ func (o *trial) checks(file standalone.Connector, source connectors.SourceFactor
 	if o.write != "" {
 		s.Write = func(ctx context.Context, from, to int) error {
 			_, err := shell(ctx, o.write, strconv.Itoa(from), strconv.Itoa(to))
+			return err
+		}
+	}
+	if o.poison != "" {
+		s.Poison = func(ctx context.Context, n int) error {
+			_, err := shell(ctx, o.poison, strconv.Itoa(n))
 			return err
 		}
 	}

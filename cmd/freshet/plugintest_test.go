@@ -89,6 +89,7 @@ func TestPluginTestUsage(t *testing.T) {
 		"--class \"Nonsense\": builtin has": {"builtin", "-c", source, "--class", "Nonsense"},
 		"plugin.json":                       {os.TempDir(), "-c", source},
 		"--records and --patience":          {"builtin", "-c", source, "--records", "0"},
+		"--poison needs --write":            {"builtin", "-c", source, "--poison", "true"},
 	} {
 		if _, err := freshet(t, append([]string{"plugin", "test"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v, want %q", args, err, want)

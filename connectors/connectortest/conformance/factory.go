@@ -29,6 +29,8 @@ type Subject struct {
 	First int
 	// Write makes the source have records with the numbers from … to; nil: this is not known how.
 	Write func(ctx context.Context, from, to int) error
+	// Poison adds to the source, as a number behind those of Write, something that cannot be turned into a record; nil: likewise.
+	Poison func(ctx context.Context, n int) error
 	// Read returns what the target holds; nil: this is not known.
 	Read func(ctx context.Context) ([]Item, error)
 	// Mirror: the target has a number once, however often and from wherever it was sent again, and not once it was deleted.

@@ -78,17 +78,26 @@ func (r *reading) harness() Source {
 			return out
 		}
 	}
-	h.Write = func(t T, from, to int) {
+	write := func(t T, n int, do func(ctx context.Context, from, to int) error) {
 		t.Helper()
-		n := to - from + 1
 		sc := &scope{t, r.Patience}
 		if err := sc.call(sc.ctx(), "the command that writes to the source", func(ctx context.Context) error {
-			return r.Subject.Write(ctx, r.next, r.next+n-1)
+			return do(ctx, r.next, r.next+n-1)
 		}); err != nil {
 			t.Fatalf("%v", err)
 		}
 		r.next += n
-		r.open += n
+	}
+	h.Write = func(t T, from, to int) {
+		t.Helper()
+		write(t, to-from+1, r.Subject.Write)
+		r.open += to - from + 1
+	}
+	if r.Subject.Poison != nil && !h.Started {
+		h.Poison = func(t T, _ int) {
+			t.Helper()
+			write(t, 1, func(ctx context.Context, n, _ int) error { return r.Subject.Poison(ctx, n) })
+		}
 	}
 	h.after = r.keep
 	return h

@@ -157,6 +157,13 @@ func factorySourcesOf(f *flawedFactory, write bool) []Check {
 			log.change(func() { log.length += to - from + 1 })
 			return nil
 		}
+		s.Poison = func(context.Context, int) error {
+			log.change(func() {
+				log.length++
+				log.poison[log.length] = true
+			})
+			return nil
+		}
 	}
 	return FactorySourceChecks(f, s)
 }
@@ -205,7 +212,17 @@ func TestFactorySinks(t *testing.T) {
 
 func TestFactorySources(t *testing.T) {
 	allBut(t, factorySources("", nil, false), map[string]Outcome{"Poison": NotApplicable})
-	allBut(t, factorySources("", nil, true), map[string]Outcome{"Poison": NotApplicable})
+	allBut(t, factorySources("", nil, true), nil)
+	for _, flaw := range []string{"swallows poison", "goes on where nothing is tolerated", "tries poison again"} {
+		over := make(chan struct{})
+		var r Report
+		r.Run(t.Context(), factorySources(flaw, over, true), nil)
+		close(over)
+		i := slices.IndexFunc(r.Results, func(got Result) bool { return got.Check == "Poison" })
+		if got := r.Results[i]; got.Outcome != Failed || !strings.Contains(strings.Join(got.Problems, "\n"), "Tolerate") || r.Count(Failed) > 1 {
+			t.Errorf("%s: %s %q, %d failed", flaw, got.Outcome, got.Problems, r.Count(Failed))
+		}
+	}
 	for _, write := range []bool{false, true} {
 		for _, flaw := range []string{"loses a record", "a record comes twice", "resumes one late", "what is read again differs", "Order begins anew", "has no offsets"} {
 			t.Run(fmt.Sprint(flaw, " ", write), func(t *testing.T) {
@@ -226,7 +243,7 @@ func TestFactorySources(t *testing.T) {
 
 // A source that keeps its offsets itself goes on between the checks where it was told.
 func TestFactorySourcesOfTheirOwn(t *testing.T) {
-	but := map[string]Outcome{"ResumesWithoutGap": NotApplicable, "ResumesFromEveryOffset": NotApplicable, "Poison": NotApplicable}
+	but := map[string]Outcome{"ResumesWithoutGap": NotApplicable, "ResumesFromEveryOffset": NotApplicable}
 	for _, kind := range []string{"", "waits for Commit", "Order grows with each start"} {
 		allBut(t, factorySourcesOf(&flawedFactory{flaw: kind, source: true, own: true}, true), but)
 	}
@@ -239,7 +256,7 @@ func TestFactorySourcesOfTheirOwn(t *testing.T) {
 			t.Errorf("%s: %s %s %q", flaw, last.Check, last.Outcome, last.Skipped)
 		}
 	}
-	but["FaultSchedule"], but["ResumesAtCommit"] = NotApplicable, NotApplicable
+	but["FaultSchedule"], but["ResumesAtCommit"], but["Poison"] = NotApplicable, NotApplicable, NotApplicable
 	allBut(t, factorySourcesOf(&flawedFactory{source: true, own: true}, false), but)
 }
 
