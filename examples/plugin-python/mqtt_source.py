@@ -18,7 +18,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from freshet_plugin import Changes, Column, ConfigDef, Key, KeyType, Permanent, Retriable, Source, Table, Type, Values
+from freshet_plugin import Changes, Column, ConfigDef, Key, KeyType, Order, Permanent, PluginError, Raw, Retriable, Source, Table, Type, Values
 
 CONFIG = ConfigDef(
     Key("mqtt.host", required=True, importance="HIGH", doc="Host name of the broker."),
@@ -30,7 +30,7 @@ CONFIG = ConfigDef(
     Key("mqtt.qos", KeyType.INT, default=1, doc="0, 1 or 2.", check=lambda n: None if n in (0, 1, 2) else "0, 1 or 2 is expected"),
     Key("mqtt.unacknowledged.max", KeyType.INT, default=1000, doc="Messages that the broker sends ahead of what is durable.",
         check=lambda n: None if 0 < n < 65536 else "A number from 1 to 65535 is expected"),
-    Key("payload", default="text", recommended=["text", "bytes"], closed=True, doc="What payloads are; text must be UTF-8."),
+    Key("payload", default="text", recommended=["text", "bytes"], closed=True, doc="What payloads are. Text must be UTF-8: errors.tolerance decides about a message that is not."),
     Key("mode", default="append", recommended=["append", "latest"], closed=True, doc="append: a row for each message; latest: one row for each topic."),
     Key("table", default="mqtt", doc="Name of the table, and of the topic where the sink has topics."),
 )  # fmt: skip
@@ -173,21 +173,35 @@ class MqttSource(Source):
         if self.order + len(messages) > self.aside:
             self.aside = self.order + len(messages) + ASIDE
             self.session.remember(ORDERS, {"last": self.aside})
-        with self.lock:
-            for m in messages:
-                self.order += 1
+        for m in messages:
+            try:
+                payload = self.payload(m, self.order + 1)
+            except PluginError as e:
+                self.failure = e  # of the next poll: what came before the message is sent
+                break
+            self.order += 1
+            with self.lock:
                 self.unacknowledged.append((self.order, m.mid, m.qos))
-                rows.append({"topic": m.topic, "payload": self.payload(m), "qos": m.qos, "retained": bool(m.retain), "received_at": now})
+            if payload is not None:
+                rows.append({"topic": m.topic, "payload": payload, "qos": m.qos, "retained": bool(m.retain), "received_at": now})
+        if self.order < first:
+            return None
         batch = self.batch(self.partition, {"message": self.order}, order=first)
-        return batch.update(self.table, self.newest(rows)) if self.table.key else batch.insert(self.table, rows)
+        batch = batch.update(self.table, self.newest(rows)) if self.table.key else batch.insert(self.table, rows)
+        batch.through = Order(1, self.order, 1)  # the last messages may have no row
+        return batch
 
-    def payload(self, m: mqtt.MQTTMessage) -> Any:
+    def payload(self, m: mqtt.MQTTMessage, order: int) -> Any:
+        """The payload for the table; None: it is none, which is tolerated."""
         if self.config["payload"] == "bytes":
             return m.payload
         try:
             return m.payload.decode()
         except UnicodeDecodeError:
-            raise Permanent(f"read a message of topic {m.topic}: its payload is not UTF-8; set payload=bytes, or leave the topic out of mqtt.topics") from None
+            remedy = "set payload=bytes, leave the topic out of mqtt.topics, or leave such messages out with errors.tolerance=all"
+            cause = Permanent(f"read a message of topic {m.topic}: its payload is not UTF-8; {remedy}")
+            self.session.tolerate(Raw(topic=m.topic, offset=order, timestamp=int(time.time() * 1000), value=m.payload), cause)
+            return None
 
     def newest(self, rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
         """The last row of each topic."""

@@ -136,8 +136,10 @@ func TestInstalledSourcePasses(t *testing.T) {
 	})
 	interpreter, _ := python(t)
 	testbed.WriteFile(t, dir, "write.py", publishNumbers)
+	testbed.WriteFile(t, dir, "poison.py", publishBroken)
 	write := fmt.Sprintf(`'%s' write.py %s %d "$1" "$2"`, interpreter, broker.Host(), broker.Port())
-	p := bed.Freshet(t, dir, "plugin", "test", "plugin-python", "-c", config, "--write", write, "--patience", "1m", "--seed", "1")
+	poison := fmt.Sprintf(`'%s' poison.py %s %d`, interpreter, broker.Host(), broker.Port())
+	p := bed.Freshet(t, dir, "plugin", "test", "plugin-python", "-c", config, "--write", write, "--poison", poison, "--patience", "1m", "--seed", "1")
 	code := p.EndsWithin(10 * time.Minute)
 	t.Log(p.Output())
 	var left []string
@@ -146,7 +148,7 @@ func TestInstalledSourcePasses(t *testing.T) {
 			left = append(left, fields[1])
 		}
 	}
-	if want := []string{"ResumesWithoutGap", "ResumesFromEveryOffset", "Poison"}; code != 0 || !slices.Equal(left, want) || !strings.Contains(p.Output(), "ok    ResumesAtCommit") {
+	if want := []string{"ResumesWithoutGap", "ResumesFromEveryOffset"}; code != 0 || !slices.Equal(left, want) || !strings.Contains(p.Output(), "ok    ResumesAtCommit") || !strings.Contains(p.Output(), "ok    Poison") {
 		t.Errorf("exit code %d, left out %v", code, left)
 	}
 }

@@ -76,6 +76,43 @@ func TestExamplesInAWorker(t *testing.T) {
 	}
 }
 
+// TestMessageThatIsNoText: errors.tolerance decides about a message whose payload is not UTF-8. What comes before it is in the table; where it
+// is tolerated, what comes behind it, too, and the message in the dead-letter queue.
+func TestMessageThatIsNoText(t *testing.T) {
+	broker := testbed.StartMosquitto(t)
+	dir := t.TempDir()
+	install(t, filepath.Join(dir, "plugins"))
+	testbed.WriteFile(t, dir, "worker.properties", "plugin.path=plugins\noffset.flush.interval.ms=200\n")
+	database := filepath.Join(dir, "copy.db")
+	config := map[string]string{
+		"name": "sensors", "connector.class": "MqttSource", "mqtt.host": broker.Host(), "mqtt.port": strconv.Itoa(broker.Port()),
+		"mqtt.topics": "sensors/#", "mqtt.client.id": "sensors", "table": "sensors",
+		"sinks": "copy", "sinks.copy.connector.class": "SqliteSink", "sinks.copy.path": database,
+	}
+	testbed.WriteConnector(t, dir, config)
+	p := bed.Freshet(t, dir, "run", "sensors.json", "-c", "worker.properties")
+	p.Says("subscribed")
+	publish(t, broker, 1, 3)
+	run(t, publishBroken, broker.Host(), strconv.Itoa(broker.Port()))
+	publish(t, broker, 4, 6)
+	p.Says("read a message of topic sensors/broken: its payload is not UTF-8; set payload=bytes", "errors.tolerance=all")
+	p.Until("the rows before it are missing", func() bool { return len(payloads(t, database)) == 3 })
+	p.Stop()
+
+	config["errors.tolerance"], config["errors.log.enable"], config["errors.deadletterqueue.file"] = "all", "true", filepath.Join(dir, "dead.jsonl")
+	testbed.WriteConnector(t, dir, config)
+	p = bed.Freshet(t, dir, "run", "sensors.json", "-c", "worker.properties")
+	p.Says("a record cannot be processed and is put into the dead-letter queue")
+	p.Until("the rows behind it are missing", func() bool { return len(payloads(t, database)) == 6 })
+	if code := p.Stop(); code != 0 {
+		t.Errorf("freshet ended with %d:\n%s", code, p.Output())
+	}
+	dead, err := os.ReadFile(filepath.Join(dir, "dead.jsonl"))
+	if text := string(dead); err != nil || strings.Count(text, "\n") != 1 || !strings.Contains(text, `"value_base64":"/wA="`) || !strings.Contains(text, `"sensors/broken"`) {
+		t.Errorf("dead letters %s, %v", dead, err)
+	}
+}
+
 // publish publishes numbers and returns when the broker has them.
 func publish(t *testing.T, broker *testbed.Mosquitto, from, to int) {
 	t.Helper()
@@ -93,6 +130,9 @@ for m in sent:
     assert m.is_published()
 c.disconnect()
 c.loop_stop()`
+
+const publishBroken = `import sys, paho.mqtt.publish as publish
+publish.single("sensors/broken", b"\xff\x00", qos=1, hostname=sys.argv[1], port=int(sys.argv[2]))`
 
 // payloads are those that the table has.
 func payloads(t *testing.T, database string) map[string]bool {

@@ -106,10 +106,32 @@ def test_payloads_of_bytes(worker, broker, config):
     with worker.source("io.freshet.examples.MqttSource", {**config, "payload": "bytes"}) as s:
         publish(broker, (topic(config), b"\xff\x00"))
         assert s.take(1)[0].after["payload"] == b"\xff\x00"
-    with worker.source("io.freshet.examples.MqttSource", {**config, "mqtt.client.id": config["mqtt.client.id"] + "x"}) as s:
-        publish(broker, (topic(config), b"\xff\x00"))
-        with pytest.raises(Permanent, match="its payload is not UTF-8"):
+
+
+def test_a_payload_that_is_not_utf_8(worker, broker, config):
+    with worker.source("io.freshet.examples.MqttSource", config) as s:
+        s.refuse = Permanent
+        publish(broker, (topic(config), "1"), (topic(config, "broken"), b"\xff\x00"), (topic(config), "2"))
+        assert numbers(s.take(1)) == [1], "what came before it is sent"
+        with pytest.raises(Permanent, match=f"read a message of topic {topic(config, 'broken')}: its payload is not UTF-8; set payload=bytes, .*errors.tolerance=all"):
             s.take(1)
+        s.commit()
+        remembered = s.remembered
+    with worker.source("io.freshet.examples.MqttSource", config, remembered=remembered) as s:
+        got = s.take(1)
+        [letter] = s.letters
+        assert numbers(got) == [2] and list(s.offsets.values()) == ['{"message":%d}' % (letter.offset + 1)]
+        assert (letter.topic, letter.value) == (topic(config, "broken"), b"\xff\x00") and time.time() - letter.timestamp / 1000 < 60
+        publish(broker, (topic(config, "broken"), b"\xfe"))
+        b = s.poll()
+        assert len(b) == 0 and b.offset["message"] == b.through.major == s.letters[1].offset > got[0].order.major, "a position"
+        s.offsets[b.partition_text] = b.offset_text
+        s.commit()
+        publish(broker, (topic(config), "3"))
+        assert numbers(s.take(1)) == [3]
+        remembered = s.remembered
+    with worker.source("io.freshet.examples.MqttSource", config, remembered=remembered) as s:
+        assert numbers(s.take(1)) == [3] and not s.letters, "what was left out and committed does not come again"
 
 
 def test_no_broker(worker, config):

@@ -239,7 +239,7 @@ def test_state_and_tolerance(worker):
         assert s.remembered == {'{"freshet":"x"}': '{"seen":1}'}
     with worker.source("test.Numbers", {"fault": "tolerate"}) as s:
         s.take(1)
-        assert s.rejected == [(0, 7, "ValueError: it cannot be read")]
+        assert s.rejected == [(0, 7, "ValueError: it cannot be read")] and s.letters[0].value == b"?"
 
 
 def batch(*numbers_, offset=None):

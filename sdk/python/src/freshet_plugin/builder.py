@@ -38,7 +38,7 @@ class Changes:
         self.offset = offset
         self.committed = committed  # when the oldest change was committed, µs since 1970; 0: not known
         self.extra: List[Tuple[str, str]] = []
-        self.through: Optional[Order] = None
+        self.through: Optional[Order] = None  # the order of the last record, or one above it behind records that are left out
         self._next: Optional[Order] = Order(1, order, 1) if isinstance(order, int) else order
         self._records = bytearray()
         self._cells = array("Q")

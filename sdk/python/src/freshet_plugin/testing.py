@@ -31,7 +31,7 @@ from .offsets import canonical, offset_text
 from .pb import plugin_pb2 as pb
 from .process import COOKIE, PROTOCOL
 from .schemas import Order
-from .session import from_error
+from .session import from_error, to_error
 from .wire import Definitions
 
 PATIENCE = 60.0  # seconds for anything that is waited for
@@ -138,7 +138,7 @@ class _Queue:
 
 
 class Task:
-    """A task and its session. What it says to the worker is in `acked`, `rejected`, `failures`, `retries`, `charged`, `remembered`."""
+    """A task and its session. What it says to the worker is in `acked`, `rejected`, `letters`, `failures`, `retries`, `charged`, `remembered`."""
 
     def __init__(self, worker: "Worker", name: str, sink: bool, config: Mapping[str, str], settings: Mapping[str, Any], offsets: Mapping[str, str]) -> None:
         self.process = Process(worker.command, worker.environment)
@@ -146,6 +146,7 @@ class Task:
         self.remembered: Dict[str, str] = {}
         self.acked: List[int] = []
         self.rejected: List[Tuple[int, int, str]] = []
+        self.letters: List[pb.Raw] = []  # of what a source could not read
         self.failures: List[PluginError] = []
         self.retries: List[PluginError] = []
         self.charged = 0
@@ -194,10 +195,11 @@ class Task:
                 self.acked.extend(call.ack.ids)
             elif kind == "reject":
                 self.rejected.append((call.reject.batch, call.reject.record, call.reject.cause.text))
-                if self.refuse is not None:
-                    out.error.text = call.reject.cause.text
+                self._refuse(call.reject.cause, out)
             elif kind == "tolerate":
                 self.rejected.append((0, call.tolerate.raw.offset, call.tolerate.cause.text))
+                self.letters.append(call.tolerate.raw)
+                self._refuse(call.tolerate.cause, out)
             elif kind == "fail":
                 self.failures.append(from_error(call.fail))
             elif kind == "retrying":
@@ -212,6 +214,10 @@ class Task:
                 self.remembered.update((e.partition, e.offset) for e in call.remember.entries)
             self._said.notify_all()
         return out
+
+    def _refuse(self, cause: pb.Error, out: pb.Answer) -> None:
+        if self.refuse is not None:
+            out.error.CopyFrom(to_error(self.refuse(cause.text)))
 
     def until(self, holds: Any) -> None:
         """Waits until something is true of what the task has said."""
