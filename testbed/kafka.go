@@ -256,9 +256,15 @@ func (k *Kafka) AlterTopic(t testing.TB, name, key, value string) {
 	}
 }
 
-// Read returns every committed record of the topics that are there, in topic, partition and offset order.
+// Read returns every record of the topics that are there and that is committed by now, in topic, partition and offset order.
 func (k *Kafka) Read(t testing.TB, topics ...string) []*kgo.Record {
 	t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(k.Address()))
+	if err != nil {
+		t.Fatalf("make a Kafka client: %v", err)
+	}
+	defer c.Close()
+	markersWritten(t.Context(), c)
 	records, err := ReadTopics(t.Context(), k.Address(), topics)
 	if err != nil {
 		t.Fatal(err)

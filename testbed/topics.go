@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -139,6 +141,36 @@ func ReadTopics(ctx context.Context, bootstrap string, topics []string) ([]*kgo.
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 	})
 	return records, nil
+}
+
+// markersWithin is how long the markers of transactions may take. A broker that is alone loses them when it starts (docs/cluster.md,
+// "Limits"): those are not waited for without end.
+const markersWithin = 10 * time.Second
+
+// markersWritten waits for the markers of the transactions that are committed by now: a broker answers who commits before it has written
+// them, and until then nobody sees what was committed.
+func markersWritten(ctx context.Context, c *kgo.Client) {
+	ctx, cancel := context.WithTimeout(ctx, markersWithin)
+	defer cancel()
+	var missing map[string]bool
+	_ = poll(ctx, func() (bool, error) { // what is missing all the same is told by whoever reads
+		now := map[string]bool{}
+		req := kmsg.NewPtrListTransactionsRequest()
+		req.StateFilters = []string{"PrepareCommit"}
+		for _, shard := range c.RequestSharded(ctx, req) {
+			if shard.Err != nil { // a broker that is away has none to write
+				continue
+			}
+			for _, tx := range shard.Resp.(*kmsg.ListTransactionsResponse).TransactionStates {
+				now[tx.TransactionalID] = true
+			}
+		}
+		if missing == nil {
+			missing = now
+		}
+		maps.DeleteFunc(missing, func(id string, _ bool) bool { return !now[id] })
+		return len(missing) == 0, nil
+	})
 }
 
 // DeleteTopics deletes topics and waits until they are gone.
