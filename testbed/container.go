@@ -126,6 +126,17 @@ func freePort() (int, error) {
 	return 0, errors.New("find a free port: none in 20000-31999")
 }
 
+// FreeAddress is a host:port of this machine on which nobody listens. It stays free while what a test makes listen there is away: no
+// outgoing connection takes its port.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}
+
 // Address is host:port of the server.
 func (s *server) Address() string { return net.JoinHostPort(s.engine.host, strconv.Itoa(s.port)) }
 

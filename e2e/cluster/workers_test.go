@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -42,14 +41,8 @@ func newGroup(t testing.TB, name string, bootstrap []string, properties map[stri
 	t.Helper()
 	g := &group{TB: t, name: name, properties: properties}
 	for _, address := range bootstrap {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := &worker{bootstrap: address, id: l.Addr().String()}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		w := &worker{bootstrap: address, id: testbed.FreeAddress(t)}
+		var err error
 		if w.api, err = client.New(client.Options{URL: "http://" + w.id, Patience: time.Minute}); err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -144,6 +143,8 @@ func newCluster(t *testing.T, exactlyOnce string) *cluster {
 		names: []string{"bets-" + exactlyOnce, "odds-" + exactlyOnce}, databases: map[string]string{},
 		properties: map[string]string{
 			"exactly.once.source.support": exactlyOnce, "offset.flush.interval.ms": "500", "scheduled.rebalance.max.delay.ms": "0",
+			// A task of the reference that is not stopped, or has not flushed, in time repeats records.
+			"task.shutdown.graceful.timeout.ms": "60000", "offset.flush.timeout.ms": "60000",
 			"key.converter.schemas.enable": "false", "value.converter.schemas.enable": "false",
 		},
 	}
@@ -281,14 +282,7 @@ func (c *cluster) check(snapshots map[string]int) {
 // freshet starts a worker with the properties of the group, as connect-distributed.properties has them.
 func (c *cluster) freshet() (*testbed.Program, string) {
 	c.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	url := "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		c.t.Fatal(err)
-	}
+	url := "http://" + testbed.FreeAddress(c.t)
 	properties := map[string]string{"plugin.path": "/usr/share/java", "listeners": url}
 	maps.Copy(properties, c.properties)
 	return bed.Freshet(c.t, c.dir, "worker", "-c", testbed.WriteWorker(c.t, c.dir, c.kafka.Bootstrap(), c.group, properties)), url
