@@ -20,6 +20,7 @@ import (
 	"github.com/freshet-io/freshet/kafkaclient"
 	"github.com/freshet-io/freshet/runtime"
 	"github.com/freshet-io/freshet/runtime/deadletter"
+	"github.com/freshet-io/freshet/testbed"
 )
 
 // letterWorker is a worker with dead-letter queues that reads topics of JSON into files.
@@ -128,26 +129,20 @@ func sendPoison(t *testing.T, servers, topic string, total, every int) []*kgo.Re
 	return out
 }
 
-// readAll returns the records of a topic's end by key, the newest of each.
+// readAll returns the committed records of a topic by key, the newest of each.
 func readAll(t *testing.T, servers, topic string) map[string]*kgo.Record {
 	t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.ConsumeTopics(topic))
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	records, err := testbed.ReadTopics(ctx, servers, []string{topic})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
 	out := map[string]*kgo.Record{}
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		f := c.PollFetches(ctx)
-		cancel()
-		if f.Empty() {
-			return out
-		}
-		for _, r := range f.Records() {
-			out[string(r.Key)] = r
-		}
+	for _, r := range records {
+		out[string(r.Key)] = r
 	}
+	return out
 }
 
 func checkLetter(t *testing.T, connector, topic string, want, got *kgo.Record) {

@@ -20,7 +20,7 @@ func TestSignals(t *testing.T) {
 	topic := c["topic.prefix"] + ".public.bets"
 	args := []string{
 		"run", testbed.WriteConnector(t, dir, c), "-c",
-		testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+kafka.Bootstrap()+"\ntask.shutdown.graceful.timeout.ms=3000\n"),
+		testbed.WriteFile(t, dir, "w.properties", "bootstrap.servers="+kafka.Bootstrap()+"\ntask.shutdown.graceful.timeout.ms=50000\n"),
 	}
 	p := start(t, dir, args...)
 	kafka.WaitRecords(t, 2, deadline, topic)
@@ -36,7 +36,7 @@ func TestSignals(t *testing.T) {
 	if code := p.Ends(); code != 1 {
 		t.Errorf("exit code %d after the second signal, want 1", code)
 	}
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 25*time.Second { // far from the grace period, also on a busy machine
 		t.Errorf("the second signal took %s", took)
 	}
 

@@ -119,11 +119,13 @@ func TestWorkersTakeOver(t *testing.T) {
 			}
 		},
 	} {
-		owner := runsOn(t, any().url, "lines")
-		w := workers[owner]
-		if w == nil {
-			t.Fatalf("the task runs on %q", owner)
-		}
+		var owner string
+		var w *clusterWorker
+		any().Until("the task runs on no worker", func() bool {
+			owner = runsOn(t, any().url, "lines")
+			w = workers[owner]
+			return w != nil
+		})
 		delete(workers, owner)
 		end(w)
 		any().Until("the task has no other worker", func() bool {

@@ -388,7 +388,7 @@ func TestProducerIsBoundedInMemory(t *testing.T) {
 	p := newProducer(t, cfg, ProducerOptions{})
 	topic := topicOf(t, p, "t")
 	value := make([]byte, 5000)
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second) // to fill the memory
 	defer cancel()
 	appended := 0
 	var err error

@@ -198,7 +198,7 @@ func TestFaultsAtStart(t *testing.T) {
 		says  []string
 	}{
 		{"silent", connectors.Retriable, []string{"no handshake within 2s"}},
-		{"deaf", connectors.Retriable, []string{"did not answer within 2s"}},
+		{"deaf", connectors.Retriable, []string{"did not answer within 15s"}},
 		{"exits", connectors.Retriable, []string{"ended before its handshake", "exit status 3", "cannot load libtargets.so"}},
 		{"exits without a word", connectors.Retriable, []string{"ended before its handshake"}},
 		{"panics", connectors.Retriable, []string{"panic: no such device"}},
@@ -218,8 +218,11 @@ func TestFaultsAtStart(t *testing.T) {
 			t.Parallel()
 			v := newVictim(t, c.fault)
 			v.Socket = c.fault == "listens elsewhere"
-			if c.fault == "silent" || c.fault == "deaf" {
+			switch c.fault {
+			case "silent":
 				v.Patience = 2 * time.Second
+			case "deaf": // it has a handshake to print first
+				v.Patience = 15 * time.Second
 			}
 			_, _, err := v.Open(v.bounded(), v.logger())
 			v.refused(err, c.class, append(c.says, "plugin faulty")...)

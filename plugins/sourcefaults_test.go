@@ -41,7 +41,7 @@ func TestFaultsOfASource(t *testing.T) {
 		{"ends in Poll", connectors.Retriable, []string{"plugin faulty ended"}},
 		{"panics in Poll", connectors.Retriable, []string{"panic: no more devices than [hidden]"}},
 		{"leaves a child", connectors.Retriable, []string{"exit status 8"}},
-		{"stops itself", connectors.Retriable, []string{"no sign of life for 5s"}},
+		{"stops itself", connectors.Retriable, []string{"no sign of life for 15s"}},
 		{"leaks", connectors.Retriable, []string{"more than plugin.memory.limit allows (400 MiB)"}},
 		{"has a child that leaks", connectors.Retriable, []string{"more than plugin.memory.limit allows (400 MiB)"}},
 		{"sends garbage", connectors.Permanent, []string{"read from plugin faulty: decode batch"}},
@@ -66,7 +66,7 @@ func TestFaultsOfASource(t *testing.T) {
 			task := v.source()
 			switch c.fault {
 			case "stops itself":
-				v.Patience = 5 * time.Second
+				v.Patience = 15 * time.Second // also for the start of the process
 			case "leaks", "has a child that leaks":
 				v.Memory = 400 << 20
 			}

@@ -337,7 +337,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestWaitTellsWhatIsMissing(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*pollEvery/2)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*pollEvery)
 	defer cancel()
 	c, _ := answers(t, Options{}, answer{Status: 404, Body: []byte(`{"error_code":404,"message":"No status found for connector a"}`)},
 		answer{Status: 200, Body: []byte(`{"name":"a","connector":{"state":"RUNNING"},"tasks":[{"id":0,"state":"UNASSIGNED"}]}`)})
