@@ -259,13 +259,7 @@ func (k *Kafka) AlterTopic(t testing.TB, name, key, value string) {
 // Read returns every record of the topics that are there and that is committed by now, in topic, partition and offset order.
 func (k *Kafka) Read(t testing.TB, topics ...string) []*kgo.Record {
 	t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(k.Address()))
-	if err != nil {
-		t.Fatalf("make a Kafka client: %v", err)
-	}
-	defer c.Close()
-	markersWritten(t.Context(), c)
-	records, err := ReadTopics(t.Context(), k.Address(), topics)
+	records, err := ReadCommitted(t.Context(), k.Address(), topics)
 	if err != nil {
 		t.Fatal(err)
 	}

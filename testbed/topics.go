@@ -78,7 +78,18 @@ func EndOffsets(ctx context.Context, c *kgo.Client, topics []string) (map[TopicP
 	return out, nil
 }
 
-// ReadTopics returns every committed record of the topics that are there, in topic, partition and offset order.
+// ReadCommitted is ReadTopics with everything that is committed by now.
+func ReadCommitted(ctx context.Context, bootstrap string, topics []string) ([]*kgo.Record, error) {
+	c, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
+	if err != nil {
+		return nil, fmt.Errorf("make a Kafka client: %w", err)
+	}
+	markersWritten(ctx, c)
+	c.Close()
+	return ReadTopics(ctx, bootstrap, topics)
+}
+
+// ReadTopics returns every record of the topics that are there that a reader of committed records sees, in topic, partition and offset order.
 func ReadTopics(ctx context.Context, bootstrap string, topics []string) ([]*kgo.Record, error) {
 	admin, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
 	if err != nil {

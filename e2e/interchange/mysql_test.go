@@ -217,7 +217,7 @@ func (x *mysqlTurns) turn(number int, w Writer) {
 func (x *mysqlTurns) tell(offsets string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.Context()), 10*time.Second)
 	defer cancel()
-	records, err := testbed.ReadTopics(ctx, x.kafka.Bootstrap(), []string{x.history(), offsets})
+	records, err := testbed.ReadCommitted(ctx, x.kafka.Bootstrap(), []string{x.history(), offsets})
 	if err != nil {
 		x.Logf("read the schema history and the offsets: %v", err)
 	}

@@ -171,7 +171,7 @@ func (r *Rig) Offset(ctx context.Context) (key, value string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	records, err := testbed.ReadTopics(ctx, r.Bootstrap, []string{r.OffsetTopic})
+	records, err := testbed.ReadCommitted(ctx, r.Bootstrap, []string{r.OffsetTopic})
 	if err != nil {
 		return "", "", err
 	}

@@ -71,7 +71,7 @@ func encode(v any) ([]byte, error) {
 }
 
 func (r *play) records(ctx context.Context, names []string) ([]byte, error) {
-	records, err := testbed.ReadTopics(ctx, r.Bootstrap, names)
+	records, err := testbed.ReadCommitted(ctx, r.Bootstrap, names)
 	if err != nil {
 		return nil, err
 	}
