@@ -242,7 +242,7 @@ func (s *server) restart(ctx context.Context, ready func(context.Context, string
 }
 
 func (s *server) terminate(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := testcontainers.TerminateContainer(s.container, testcontainers.StopContext(ctx), testcontainers.StopTimeout(0)); err != nil {
 		return fmt.Errorf("remove container: %w", err)

@@ -313,7 +313,7 @@ func TestReconnectBesideAHalfOpenSession(t *testing.T) {
 	r := newRig(t, bed.Postgres(t))
 	r.Write(connectortest.Bets(), insert(1, "a", 1))
 	var name string
-	if err := r.conn.QueryRow(t.Context(), "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").Scan(&name); err != nil {
+	if err := r.conn.QueryRow(t.Context(), "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'freshet %' AND datname = current_database() LIMIT 1").Scan(&name); err != nil {
 		t.Fatal(err)
 	}
 	halfOpen := r.server.Connect(t, r.database)
@@ -335,7 +335,7 @@ func TestTakeOverFromAStoppedOwner(t *testing.T) {
 	r := newRig(t, bed.Postgres(t))
 	r.Write(connectortest.Bets(), insert(1, "a", 1))
 	var name string
-	if err := r.conn.QueryRow(t.Context(), "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").Scan(&name); err != nil {
+	if err := r.conn.QueryRow(t.Context(), "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'freshet %' AND datname = current_database() LIMIT 1").Scan(&name); err != nil {
 		t.Fatal(err)
 	}
 	for _, sql := range []string{"SET application_name = '" + name + "'", "BEGIN", "UPDATE bets SET horse = 'never'", "UPDATE freshet_offsets SET flush = flush + 1"} {
