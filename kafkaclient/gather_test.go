@@ -80,7 +80,7 @@ func TestBatchesFormWhileARequestIsUnderWay(t *testing.T) {
 // underWay waits until so many requests are on their way, and no more for a moment.
 func underWay(t *testing.T, p *Producer, n int) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for p.Stats().InFlight < n && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
