@@ -31,13 +31,14 @@ func (s *stream) adopt(e *logEvent) {
 // doneBefore reads PREVIOUS_GTIDS (MySQL) or GTID_LIST (MariaDB).
 func doneBefore(body []byte, mariadb bool) (*gtidSet, error) {
 	if mariadb {
-		var list replication.MariadbGTIDListEvent
-		if err := list.Decode(body); err != nil {
-			return nil, fmt.Errorf("read GTID_LIST event: %w", err)
-		}
+		c := cursor{data: body}
 		set := &gtidSet{mariadb: true}
-		for _, g := range list.GTIDs {
-			set.add(&gtid{origin: strconv.FormatUint(uint64(g.DomainID), 10), server: g.ServerID, number: int64(g.SequenceNumber)})
+		for n := c.fixed(4) & (1<<28 - 1); n > 0 && !c.short; n-- { // the high bits are flags
+			domain, server, number := c.fixed(4), c.fixed(4), c.fixed(8)
+			set.add(&gtid{origin: strconv.FormatUint(domain, 10), server: uint32(server), number: int64(number)})
+		}
+		if c.short {
+			return nil, badEvent("GTID_LIST", errShortControl)
 		}
 		return set, nil
 	}

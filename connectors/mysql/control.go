@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	library "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/freshet-io/freshet/changes"
@@ -131,17 +130,14 @@ func uint56(b []byte) int64 {
 
 // taggedEvent is gtidEvent for the format that MySQL writes with a tag.
 func (s *stream) taggedEvent(e *logEvent) error {
-	var t replication.GtidTaggedLogEvent
-	if err := t.Decode(e.body); err != nil {
+	t, err := readTagged(e.body)
+	if err != nil {
 		return badEvent("GTID_TAGGED", err)
 	}
 	if s.gtidOn {
-		s.commitTime(e, int64(max(t.OriginalCommitTimestamp, 0)))
+		s.commitTime(e, t.original)
 	}
-	if len(t.SID) != 16 {
-		return badEvent("GTID_TAGGED", errShortControl)
-	}
-	s.startGTID(gtid{origin: formatUUID(t.SID), tag: t.Tag.String(), number: t.GNO})
+	s.startGTID(gtid{origin: formatUUID(t.uuid[:]), tag: t.tag, number: t.number})
 	return nil
 }
 
@@ -252,13 +248,13 @@ type queryEvent struct {
 }
 
 // readQuery reads thread, time, lengths and error code, then status variables, database and statement.
-func readQuery(e *logEvent, extra int) (queryEvent, error) {
+func readQuery(e *logEvent, extra int) (q queryEvent, err error) {
 	const fixed = 13
 	b := e.body
 	if len(b) < fixed+extra {
 		return queryEvent{}, badEvent("QUERY", errShortControl)
 	}
-	q := queryEvent{thread: binary.LittleEndian.Uint32(b)}
+	q.thread = binary.LittleEndian.Uint32(b)
 	schema, status := int(b[8]), int(binary.LittleEndian.Uint16(b[11:]))
 	b = b[fixed+extra:]
 	if len(b) < status+schema+1 {
@@ -266,11 +262,9 @@ func readQuery(e *logEvent, extra int) (queryEvent, error) {
 	}
 	q.status, q.database, q.text = b[:status], string(b[status:status+schema]), b[status+schema+1:]
 	if e.kind == replication.MARIADB_QUERY_COMPRESSED_EVENT {
-		text, err := library.DecompressMariadbData(q.text)
-		if err != nil {
+		if q.text, err = new(rowsReader).inflate(q.text); err != nil {
 			return queryEvent{}, badEvent("QUERY", err)
 		}
-		q.text = text
 	}
 	return q, nil
 }
@@ -379,6 +373,33 @@ func (s *stream) statement(e *logEvent) {
 // keyword returns the first word in upper case, without comments and MariaDB's SET STATEMENT … FOR before it, and what follows.
 func keyword(text []byte) (string, []byte) {
 	for {
+		word, rest := firstWord(text)
+		if word != "SET" {
+			return word, rest
+		}
+		next, after := firstWord(rest)
+		at := wordFor(after)
+		if next != "STATEMENT" || at < 0 {
+			return word, rest
+		}
+		text = after[at:]
+	}
+}
+
+// wordFor is the place behind the first FOR, -1: there is none.
+func wordFor(text []byte) int {
+	const word = " FOR "
+	for i := range max(len(text)-len(word)+1, 0) {
+		if text[i] == ' ' && bytes.EqualFold(text[i:i+len(word)], []byte(word)) {
+			return i + len(word)
+		}
+	}
+	return -1
+}
+
+// firstWord is keyword for a text without SET STATEMENT.
+func firstWord(text []byte) (string, []byte) {
+	for {
 		text = bytes.TrimLeft(text, " \t\r\n")
 		switch {
 		case bytes.HasPrefix(text, []byte("/*!")):
@@ -402,16 +423,7 @@ func keyword(text []byte) (string, []byte) {
 		for n < len(text) && (text[n] >= 'a' && text[n] <= 'z' || text[n] >= 'A' && text[n] <= 'Z' || text[n] == '_') {
 			n++
 		}
-		word := strings.ToUpper(string(text[:n]))
-		if word == "SET" && n+10 < len(text) {
-			if next, _ := keyword(text[n:]); next == "STATEMENT" {
-				if at := bytes.Index(bytes.ToUpper(text), []byte(" FOR ")); at > 0 {
-					text = text[at+5:]
-					continue
-				}
-			}
-		}
-		return word, text[n:]
+		return strings.ToUpper(string(text[:n])), text[n:]
 	}
 }
 

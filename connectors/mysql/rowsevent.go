@@ -111,19 +111,17 @@ func (r *rowsReader) read(kind byte, data []byte) (rowsEvent, error) {
 	return e, nil
 }
 
+var errMalformedZip = errors.New("what is compressed is malformed")
+
 func second(kind byte) bool {
 	return kind >= eventWriteRows2 && kind <= eventPartialUpdate || kind >= eventWriteRowsZip2
 }
 
-// inflate reads MariaDB's compressed form: a byte whose low three bits are the number of bytes of the length, the length, zlib.
+// inflate reads MariaDB's compressed form, of rows and of statements: a byte whose low three bits are the number of bytes of the length, the length, zlib.
 func (r *rowsReader) inflate(data []byte) ([]byte, error) {
 	size, packed, ok := inflatedSize(data)
-	if !ok || size > maxInflatedRowsEvent {
-		return nil, errors.New("the compressed rows are malformed")
-	}
-	// zlib makes at most 1032 bytes of one: more cannot follow
-	if size > 1032*len(packed)+1032 {
-		return nil, errors.New("the compressed rows are malformed")
+	if !ok || size > maxInflatedRowsEvent || size > 1032*len(packed)+1032 { // zlib makes at most 1032 bytes of one
+		return nil, errMalformedZip
 	}
 	if cap(r.inflated) < size {
 		r.inflated = make([]byte, size)
@@ -141,7 +139,7 @@ func (r *rowsReader) inflate(data []byte) ([]byte, error) {
 	}
 	if err != nil {
 		r.zip = nil
-		return nil, fmt.Errorf("decompress rows: %w", err)
+		return nil, fmt.Errorf("decompress: %w", err)
 	}
 	return r.inflated, nil
 }

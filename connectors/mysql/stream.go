@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -552,6 +553,9 @@ func (s *stream) control(ctx context.Context, e *logEvent) error {
 	case replication.FORMAT_DESCRIPTION_EVENT:
 		return s.format(e)
 	case replication.TRANSACTION_PAYLOAD_EVENT:
+		if s.payload != nil {
+			return badEvent("TRANSACTION_PAYLOAD", errors.New("it is inside of another one"))
+		}
 		return s.open(e)
 	case replication.ROWS_QUERY_EVENT, replication.MARIADB_ANNOTATE_ROWS_EVENT:
 		s.statement(e)

@@ -76,6 +76,9 @@ func (c *cursor) uint48() uint64 {
 	return 0
 }
 
+// fixed reads an integer of n bytes.
+func (c *cursor) fixed(n uint64) uint64 { return littleEndian(c.take(n)) }
+
 // packed reads a length-encoded integer.
 func (c *cursor) packed() uint64 {
 	n := 0
