@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/freshet-io/freshet/offsets"
 )
 
@@ -41,7 +43,7 @@ func FuzzFile(f *testing.F) {
 				t.Fatalf("the error does not name the file: %v", err)
 			}
 		}
-		s, err := Open(path)
+		s, err := openWith(path, bolt.Options{Timeout: lockWait, NoSync: true})
 		if check(err); err != nil {
 			return
 		}

@@ -36,13 +36,15 @@ type Store struct {
 }
 
 // Open opens or creates the file.
-func Open(path string) (*Store, error) {
+func Open(path string) (*Store, error) { return openWith(path, bolt.Options{Timeout: lockWait}) }
+
+func openWith(path string, o bolt.Options) (*Store, error) {
 	if err := checkPlace(path); err != nil {
 		return nil, err
 	}
 	s := &Store{path: path}
 	err := sound(func() (err error) {
-		s.db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait})
+		s.db, err = bolt.Open(path, 0o600, &o)
 		return err
 	})
 	if err != nil {
