@@ -313,9 +313,13 @@ func FuzzTemporal(f *testing.F) {
 	f.Add(int32(294246), uint8(11), uint8(30), int64(86399999999), int32(50400+59))
 	f.Add(int32(0), uint8(0), uint8(0), int64(1), int32(0))
 	f.Fuzz(func(t *testing.T, year int32, month, day uint8, micros int64, zone int32) {
-		if year < -4712 || year > 294246 || micros < 0 || micros >= microsDay || zone <= -16*3600 || zone >= 16*3600 {
-			return // what PostgreSQL has and 64 bits of µs since 1970 hold
+		if year < -4712 || year > 294246 { // what PostgreSQL has and 64 bits of µs since 1970 hold
+			year = int32(uint32(year)%(294246+4713)) - 4712
 		}
+		if micros < 0 || micros >= microsDay {
+			micros = int64(uint64(micros) % uint64(microsDay))
+		}
+		zone %= 16 * 3600
 		at := time.Date(int(year), time.Month(month%12)+1, int(day%31)+1, 0, 0, 0, 0, time.UTC)
 		days := at.Unix() / 86400
 		if at.Unix()%86400 != 0 {
