@@ -57,6 +57,7 @@ var sourceFlaws = []struct {
 	{"Commit fails", "CommitBesidePoll", "Commit: no", false},
 	{"swallows poison", "Poison", "without SourceSession.Tolerate", false},
 	{"goes on where nothing is tolerated", "Poison", "went on behind a record that is not tolerated", false},
+	{"gives up what came before", "Poison", "of the 2 records before it", false},
 	{"tries poison again", "Poison", "not the permanent error of Tolerate", false},
 	{"forgets what was polled", "FaultSchedule", "are missing", false},
 	{"the fourth task skips a record", "FaultSchedule", "are missing", false},
@@ -320,7 +321,7 @@ func (s *flawedSource) Poll(ctx context.Context) (*connectors.Batch, error) {
 		return nil, io.EOF
 	}
 	stream := w.Stream(Numbers())
-	for s.at < length && w.Len() < 3 {
+	for s.at < length && w.Len() < 3 && (w.Len() == 0 || !s.log.poisoned(s.at+1) || s.flaw == "gives up what came before") {
 		s.at++
 		if err := s.record(ctx, w, stream, s.at); err != nil {
 			w.Abandon()
@@ -337,12 +338,15 @@ func (s *flawedSource) Poll(ctx context.Context) (*connectors.Batch, error) {
 	return b, nil
 }
 
+func (l *flawedLog) poisoned(n int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.poison[n]
+}
+
 // record adds record n, or hands it out.
 func (s *flawedSource) record(ctx context.Context, w *connectors.Builder, stream uint32, n int) error {
-	s.log.mu.Lock()
-	poison := s.log.poison[n]
-	s.log.mu.Unlock()
-	if poison {
+	if s.log.poisoned(n) {
 		cause := fmt.Errorf("record %d cannot be read", n)
 		if s.flaw == "swallows poison" {
 			return nil

@@ -401,6 +401,9 @@ func (s *sourceCheck) poison() {
 			if c := connectors.ClassOf(err); len(r.tolerated) == 0 || c != connectors.Permanent {
 				s.Errorf("Poll returned %v (%s), not the permanent error of Tolerate", err, c)
 			}
+			if n := total(r.at); s.left != nil && n < 2 {
+				s.Errorf("a record is not tolerated, and %d of the 2 records before it came", n)
+			}
 			return
 		}
 		r.take(b)

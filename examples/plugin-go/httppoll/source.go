@@ -117,7 +117,8 @@ func (s *source) interval() time.Duration {
 	return time.Duration(s.config.Int("http.interval.ms")) * time.Millisecond
 }
 
-// batch makes records of items.
+// batch makes records of items. One that cannot be read ends the batch, so that what came before it is delivered, and is handed out when it
+// comes first.
 func (s *source) batch(ctx context.Context) (*connectors.Batch, error) {
 	w, err := s.session.NewBatch(ctx, s.partition)
 	if err != nil {
@@ -125,18 +126,22 @@ func (s *source) batch(ctx context.Context) (*connectors.Batch, error) {
 	}
 	at := w.Stream(s.stream)
 	for len(s.items) > 0 && w.Len() < batchItems && w.Size() < batchBytes {
-		i := &s.items[0]
-		err := s.at.pass(i)
-		if err == nil {
-			if err = s.record(w, at, i); err != nil {
-				w.Discard()
-				err = connectors.AsPermanent(fmt.Errorf("read an object of %s with the cursor %s: %w", s.name, i.cursor, err))
-				err = s.session.Tolerate(ctx, &connectors.Raw{Topic: s.stream.Topic, Value: i.text}, connectors.StageValueConverter, err)
-			}
-		}
-		if err != nil {
+		i, before := &s.items[0], s.at
+		if err := s.at.pass(i); err != nil {
 			w.Abandon()
 			return nil, err
+		}
+		if err := s.record(w, at, i); err != nil {
+			w.Discard()
+			if w.Len() > 0 {
+				s.at = before
+				break
+			}
+			err = connectors.AsPermanent(fmt.Errorf("read an object of %s with the cursor %s: %w", s.name, i.cursor, err))
+			if err = s.session.Tolerate(ctx, &connectors.Raw{Topic: s.stream.Topic, Value: i.text}, connectors.StageValueConverter, err); err != nil {
+				w.Abandon()
+				return nil, err
+			}
 		}
 		s.items = s.items[1:]
 	}
