@@ -50,7 +50,11 @@ func openWith(path string, o bolt.Options) (*Store, error) {
 	if err != nil {
 		return nil, explain("open", path, err)
 	}
-	if err := s.checkFormat(); err != nil {
+	err = explain("open", path, s.view(checkPages))
+	if err == nil {
+		err = s.checkFormat()
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -86,6 +90,23 @@ func checkPlace(path string) error {
 		return fmt.Errorf("open offset file %s: the directory does not exist; create it", path)
 	}
 	return nil
+}
+
+// checkPages refuses a page that says it reaches beyond the end: to free it, bbolt would count every page that it claims, in memory.
+func checkPages(tx *bolt.Tx) error {
+	for id := 2; ; { // behind the two of the file itself
+		p, err := tx.Page(id)
+		if err != nil || p == nil {
+			return err
+		}
+		if id++; p.Type == "free" || p.OverflowCount == 0 {
+			continue
+		}
+		id += p.OverflowCount
+		if last, err := tx.Page(id - 1); err != nil || last == nil {
+			return fmt.Errorf("%w (page %d reaches beyond its end)", errDamaged, p.ID)
+		}
+	}
 }
 
 func (s *Store) checkFormat() error {
