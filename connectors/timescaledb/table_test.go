@@ -322,7 +322,7 @@ func TestReconnectBesideAHalfOpenSession(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.conn.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND xact_start IS NULL", name); err != nil {
+	if _, err := r.conn.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database() AND xact_start IS NULL", name); err != nil {
 		t.Fatal(err)
 	}
 	r.Write(connectortest.Bets(), insert(2, "b", 2), update(1, "c", 1))
