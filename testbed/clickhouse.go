@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The account of every ClickHouse.
@@ -115,7 +114,7 @@ func (c *ClickHouse) NewDatabase(t testing.TB) string {
 	name := fmt.Sprintf("t%08x", rand.Uint32())
 	c.Query(t, "", "CREATE DATABASE "+name)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), cleanUpWithin)
 		defer cancel()
 		if _, err := clickHouseQuery(ctx, c.Address(), "", "DROP DATABASE IF EXISTS "+name); err != nil {
 			t.Errorf("clean up: %v", err)

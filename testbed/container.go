@@ -19,7 +19,11 @@ import (
 	"github.com/testcontainers/testcontainers-go/log"
 )
 
-const startTimeout = 4 * time.Minute
+const (
+	startTimeout = 4 * time.Minute
+	// cleanUpWithin is how long a server may take to drop what a test has made.
+	cleanUpWithin = 2 * time.Minute
+)
 
 // server is a running container with published ports, which stay the same over Kill and Restart.
 type server struct {

@@ -43,7 +43,7 @@ func connect(ctx context.Context) (*engine, error) {
 		}
 	}
 	log.SetDefault(log.NewNoopLogger())
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	provider, err := testcontainers.NewDockerProvider()
 	if err != nil {

@@ -239,7 +239,7 @@ func (m *MySQL) CreateDatabase(t testing.TB) string {
 // DropDatabase drops a database, also when the test has ended.
 func (m *MySQL) DropDatabase(t testing.TB, name string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), cleanUpWithin)
 	defer cancel()
 	if err := m.exec(ctx, "", "DROP DATABASE IF EXISTS "+name); err != nil {
 		t.Errorf("clean up: %v", err)

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -129,7 +128,7 @@ func (p *Postgres) NewDatabase(t testing.TB) string {
 	name := fmt.Sprintf("t%08x", rand.Uint32())
 	p.Exec(t, "postgres", "CREATE DATABASE "+name)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), cleanUpWithin)
 		defer cancel()
 		if err := p.DropDatabase(ctx, name); err != nil {
 			t.Errorf("clean up: %v", err)

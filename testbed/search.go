@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Search is an Elasticsearch or OpenSearch node over plain HTTP, without accounts. The built images lack what the servers' makers do
@@ -149,7 +148,7 @@ func (s *Search) NewPrefix(t testing.TB) string {
 	t.Helper()
 	prefix := fmt.Sprintf("t%08x", rand.Uint32())
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), cleanUpWithin)
 		defer cancel()
 		_, list, err := searchDo(ctx, s.Address(), http.MethodGet, "/_cat/indices/"+prefix+"*?h=index", "")
 		if err != nil {
