@@ -109,6 +109,14 @@ func checkPages(tx *bolt.Tx) error {
 	}
 }
 
+// text copies a key or value, unless its length is one that the file cannot hold: bbolt gives what the page says.
+func text(tx *bolt.Tx, b []byte) (string, error) {
+	if int64(len(b)) > tx.Size() {
+		return "", fmt.Errorf("%w (an entry claims %d bytes)", errDamaged, len(b))
+	}
+	return string(b), nil
+}
+
 func (s *Store) checkFormat() error {
 	err := s.update(func(tx *bolt.Tx) error {
 		meta := tx.Bucket([]byte(bucketMeta))
@@ -124,10 +132,14 @@ func (s *Store) checkFormat() error {
 				return err
 			}
 		}
-		if v := string(meta.Get([]byte(keyFormat))); v != format {
-			return fmt.Errorf("it has format %q, this freshet reads format %s; use the freshet that wrote it", v, format)
+		v, err := text(tx, meta.Get([]byte(keyFormat)))
+		if err != nil {
+			return err
 		}
-		_, err := tx.CreateBucketIfNotExists([]byte(bucketOffsets))
+		if v != format {
+			return fmt.Errorf("it has format %.20q, this freshet reads format %s; use the freshet that wrote it", v, format)
+		}
+		_, err = tx.CreateBucketIfNotExists([]byte(bucketOffsets))
 		return err
 	})
 	return explain("open", s.path, err)
@@ -163,15 +175,26 @@ func (s *Store) Load(ctx context.Context, connector string, partitions ...offset
 		if b == nil {
 			return nil
 		}
+		read := func(p, o []byte) error {
+			partition, err := text(tx, p)
+			if err != nil {
+				return err
+			}
+			offset, err := text(tx, o)
+			if err != nil {
+				return err
+			}
+			out = append(out, offsets.Entry{Partition: offsets.Partition(partition), Offset: offsets.Offset(offset)})
+			return nil
+		}
 		if len(partitions) == 0 {
-			return b.ForEach(func(p, o []byte) error {
-				out = append(out, offsets.Entry{Partition: offsets.Partition(p), Offset: offsets.Offset(o)})
-				return nil
-			})
+			return b.ForEach(read)
 		}
 		for _, p := range partitions {
 			if o := b.Get([]byte(p)); o != nil {
-				out = append(out, offsets.Entry{Partition: p, Offset: offsets.Offset(o)})
+				if err := read([]byte(p), o); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
