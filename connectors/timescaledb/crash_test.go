@@ -169,6 +169,46 @@ func TestCutConnections(t *testing.T) {
 	}
 }
 
+// A new owner whose first COMMIT is cut off does not take the first one of the owner before for its own.
+func TestCutBehindATakeOver(t *testing.T) {
+	t.Parallel()
+	server := bed.Postgres(t)
+	through := func(t *testing.T, r *rig) string {
+		t.Helper()
+		c := newCutter(t, server.Address(), func(n int64) cut {
+			if n <= 2 { // the COPY and the COMMIT behind it
+				return cutRequest
+			}
+			return cutNothing
+		})
+		t.Cleanup(func() {
+			if c.cuts.Load() == 0 {
+				t.Error("no connection was cut")
+			}
+		})
+		return "jdbc:postgresql://" + c.Addr().String() + "/" + r.database + "?sslmode=disable"
+	}
+	t.Run("of everything", func(t *testing.T) {
+		t.Parallel()
+		once := []string{keyInsert, "insert", keyKeyMode, "none", keyDelete, "false"}
+		r := newRig(t, server, once...)
+		keyless := connectortest.Table("log", 0, connectortest.Column("n", schemas.TypeInt32, "integer", false))
+		r.Write(keyless, insert(1))
+		_ = r.Task.Stop(context.Background())
+		r.start(settings(server, r.database, append(once, keyURL, through(t, r))...))
+		r.Write(keyless, insert(2))
+		r.expect("SELECT n::text FROM log ORDER BY n", "1 | 2")
+	})
+	t.Run("of a partition", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, server)
+		a, b := newSharer(r, 0), newSharer(r, 1, keyURL, through(t, r))
+		must(t, a.assign(first), a.read(first, 2), a.Flush())
+		must(t, b.assign(first), b.read(first, 1), b.Flush())
+		r.expect(counts, "0: 1 | 1: 1 | 2: 1")
+	})
+}
+
 // Deadlocks and serialization failures are tried again.
 func TestDeadlock(t *testing.T) {
 	t.Parallel()

@@ -17,8 +17,10 @@ import (
 )
 
 // ledger is the table that holds positions, and who owns them. A row's epoch is raised by each new owner; a transaction of an
-// earlier one then finds no row to update (I6). The row without partition owns partitions that have no row yet; it is not used where
-// tasks share the connector, each of which owns the partitions that it was assigned.
+// earlier one then finds no row to update (I6). A row's flush is the number, from 1, of its owner's transaction that wrote it; a
+// take-over sets it to 0, or an owner would take a transaction of its own for one that was committed before (I1). The row without
+// partition owns partitions that have no row yet; it is not used where tasks share the connector, each of which owns the partitions that
+// it was assigned.
 type ledger struct {
 	table     string // quoted
 	shared    bool
@@ -141,13 +143,13 @@ DO UPDATE SET epoch = o.epoch + EXCLUDED.epoch, updated_at = now() WHERE $4::big
 	names := make([]string, 0, len(partitions))
 	for _, p := range partitions {
 		names = append(names, string(p))
-		_, err = tx.Exec(ctx, "INSERT INTO "+l.table+" AS o (connector, sink, partition, epoch) VALUES ($1, $2, $3, $4) ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = EXCLUDED.epoch, updated_at = now()", l.connector, l.sink, string(p), epoch)
+		_, err = tx.Exec(ctx, "INSERT INTO "+l.table+" AS o (connector, sink, partition, epoch) VALUES ($1, $2, $3, $4) ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = EXCLUDED.epoch, flush = 0, updated_at = now()", l.connector, l.sink, string(p), epoch)
 		if err != nil {
 			return nil, fmt.Errorf("take over position of %s in %s: %w", p, l.table, err)
 		}
 	}
 	if len(partitions) == 0 {
-		if _, err = tx.Exec(ctx, "UPDATE "+l.table+" SET epoch = $3, updated_at = now() WHERE connector = $1 AND sink = $2 AND partition <> ''", l.connector, l.sink, epoch); err != nil {
+		if _, err = tx.Exec(ctx, "UPDATE "+l.table+" SET epoch = $3, flush = 0, updated_at = now() WHERE connector = $1 AND sink = $2 AND partition <> ''", l.connector, l.sink, epoch); err != nil {
 			return nil, fmt.Errorf("take over positions in %s: %w", l.table, err)
 		}
 	}
@@ -234,7 +236,7 @@ func (l *ledger) assign(ctx context.Context, conn *pgx.Conn, partitions []offset
 		}
 		var err error
 		out, owned, err = l.positions(ctx, tx, "INSERT INTO "+l.table+` AS o (connector, sink, partition, epoch) SELECT $1, $2, p, $4 FROM unnest($3::text[]) WITH ORDINALITY u(p, n) ORDER BY n
-ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = o.epoch + EXCLUDED.epoch, updated_at = now() RETURNING `+positionColumns, l.connector, l.sink, names, 1+rand.Int64N(maxEpochStep))
+ON CONFLICT (connector, sink, partition) DO UPDATE SET epoch = o.epoch + EXCLUDED.epoch, flush = 0, updated_at = now() RETURNING `+positionColumns, l.connector, l.sink, names, 1+rand.Int64N(maxEpochStep))
 		return err
 	})
 	if err != nil {

@@ -17,9 +17,10 @@ type sharer struct {
 	at map[offsets.Partition]uint64 // the next offset of what it was assigned
 }
 
-func newSharer(r *rig, number int) *sharer {
+func newSharer(r *rig, number int, more ...string) *sharer {
 	r.Helper()
-	task, err := Factory{}.NewSink(settings(r.server, r.database, keyInsert, "insert", keyKeyMode, "none", keyDelete, "false"), connectors.Settings{Connector: "orders", Task: number, Shared: true})
+	keys := append([]string{keyInsert, "insert", keyKeyMode, "none", keyDelete, "false"}, more...)
+	task, err := Factory{}.NewSink(settings(r.server, r.database, keys...), connectors.Settings{Connector: "orders", Task: number, Shared: true})
 	if err != nil {
 		r.Fatal(err)
 	}
