@@ -11,7 +11,9 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/schemas"
 )
 
 // Converter makes encoders. One is made for keys and one for values, each from its own configuration.
@@ -56,6 +58,20 @@ func (s Set) New(prefix string, connector, worker connectors.Config) (Converter,
 		return nil, connectors.AsPermanent(fmt.Errorf("configure %s %s: %w", prefix, kind.Class, err))
 	}
 	return out, nil
+}
+
+// TypeKey is converter.type, which says what a converter is used for.
+func TypeKey() connectors.Key {
+	return connectors.Key{Name: "converter.type", Type: connectors.TypeString, Required: true, Importance: "LOW", Doc: "key, value or header; set by the worker."}
+}
+
+// Part materialises a record and returns its key or value, and which of them: "key" or "value".
+func Part(b *connectors.Batch, r *connectors.Record, key bool) (schemas.Typed, string) {
+	body := changes.Materialize(b, r)
+	if key {
+		return body.Key, "key"
+	}
+	return body.Value, "value"
 }
 
 // WithType adds converter.type, which every converter has and the worker sets: key or value.

@@ -4,7 +4,6 @@ package bytes
 import (
 	"fmt"
 
-	"github.com/freshet-io/freshet/changes"
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/converters"
 	"github.com/freshet-io/freshet/schemas"
@@ -19,9 +18,7 @@ func Kind() converters.Kind {
 }
 
 func config() *connectors.ConfigDef {
-	return &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: []connectors.Key{
-		{Name: "converter.type", Type: connectors.TypeString, Required: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
-	}}
+	return &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: []connectors.Key{converters.TypeKey()}}
 }
 
 type converter struct{ key bool }
@@ -34,7 +31,7 @@ func (c converter) Encoder(*connectors.Stream) (converters.Encoder, error) { ret
 
 // Append passes bytes on; everything else is an error that names the schema.
 func (c converter) Append(dst []byte, b *connectors.Batch, r *connectors.Record) ([]byte, bool, error) {
-	t, part := c.typed(b, r)
+	t, part := converters.Part(b, r, c.key)
 	if t.Value == nil {
 		return dst, true, nil
 	}
@@ -47,14 +44,6 @@ func (c converter) Append(dst []byte, b *connectors.Batch, r *connectors.Record)
 		return dst, false, connectors.AsPermanent(fmt.Errorf("write %s of topic %s: ByteArrayConverter takes bytes only, but the %s has %s; use another %s.converter", part, b.Streams[r.Stream].Topic, part, kind, part))
 	}
 	return append(dst, v...), false, nil
-}
-
-func (c converter) typed(b *connectors.Batch, r *connectors.Record) (schemas.Typed, string) {
-	body := changes.Materialize(b, r)
-	if c.key {
-		return body.Key, "key"
-	}
-	return body.Value, "value"
 }
 
 type decoder struct{}

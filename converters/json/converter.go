@@ -23,7 +23,7 @@ func Kind() converters.Kind {
 func config() *connectors.ConfigDef {
 	const schemas, serialization = "Schemas", "Serialization"
 	return &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: []connectors.Key{
-		{Name: "converter.type", Type: connectors.TypeString, Required: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
+		converters.TypeKey(),
 		{Name: "schemas.enable", Type: connectors.TypeBoolean, Default: "true", HasDefault: true, Importance: "HIGH", Group: schemas, Width: "MEDIUM", Display: "Enable Schemas", Doc: "Write the schema into every key and value."},
 		{Name: "schemas.cache.size", Type: connectors.TypeInt, Default: "1000", HasDefault: true, Importance: "HIGH", Group: schemas, Order: 1, Width: "MEDIUM", Display: "Schema Cache Size", Doc: "Accepted; rendered schemas are kept as long as their stream."},
 		{Name: "schema.content", Type: connectors.TypeString, Importance: "HIGH", Group: schemas, Order: 2, Width: "MEDIUM", Display: "Schema Content", Doc: "The schema of all messages read.", Unsupported: "reading messages with a fixed schema"},

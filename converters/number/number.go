@@ -99,9 +99,7 @@ func Kinds() []converters.Kind {
 }
 
 func config() *connectors.ConfigDef {
-	return &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: []connectors.Key{
-		{Name: "converter.type", Type: connectors.TypeString, Required: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
-	}}
+	return &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: []connectors.Key{converters.TypeKey()}}
 }
 
 type converter struct {
@@ -115,11 +113,7 @@ func (c converter) Encoder(*connectors.Stream) (converters.Encoder, error) { ret
 // Append writes a value of the type; everything else is an error that names the type it has. A number that stands for a date or a time
 // is none here, as it is none in the reference.
 func (c converter) Append(dst []byte, b *connectors.Batch, r *connectors.Record) ([]byte, bool, error) {
-	body := changes.Materialize(b, r)
-	t, part := body.Value, "value"
-	if c.key {
-		t, part = body.Key, "key"
-	}
+	t, part := converters.Part(b, r, c.key)
 	if t.Value == nil {
 		return dst, true, nil
 	}

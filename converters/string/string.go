@@ -25,7 +25,7 @@ func Kind() converters.Kind {
 func config() *connectors.ConfigDef {
 	utf8 := []string{"UTF8", "UTF-8"}
 	return &connectors.ConfigDef{Style: connectors.StyleConnect, Keys: []connectors.Key{
-		{Name: "converter.type", Type: connectors.TypeString, Required: true, Importance: "LOW", Doc: "key, value or header; set by the worker."},
+		converters.TypeKey(),
 		{Name: "converter.encoding", Type: connectors.TypeString, Default: "UTF-8", HasDefault: true, Importance: "HIGH", Width: "MEDIUM", Display: "Encoding", Doc: "The character set.", Unsupported: "only UTF-8 is written", Harmless: utf8},
 	}}
 }
@@ -46,11 +46,7 @@ func (c converter) Encoder(*connectors.Stream) (converters.Encoder, error) { ret
 
 // Append encodes the key or value of a record.
 func (c converter) Append(dst []byte, b *connectors.Batch, r *connectors.Record) ([]byte, bool, error) {
-	body := changes.Materialize(b, r)
-	t := body.Value
-	if c.key {
-		t = body.Key
-	}
+	t, _ := converters.Part(b, r, c.key)
 	if t.Value == nil {
 		return dst, true, nil
 	}
