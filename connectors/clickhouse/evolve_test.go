@@ -67,6 +67,57 @@ func TestOtherTables(t *testing.T) {
 	r.Refused(r.TryWrite(other, insert(2)), "public.none and audit.none have the same target", keyFormat)
 }
 
+// A worker can end between any two statements: the next one makes what the view lacks, and has nothing to do after that.
+func TestViewIsMended(t *testing.T) {
+	t.Parallel()
+	const rows, shape = "SELECT * FROM bets_current ORDER BY id", "SELECT groupArray(concat(name, ' ', type)) FROM system.columns WHERE database = currentDatabase() AND table = 'bets_current'"
+	r := newRig(t, bed.ClickHouse(t))
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
+	whole := r.query(shape)
+	for _, left := range []string{
+		"DROP VIEW bets_current",
+		"CREATE OR REPLACE VIEW bets_current AS SELECT id, horse FROM bets FINAL WHERE _is_deleted = 0",
+		"CREATE OR REPLACE VIEW bets_current AS SELECT id, horse, CAST(stake AS Nullable(Int8)) AS stake FROM bets FINAL WHERE _is_deleted = 0",
+	} {
+		r.query(left)
+		r.start()
+		r.Write(connectortest.Bets(), insert(1, "a", 1000))
+		r.expect(rows, "1 a 1000")
+		r.expect(shape, whole)
+	}
+	made := "SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = 'bets_current'"
+	before := r.query(made)
+	r.start()
+	r.Write(connectortest.Bets(), insert(2, "b", 2))
+	r.expect(made, before)
+	// An older form of the table, as topics have it, takes no column away.
+	narrow := connectortest.Bets()
+	narrow.Table.Columns = narrow.Table.Columns[:2]
+	r.query("DROP VIEW bets_current")
+	r.query("CREATE VIEW bets_current AS SELECT id, stake FROM bets FINAL WHERE _is_deleted = 0")
+	r.start()
+	r.Write(narrow, insert(3, "c"))
+	r.expect("SELECT id, horse, stake FROM bets_current ORDER BY id", `1 a 1000 | 2 b 2 | 3 c \N`)
+	r.start(keyEvolution, "none")
+	r.query("DROP VIEW bets_current")
+	r.Write(connectortest.Bets(), insert(4, "d", 4))
+	r.expect("EXISTS bets_current", "0")
+}
+
+// The server replaces a table by a view of its name: what is there stays.
+func TestViewNamedAsATable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.ClickHouse(t))
+	of := connectortest.Table("bets_current", 1, connectortest.Column("id", schemas.TypeInt32, "integer", false))
+	r.Write(of, insert(7))
+	r.Refused(r.TryWrite(connectortest.Bets(), insert(1, "a", 1)), "bets_current", "is a table with engine ReplacingMergeTree", keyView)
+	r.expect("SELECT id FROM bets_current FINAL", "7")
+	r.expect("EXISTS TABLE bets", "0")
+	r.start(keyView, "${table}_now")
+	r.Write(connectortest.Bets(), insert(1, "a", 1))
+	r.expect("SELECT * FROM bets_now", "1 a 1")
+}
+
 // The DDL of clusters, which the test server cannot run.
 func TestClusterDDL(t *testing.T) {
 	t.Parallel()
@@ -95,7 +146,11 @@ func TestClusterDDL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := cfg.creation(w); strings.Join(got, "\n") != strings.Join(c.want, "\n") {
+		got := cfg.creation(w)
+		if cfg.view != "" {
+			got = append(got, cfg.viewOf(w, &view{database: w.database, name: "bets_current", there: true}, nil))
+		}
+		if strings.Join(got, "\n") != strings.Join(c.want, "\n") {
 			t.Errorf("%v:\n got %s\nwant %s", c.more, strings.Join(got, "\n     "), strings.Join(c.want, "\n     "))
 		}
 	}

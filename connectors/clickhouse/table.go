@@ -178,24 +178,17 @@ func nullable(typ string) string {
 	return "Nullable(" + typ + ")"
 }
 
-// ensure makes the target table fit and returns it as it then is; nil when there is none and its records are left out. What was
-// taken before is durable: the caller saw to it.
+// ensure makes the target table and its view fit and returns the table as it then is; nil when there is none and its records are
+// left out. What was taken before is durable: the caller saw to it.
 func (cfg *config) ensure(ctx context.Context, s *server, at about, w, before *wanted, keysOnly bool) (*target, []string, error) {
 	t, err := s.readTarget(ctx, w.database, w.table)
 	if err != nil {
 		return nil, nil, err
 	}
-	var ddl []string
-	switch {
-	case t == nil && (keysOnly || cfg.mode == modeReference && cfg.suppress):
+	if t == nil && (keysOnly || cfg.mode == modeReference && cfg.suppress) {
 		return nil, nil, nil
-	case t == nil && !cfg.create:
-		return nil, nil, connectors.AsPermanent(fmt.Errorf("target table %s.%s for %s does not exist; make it, set %s=basic or %s=true, or name another one with %s or %s", w.database, w.table, w.id(), keyEvolution, keyCreate, keyMap, keyFormat))
-	case t == nil:
-		ddl = cfg.creation(w)
-	default:
-		ddl, err = cfg.evolution(w, before, t)
 	}
+	ddl, err := cfg.lacking(ctx, s, w, before, t, keysOnly)
 	if err != nil || len(ddl) == 0 {
 		return t, nil, err
 	}
@@ -211,6 +204,26 @@ func (cfg *config) ensure(ctx context.Context, s *server, at about, w, before *w
 		err = connectors.AsPermanent(fmt.Errorf("target table %s.%s was made and is not visible", w.database, w.table))
 	}
 	return t, ddl, err
+}
+
+// lacking lists the statements that make a table and its view, or make them fit.
+func (cfg *config) lacking(ctx context.Context, s *server, w, before *wanted, t *target, keysOnly bool) (ddl []string, err error) {
+	switch {
+	case t != nil:
+		ddl, err = cfg.evolution(w, before, t)
+	case cfg.create:
+		ddl = cfg.creation(w)
+	default:
+		err = connectors.AsPermanent(fmt.Errorf("target table %s.%s for %s does not exist; make it, set %s=basic or %s=true, or name another one with %s or %s", w.database, w.table, w.id(), keyEvolution, keyCreate, keyMap, keyFormat))
+	}
+	if err != nil || keysOnly || len(ddl) == 0 && !cfg.create {
+		return ddl, err
+	}
+	v, err := cfg.readView(ctx, s, w)
+	if err == nil && v != nil && (len(ddl) > 0 || !v.fits(w, t)) {
+		ddl = append(ddl, cfg.viewOf(w, v, t))
+	}
+	return ddl, err
 }
 
 func (cfg *config) ddlSettings(sql string, at about) url.Values {
@@ -231,7 +244,7 @@ func (cfg *config) onCluster() string {
 	return " ON CLUSTER " + quote(cfg.cluster)
 }
 
-// creation makes a table, with Distributed one and view.
+// creation makes a table, and a Distributed one above it.
 func (cfg *config) creation(w *wanted) []string {
 	var lines, order []string
 	for _, i := range tableOrder(w) {
@@ -268,24 +281,7 @@ func (cfg *config) creation(w *wanted) []string {
 		ddl = append(ddl, "CREATE TABLE IF NOT EXISTS "+quote(w.database, w.table)+cfg.onCluster()+" AS "+quote(w.database, local)+
 			" ENGINE = Distributed("+literal(cfg.cluster)+", "+literal(w.database)+", "+literal(local)+", "+cfg.sharding+")")
 	}
-	return append(ddl, cfg.viewOf(w)...)
-}
-
-// viewOf makes the view of a mirror's current rows.
-func (cfg *config) viewOf(w *wanted) []string {
-	if cfg.view == "" || cfg.mode != modeMirror {
-		return nil
-	}
-	name, _ := changes.Expand(cfg.view, map[string]string{"table": w.table}) // checked
-	names := make([]string, 0, len(w.columns))
-	for _, i := range tableOrder(w) {
-		names = append(names, w.columns[i].Name)
-	}
-	where := ""
-	if w.versioned {
-		where = " WHERE " + quote(cfg.prefix+metaDeleted) + " = 0"
-	}
-	return []string{"CREATE OR REPLACE VIEW " + quote(w.database, name) + cfg.onCluster() + " AS SELECT " + quoteList(names) + " FROM " + quote(w.database, w.table) + " FINAL" + where}
+	return ddl
 }
 
 // tableOrder lists the wanted columns in the source's order.
@@ -327,7 +323,7 @@ func (cfg *config) evolution(w, before *wanted, t *target) ([]string, error) {
 		ddl = append(ddl, "ALTER TABLE "+quote(t.local[0], t.local[1])+cfg.onCluster()+" "+list(steps))
 	}
 	ddl = append(ddl, "ALTER TABLE "+t.quoted()+cfg.onCluster()+" "+list(steps))
-	return append(ddl, cfg.viewOf(w)...), nil
+	return ddl, nil
 }
 
 // checkEngine tells why rows of an existing table would not replace each other.
