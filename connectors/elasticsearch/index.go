@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,8 +74,15 @@ func (s *sink) ensureIndex(ctx context.Context, index, table string, fields []wa
 	if !s.cfg.evolve {
 		return nil
 	}
+	path := "/" + url.PathEscape(index) + "/_mapping"
+	if s.cfg.streams() { // the template first: whoever ends behind it does it again, as the mapping lacks the fields
+		path += "?write_index_only=true"
+		if err := s.extendTemplate(ctx, index, missing, n); err != nil {
+			return err
+		}
+	}
 	text := appendMapping([]byte(`{"properties":`), missing)
-	if err := s.client.call(ctx, http.MethodPut, "/"+url.PathEscape(index)+"/_mapping", append(text, '}'), nil); err != nil {
+	if err := s.client.call(ctx, http.MethodPut, path, append(text, '}'), nil); err != nil {
 		return fmt.Errorf("add fields %s to the mapping: %w", strings.Join(fieldNames(missing), ", "), err)
 	}
 	s.log.Info("fields were added to the mapping of an index", "index", index, "table", table, "fields", fieldNames(missing))
@@ -104,11 +112,21 @@ func (s *sink) read(ctx context.Context, index string) (*target, error) {
 		return nil, err
 	}
 	t := &target{fields: map[string]string{}}
-	for _, one := range answer { // of an alias or a data stream there may be several
-		t.add("", one.Mappings.Properties)
+	latest := "" // of a data stream: its last backing index, .ds-NAME-…-GENERATION, is written to
+	for name := range answer {
+		if generation(name) >= generation(latest) {
+			latest = name
+		}
+	}
+	for name, one := range answer { // of an alias there may be several
+		if !s.cfg.streams() || name == latest {
+			t.add("", one.Mappings.Properties)
+		}
 	}
 	return t, nil
 }
+
+func generation(index string) string { return index[strings.LastIndexByte(index, '-')+1:] }
 
 type property struct {
 	Type       string              `json:"type"`
@@ -154,35 +172,12 @@ func appendMapping(dst []byte, fields []wantedField) []byte {
 
 // make makes an index, or the data stream with its template.
 func (s *sink) make(ctx context.Context, index string, fields []wantedField, n map[string]string) error {
-	settings := map[string]string{"index.gc_deletes": gcDeletes, "index.mapping.total_fields.limit": fmt.Sprint(max(1000, 3*len(fields)))}
-	if s.cfg.streams() {
-		delete(settings, "index.gc_deletes")
-	}
-	for name, v := range s.cfg.settings {
-		settings["index."+strings.TrimPrefix(name, "index.")] = v
-	}
-	aliases := map[string]struct{}{}
-	for _, format := range s.cfg.aliases {
-		name, err := changes.Expand(format, n)
-		if err == nil {
-			name, err = indexName(name)
-		}
-		if err != nil {
-			return connectors.AsPermanent(fmt.Errorf("read %s: %w", keyAliases, err))
-		}
-		aliases[name] = struct{}{}
-	}
-	mapping := append(appendMapping([]byte(`{"dynamic":"strict","properties":`), fields), '}')
-	if len(fields) == 0 {
-		mapping = []byte(`{}`)
-	}
-	body := map[string]any{"settings": settings, "mappings": json.RawMessage(mapping)}
-	if len(aliases) > 0 {
-		body["aliases"] = aliases
+	body, err := s.body(fields, n)
+	if err != nil {
+		return err
 	}
 	if s.cfg.streams() {
-		template := map[string]any{"index_patterns": []string{index}, "data_stream": struct{}{}, "priority": 500, "template": body}
-		if err := s.client.call(ctx, http.MethodPut, "/_index_template/freshet-"+url.PathEscape(index), template, nil); err != nil {
+		if err := s.putTemplate(ctx, index, body); err != nil {
 			return fmt.Errorf("make the index template of the data stream: %w", err)
 		}
 		if err := s.client.call(ctx, http.MethodPut, "/_data_stream/"+url.PathEscape(index), nil, nil); err != nil && !already(err) {
@@ -194,7 +189,84 @@ func (s *sink) make(ctx context.Context, index string, fields []wantedField, n m
 	if err := s.client.call(ctx, http.MethodPut, "/"+url.PathEscape(index), body, nil); err != nil && !already(err) {
 		return fmt.Errorf("make it: %w", err)
 	}
-	s.log.Info("an index was made", "index", index, "mapping", string(mapping), "settings", settings)
+	s.log.Info("an index was made", "index", index, "mapping", string(body.Mappings), "settings", body.Settings)
+	return nil
+}
+
+// indexBody is what an index is made with.
+type indexBody struct {
+	Settings map[string]string   `json:"settings"`
+	Mappings json.RawMessage     `json:"mappings"`
+	Aliases  map[string]struct{} `json:"aliases,omitempty"`
+}
+
+func (s *sink) body(fields []wantedField, n map[string]string) (*indexBody, error) {
+	d := &indexBody{Settings: map[string]string{"index.gc_deletes": gcDeletes, "index.mapping.total_fields.limit": fmt.Sprint(max(1000, 3*len(fields)))}}
+	if s.cfg.streams() {
+		delete(d.Settings, "index.gc_deletes")
+	}
+	for name, v := range s.cfg.settings {
+		d.Settings["index."+strings.TrimPrefix(name, "index.")] = v
+	}
+	d.Aliases = map[string]struct{}{}
+	for _, format := range s.cfg.aliases {
+		name, err := changes.Expand(format, n)
+		if err == nil {
+			name, err = indexName(name)
+		}
+		if err != nil {
+			return nil, connectors.AsPermanent(fmt.Errorf("read %s: %w", keyAliases, err))
+		}
+		d.Aliases[name] = struct{}{}
+	}
+	d.Mappings = append(appendMapping([]byte(`{"dynamic":"strict","properties":`), fields), '}')
+	if len(fields) == 0 {
+		d.Mappings = []byte(`{}`)
+	}
+	return d, nil
+}
+
+func templatePath(index string) string { return "/_index_template/freshet-" + url.PathEscape(index) }
+
+func (s *sink) putTemplate(ctx context.Context, index string, body *indexBody) error {
+	template := map[string]any{"index_patterns": []string{index}, "data_stream": struct{}{}, "priority": 500, "template": body}
+	return s.client.call(ctx, http.MethodPut, templatePath(index), template, nil)
+}
+
+// extendTemplate adds fields to the template of a data stream, with which a rollover makes the next index. A template of somebody
+// else's is theirs.
+func (s *sink) extendTemplate(ctx context.Context, index string, missing []wantedField, n map[string]string) error {
+	var answer struct {
+		List []struct {
+			Index struct {
+				Template struct {
+					Mappings struct {
+						Properties map[string]json.RawMessage `json:"properties"`
+					} `json:"mappings"`
+				} `json:"template"`
+			} `json:"index_template"`
+		} `json:"index_templates"`
+	}
+	err := s.client.call(ctx, http.MethodGet, templatePath(index), nil, &answer)
+	if statusOf(err) == http.StatusNotFound || err == nil && len(answer.List) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the index template of the data stream: %w", err)
+	}
+	fields := slices.Clone(missing)
+	for name, text := range answer.List[0].Index.Template.Mappings.Properties {
+		if !slices.ContainsFunc(missing, func(f wantedField) bool { return f.name == name }) {
+			fields = append(fields, wantedField{name, fieldType{definition: string(text)}})
+		}
+	}
+	body, err := s.body(fields, n)
+	if err == nil {
+		err = s.putTemplate(ctx, index, body)
+	}
+	if err != nil {
+		return fmt.Errorf("add fields %s to the index template of the data stream: %w", strings.Join(fieldNames(missing), ", "), err)
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,34 +134,43 @@ func TestRouting(t *testing.T) {
 	})
 }
 
+// withPrice is a table with one more column.
+func withPrice(table *schemas.Table) *schemas.Table {
+	wider := *table
+	price := schemas.Column{Name: "price", Type: schemas.TypeDecimal, TypeName: "numeric(10,2)", Length: 10, Scale: 2, Optional: true}
+	wider.Columns = append(slices.Clone(table.Columns), price)
+	return &wider
+}
+
+// write hands over a new row of a form of the table; fill appends what comes behind its id.
+func (r *rig) write(table *schemas.Table, id int64, fill func(w *connectors.Builder)) error {
+	stream := *r.stream
+	stream.Table = table
+	w := connectors.NewBuilder(`{"server":"shop"}`, nil, nil)
+	w.Begin(w.Stream(&stream), create).Order = at(1, 4+uint64(id))
+	w.Key()
+	w.Int(id)
+	w.After()
+	w.Int(id)
+	fill(w)
+	w.Commit()
+	b := w.Finish("{}", connectors.Order{})
+	b.ID = r.Next()
+	err := r.sink.Put(r.ctx(), b)
+	if err != nil {
+		b.Release()
+	}
+	return err
+}
+
 // A new column is mapped before it is used; one whose type no longer fits is an error that says so.
 func TestEvolution(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, server *testbed.Search) {
 		r, index := onServer(t, server, keyAliases, "${source.table}-"+"all", "index.settings.number_of_replicas", "0")
 		r.put(change{create, 1, "a", at(1, 5)})
-		wider := *r.stream.Table
-		wider.Columns = append(append([]schemas.Column{}, wider.Columns...), schemas.Column{Name: "price", Type: schemas.TypeDecimal, TypeName: "numeric(10,2)", Length: 10, Scale: 2, Optional: true})
-		send := func(table *schemas.Table, fill func(w *connectors.Builder)) error {
-			stream := *r.stream
-			stream.Table = table
-			w := connectors.NewBuilder(`{"server":"shop"}`, nil, nil)
-			w.Begin(w.Stream(&stream), create).Order = at(1, 6)
-			w.Key()
-			w.Int(2)
-			w.After()
-			w.Int(2)
-			fill(w)
-			w.Commit()
-			b := w.Finish("{}", connectors.Order{})
-			b.ID = r.Next()
-			err := r.sink.Put(r.ctx(), b)
-			if err != nil {
-				b.Release()
-			}
-			return err
-		}
-		if err := send(&wider, func(w *connectors.Builder) { w.String("b"); w.Text(connectors.KindDecimal, []byte("12.30")) }); err != nil {
+		wider := withPrice(r.stream.Table)
+		if err := r.write(wider, 2, func(w *connectors.Builder) { w.String("b"); w.Text(connectors.KindDecimal, []byte("12.30")) }); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.flush(); err != nil {
@@ -174,10 +184,10 @@ func TestEvolution(t *testing.T) {
 		if _, found := server.Do(t, "GET", "/bets-all/_alias", ""); !strings.Contains(found, index) {
 			t.Errorf("alias: %s", found)
 		}
-		other := wider
+		other := *wider
 		other.Columns = append([]schemas.Column{}, wider.Columns...)
 		other.Columns[2].Type, other.Columns[2].TypeName = schemas.TypeBool, "boolean"
-		err := send(&other, func(w *connectors.Builder) { w.String("b"); w.Bool(true) })
+		err := r.write(&other, 2, func(w *connectors.Builder) { w.String("b"); w.Bool(true) })
 		if connectors.ClassOf(err) != connectors.Permanent || !strings.Contains(fmt.Sprint(err), "field price is mapped as double, which does not hold the values of column price of table public.bets (boolean is needed)") {
 			t.Errorf("error %v", err)
 		}
@@ -225,10 +235,12 @@ func TestDataStream(t *testing.T) {
 	t.Parallel()
 	server := bed.OpenSearch(t)
 	prefix := server.NewPrefix(t)
-	r := rigOn(t, settings(server.URL(), keyMode, modeAppend, keyStreamType, "LOGS", keyStreamSet, prefix))
+	name := "logs-" + prefix + "-shop.public.bets"
+	config := settings(server.URL(), keyMode, modeAppend, keyStreamType, "LOGS", keyStreamSet, prefix)
+	r := rigOn(t, config)
 	t.Cleanup(func() {
 		for _, path := range []string{"/_data_stream/", "/_index_template/freshet-"} {
-			req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodDelete, server.URL()+path+"logs-"+prefix+"-shop.public.bets", nil)
+			req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodDelete, server.URL()+path+name, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +257,29 @@ func TestDataStream(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if found := documents(t, server, "logs-"+prefix+"-shop.public.bets"); len(found) != 2 {
+	if found := documents(t, server, name); len(found) != 2 {
+		t.Errorf("the documents are %v", found)
+	}
+	// A new column is in the indices that rollovers make, and is added to one that lacks it.
+	wider := withPrice(r.stream.Table)
+	for id := range int64(4) {
+		switch id {
+		case 1:
+			server.Do(t, http.MethodPost, "/"+name+"/_rollover", "")
+		case 2:
+			server.Do(t, http.MethodPut, "/_index_template/freshet-"+name, `{"index_patterns":["`+name+`"],"data_stream":{},"priority":500}`)
+			server.Do(t, http.MethodPost, "/"+name+"/_rollover", "")
+			server.Do(t, http.MethodPut, "/"+name+"/_mapping?write_index_only=true", `{"dynamic":"strict"}`)
+			r = rigOn(t, config)
+		}
+		if err := r.write(wider, 10+id, func(w *connectors.Builder) { w.String("c"); w.Text(connectors.KindDecimal, []byte("1.50")) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := documents(t, server, name); len(found) != 6 {
 		t.Errorf("the documents are %v", found)
 	}
 }
