@@ -184,7 +184,8 @@ func TestWorkerStopsWithoutBroker(t *testing.T) {
 	t.Parallel()
 	kafka := testbed.StartKafka(t)
 	dir := t.TempDir()
-	clusterFile(t, dir, "alone", kafka, map[string]string{"task.shutdown.graceful.timeout.ms": "1000"})
+	// Both keep their place in the group for as long as it takes to kill the broker.
+	clusterFile(t, dir, "alone", kafka, map[string]string{"task.shutdown.graceful.timeout.ms": "1000", "session.timeout.ms": "60000"})
 	graceful, hurried := startWorker(t, dir), startWorker(t, dir)
 	input := testbed.WriteFile(t, dir, "in.txt", "line 1\n")
 	ask(t, graceful.url, "connectors", "apply", "--wait", "-f", testbed.WriteConnector(t, dir, map[string]string{

@@ -106,6 +106,20 @@ func TestARestartInPlaceGoesOn(t *testing.T) {
 	claim = p.Claim()
 	p.Close()
 	waitFor(t, func() bool { return describeTxn(t, s, cfg.Producer.TransactionalID) == "CompleteAbort" })
+	old, tells := claim, 0
+	short, err := NewProducer(testContext(t), s, cfg.Producer, ProducerOptions{Claim: old, Claimed: func(_ context.Context, c Claim) {
+		if tells++; tells == 1 {
+			claim = c
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	short.Close()
+	claim.Open = true
+	if tells != 2 || claim == old { // it is killed before it hears that it holds the id
+		t.Fatalf("told %d times, first of %+v", tells, claim)
+	}
 	for range 2 { // it is killed as soon as it holds the id
 		restart().Close()
 		claim, told.Open = told, true

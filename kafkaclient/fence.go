@@ -52,18 +52,26 @@ func (p *Producer) begin(ctx context.Context, c Claim) error {
 	return err
 }
 
-// renewID initialises the id again, from the identity that this producer has. A coordinator refuses that when it is stale.
+// renewID initialises the id again, from the identity that this producer has. A coordinator refuses that when it is stale. An epoch that the
+// coordinator has raised is told before the request raises it once more: who is killed then has a claim that is at most one behind.
 func (p *Producer) renewID(ctx context.Context, owner ownership) (ownership, error) {
+	p.claimed(ctx, owner == revived)
 	err := p.initProducerID(ctx, p.identity)
 	if errors.Is(err, ErrFenced) && owner == kept { // by somebody, or by a request of its own that came late
 		if owner, err = p.judge(ctx, sarama.ErrProducerFenced); err == nil {
+			p.claimed(ctx, owner == revived)
 			err = p.initProducerID(ctx, p.identity)
 		}
 	}
-	if err == nil && p.opts.Claimed != nil {
+	p.claimed(ctx, err == nil)
+	return owner, err
+}
+
+// claimed tells what this producer holds, when that has changed.
+func (p *Producer) claimed(ctx context.Context, changed bool) {
+	if changed && p.opts.Claimed != nil {
 		p.opts.Claimed(ctx, p.Claim())
 	}
-	return owner, err
 }
 
 // ownership is what judge finds out about an epoch.

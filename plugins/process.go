@@ -129,22 +129,23 @@ func (c *Command) notStarted(ctx context.Context, k *child, err error) error {
 	}
 	if err := k.checkHandshake(); err != nil {
 		if k.crashed() {
-			err = fmt.Errorf("%w; it %s", err, k.end())
+			err = fmt.Errorf("%w; it %s", err, k.end(0))
 		}
 		return connectors.AsPermanent(fmt.Errorf("start plugin %s: %w", c.name(), err))
 	}
 	text, _, _ := strings.Cut(err.Error(), "\n")
+	within := time.Second
 	switch {
 	case k.first.handed() != "":
 	case strings.HasPrefix(text, "timeout"):
 		text = fmt.Sprintf("it printed no handshake within %s; is %s a plugin of Freshet?", c.patience(), c.Path)
 	default:
-		text = "it ended before its handshake"
+		text, within = "it ended before its handshake", dying
 	}
 	if cause := k.cause(); cause != nil {
 		text = cause.Error()
 	}
-	if end := k.end(); end != "" {
+	if end := k.end(within); end != "" {
 		text += "; it " + end
 	}
 	return fmt.Errorf("start plugin %s: %s", c.name(), k.out.hide.hide(shorten(text, textLimit)))
@@ -174,7 +175,11 @@ func (k *child) checkHandshake() error {
 func (p *process) failed(doing string, err error) error {
 	end := ""
 	if p.child.cause() == nil {
-		end = p.child.end() // a broken connection is often the first sign of a death
+		within := time.Second
+		if status.Code(err) == codes.Unavailable {
+			within = dying // a broken connection is often the first sign of a death
+		}
+		end = p.child.end(within)
 	}
 	if cause := p.child.cause(); cause != nil {
 		return fmt.Errorf("%s: plugin %s: %w", doing, p.command.name(), cause)
@@ -396,15 +401,20 @@ func (k *child) cause() error {
 	return k.why
 }
 
-// end tells how the process ended, "" when it has not within a second.
-func (k *child) end() string {
+// dying is how long a process that seems to be gone may take to be gone.
+const dying = 10 * time.Second
+
+// end tells how the process ended, "" when it has not within that time.
+func (k *child) end(within time.Duration) string {
 	select {
 	case <-k.done:
-	case <-time.After(time.Second):
-		return ""
+	case <-time.After(within):
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if !k.ended {
+		return ""
+	}
 	text := "ended"
 	if k.status != nil {
 		text += ": " + k.status.Error()

@@ -89,6 +89,12 @@ func ReadCommitted(ctx context.Context, bootstrap string, topics []string) ([]*k
 	return ReadTopics(ctx, bootstrap, topics)
 }
 
+// CommittedEnds is EndOffsets behind everything that is committed by now.
+func CommittedEnds(ctx context.Context, c *kgo.Client, topics []string) (map[TopicPartition]int64, error) {
+	markersWritten(ctx, c)
+	return EndOffsets(ctx, c, topics)
+}
+
 // ReadTopics returns every record of the topics that are there that a reader of committed records sees, in topic, partition and offset order.
 func ReadTopics(ctx context.Context, bootstrap string, topics []string) ([]*kgo.Record, error) {
 	admin, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))

@@ -47,6 +47,10 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 // done runs on the producer's goroutine, in the order of Put.
 func (s *sink) done(token uint64) {
 	s.mu.Lock()
+	if len(s.charged) == 0 { // stopped, and given back
+		s.mu.Unlock()
+		return
+	}
 	n := s.charged[0]
 	s.charged = s.charged[1:]
 	s.mu.Unlock()

@@ -100,7 +100,7 @@ func (s *scale) begin() {
 	s.used, _ = s.usage()
 }
 
-// lenient is a limit for what was done since begin: a multiple of it when the machine had no processor to spare most of that time.
+// lenient is a limit for what was done since begin: a multiple of it when something waited for processors or disks most of that time.
 func (s *scale) lenient(limit time.Duration) time.Duration {
 	s.Helper()
 	if waited(s)-s.wait > time.Since(s.began)/2 {

@@ -169,20 +169,23 @@ func until(t testing.TB, complaint func() string, ok func() bool) {
 	}
 }
 
-// waited is for how long, since the machine started, something waited for a processor; 0 where the system does not tell.
-func waited(t testing.TB) time.Duration {
+// waited is for how long, since the machine started, something waited for processors or disks; 0 where the system does not tell.
+func waited(t testing.TB) (sum time.Duration) {
 	t.Helper()
-	text, err := os.ReadFile("/proc/pressure/cpu")
-	if err != nil {
-		return 0
+	for _, of := range []string{"cpu", "io"} {
+		text, err := os.ReadFile("/proc/pressure/" + of)
+		if err != nil {
+			continue
+		}
+		_, total, _ := strings.Cut(string(text), "total=")
+		total, _, _ = strings.Cut(total, "\n")
+		n, err := strconv.ParseInt(total, 10, 64)
+		if err != nil {
+			t.Fatalf("read the pressure on %s: %v", of, err)
+		}
+		sum += time.Duration(n) * time.Microsecond
 	}
-	_, total, _ := strings.Cut(string(text), "total=")
-	total, _, _ = strings.Cut(total, "\n")
-	n, err := strconv.ParseInt(total, 10, 64)
-	if err != nil {
-		t.Fatalf("read the pressure on the processors: %v", err)
-	}
-	return time.Duration(n) * time.Microsecond
+	return sum
 }
 
 // tail is how much of what a process printed is shown, in bytes.

@@ -139,7 +139,8 @@ func (m *onMySQL) failover(r *round, s step) {
 	old.Follow(r, next)
 }
 
-// delivered waits until every sink has what is committed now.
+// delivered waits until every sink has what is committed now, and something of the stream: what comes before that, as a snapshot that is not
+// stored yet, is read again when the worker is killed.
 func (m *onMySQL) delivered(r *round) {
 	r.Helper()
 	through := r.h.Done()
@@ -148,7 +149,7 @@ func (m *onMySQL) delivered(r *round) {
 		r.wait(fmt.Sprintf("transaction %d in %s", through, sink), func() bool {
 			rounds.Pass(r.Context(), 300*time.Millisecond)
 			complaint = r.behind(sink, through)
-			return complaint == ""
+			return complaint == "" && r.streamed(sink)
 		})
 	}
 }

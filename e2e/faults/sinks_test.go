@@ -189,6 +189,12 @@ func (r *round) behind(sink string, through int) string {
 	return ""
 }
 
+// streamed tells whether a sink of events has a change that was streamed.
+func (r *round) streamed(sink string) bool {
+	r.Helper()
+	return sink == tableSink || slices.ContainsFunc(r.events(sink), func(e history.Seen) bool { return e.Key == "a0" && e.Text[0] == 'u' })
+}
+
 // compare compares a sink with the history when all is written.
 func (r *round) compare(sink string) history.Verdict {
 	r.Helper()

@@ -252,7 +252,7 @@ func (x *mysqlTurns) alter() {
 func (x *mysqlTurns) check() {
 	x.Helper()
 	ends := map[string]int64{}
-	found, err := testbed.EndOffsets(x.Context(), x.kafka.Client(x), x.topics())
+	found, err := testbed.CommittedEnds(x.Context(), x.kafka.Client(x), x.topics())
 	if err != nil {
 		x.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (r *Rig) HandOver(ctx context.Context) error {
 		return fmt.Errorf("make a Kafka client: %w", err)
 	}
 	defer c.Close()
-	found, err := testbed.EndOffsets(ctx, c, r.Topics())
+	found, err := testbed.CommittedEnds(ctx, c, r.Topics())
 	if err != nil {
 		return err
 	}
