@@ -333,6 +333,7 @@ func TestValueThatDoesNotFit(t *testing.T) {
 func count(t testing.TB, pg *testbed.Postgres, database, table string) int {
 	t.Helper()
 	conn := pg.Connect(t, database)
+	defer func() { _ = conn.Close(t.Context()) }() // it is asked again and again
 	var n int
 	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -47,7 +48,11 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 		return err
 	}
 	t.beginStream(at.p, at.r, at.found, at.id)
-	t.confirm(max(at.p.confirmable(), at.slot.confirmed)) // the one is durable: it was stored; the other the server has already
+	confirmed := at.slot.confirmed
+	if id.own || !strings.Contains(t.cfg.raw["sinks"], ",") { // stored; one of several sinks may be away, and have less (I7)
+		confirmed = max(confirmed, at.p.confirmable())
+	}
+	t.confirm(confirmed)
 	return nil
 }
 
