@@ -101,7 +101,9 @@ func TestSlotKeepsWhatAnAbsentSinkLacks(t *testing.T) {
 		"exactly.once.source.support": "enabled", "offset.flush.interval.ms": "100", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
 	})
 	topic := c["topic.prefix"] + ".public.bets"
-	inTable := func(n int) bool { return count(t, target, to, "pg_tables WHERE tablename = 'bets'") == 1 && count(t, target, to, "bets") == n }
+	inTable := func(n int) bool {
+		return count(t, target, to, "pg_tables WHERE tablename = 'bets'") == 1 && count(t, target, to, "bets") == n
+	}
 	conn := pg.Connect(t, database)
 	confirmed := func() (lsn string) {
 		if err := conn.QueryRow(t.Context(), "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1", c["slot.name"]).Scan(&lsn); err != nil {
@@ -119,7 +121,9 @@ func TestSlotKeepsWhatAnAbsentSinkLacks(t *testing.T) {
 		pg.Exec(t, database, fmt.Sprintf("INSERT INTO bets VALUES (%d, 'Comet', 1)", 100+id))
 	}
 	kafka.WaitRecords(t, 22, deadline, topic)
-	p.Until("the sink has not dropped out", func() bool { return strings.Contains(ask(t, p.url, "connectors", "tasks", c["name"], "-o", "json"), "dropped out") })
+	p.Until("the sink has not dropped out", func() bool {
+		return strings.Contains(ask(t, p.url, "connectors", "tasks", c["name"], "-o", "json"), "dropped out")
+	})
 	p.Kill()
 	held := confirmed()
 	p = startWorker(t, dir)
