@@ -37,6 +37,50 @@ func TestAppend(t *testing.T) {
 	r.Refused(r.TryWrite(wide, update(2, connectortest.Unavailable{}, 3, 2.5)), `"public"."bets"`, "column horse", "REPLICA IDENTITY FULL")
 }
 
+// Changes from before and after a column grew are in one batch, in any order: each is kept as it was.
+func TestAppendWhileAColumnGrows(t *testing.T) {
+	t.Parallel()
+	table := func(c schemas.Column) *connectors.Stream {
+		return connectortest.Table("bets", 1, connectortest.Column("id", schemas.TypeInt32, "integer", false), c)
+	}
+	column := func(typ schemas.Type, spelled string) schemas.Column {
+		return connectortest.Column("stake", typ, spelled, true)
+	}
+	for name, c := range map[string]struct {
+		before, after schemas.Column
+		grown         any
+		want          string
+	}{
+		"bigint": {column(schemas.TypeInt64, "bigint"), column(schemas.TypeDecimal, "numeric"), connectortest.Text{Kind: connectors.KindDecimal, V: "2.5"}, "5 | 2.5 | 7"},
+		"int4":   {column(schemas.TypeInt32, "integer"), column(schemas.TypeInt64, "bigint"), 1 << 40, "5 | 1099511627776 | 7"},
+		"float4": {column(schemas.TypeFloat32, "real"), column(schemas.TypeFloat64, "double precision"), 1.25, "5 | 1.25 | 7"},
+	} {
+		for _, known := range []bool{false, true} {
+			r := newRig(t, bed.Postgres(t), keyMode, modeAppend)
+			v1, v2 := table(c.before), table(c.after)
+			value := func(n int) any {
+				if name == "float4" {
+					return float64(n)
+				}
+				return n
+			}
+			want := c.want
+			if known { // the plan of before is in use
+				r.Write(v1, insert(1, value(4)))
+				want = "4 | " + want
+			}
+			at := func(n uint32) connectors.Order { return connectors.Order{Epoch: 1, Major: 1 << 20, Minor: n} }
+			err := r.Put(func(w *connectors.Builder) {
+				insert(1, value(5)).Append(w, v1, at(1))
+				insert(1, c.grown).Append(w, v2, at(2))
+				insert(1, value(7)).Append(w, v1, at(3))
+			})
+			must(t, err, r.Flush())
+			r.expect("SELECT trim_scale(stake::numeric)::text FROM bets ORDER BY _order", want)
+		}
+	}
+}
+
 // A type of the target's own goes through the staging table.
 func TestAppendThroughStaging(t *testing.T) {
 	t.Parallel()

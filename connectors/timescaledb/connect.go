@@ -162,6 +162,8 @@ func outcomeOf(err error) outcome {
 		return outcomeLost
 	}
 	switch {
+	case server.Code == "08P01" && server.Severity == "ERROR" && server.Where != "":
+		return outcomeFail // of the data of a COPY: a pooler that loses the server says this too, and not where
 	case server.Severity == "FATAL", strings.HasPrefix(server.Code, "57P"), strings.HasPrefix(server.Code, "08"), server.Code == "25006":
 		return outcomeLost
 	case strings.HasPrefix(server.Code, "40"), server.Code == "55P03", server.Code == "57014", strings.HasPrefix(server.Code, "53") && server.Code != "53400":

@@ -15,6 +15,7 @@ import (
 type plan struct {
 	id      string // of the source table, for messages
 	target  string // quoted
+	state   string // of the target's columns, for which alone the plan is right
 	source  *schemas.Table
 	keyed   []string // names of the record key's fields, to recognise the plan
 	columns []planColumn
@@ -67,7 +68,10 @@ func newPlan(cfg *config, w *wanted, t *target, staging string, stream *connecto
 	if err := w.checkMeta(t); err != nil {
 		return nil, connectors.AsPermanent(err)
 	}
-	p := &plan{id: w.id(), target: t.quoted(), source: w.source, mode: cfg.mode, deletes: cfg.deletes, staging: "pg_temp." + quote(staging)}
+	p := &plan{
+		id: w.id(), target: t.quoted(), state: t.state(), source: w.source,
+		mode: cfg.mode, deletes: cfg.deletes, staging: "pg_temp." + quote(staging),
+	}
 	for i := range w.columns {
 		c := &w.columns[i]
 		have := t.column(c.name)

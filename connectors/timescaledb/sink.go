@@ -28,6 +28,7 @@ type sink struct {
 	tables  map[string]*plan // the newest plan of each target
 	staging int
 	used    []*plan // per stream of the batch at hand
+	dropped bool    // plans, by planFor: those in used may be among them
 	parts   []*section
 	rows    *changes.Rows // makes changes of records from topics
 
@@ -205,9 +206,12 @@ func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
 	find := func(stream *connectors.Stream) (*plan, error) {
 		return s.planFor(ctx, stream, b.Origin() != b && changes.KeysOnly(stream))
 	}
-	var err error
-	if s.used, err = changes.ByStream(s.used, b, find); err != nil {
-		return err
+	for s.dropped = true; s.dropped; { // a later stream may have altered the target of an earlier one
+		s.dropped = false
+		var err error
+		if s.used, err = changes.ByStream(s.used, b, find); err != nil {
+			return err
+		}
 	}
 	return s.buffer.Take(ctx, b, func(blk *block) error { return s.take(ctx, blk, b) })
 }
@@ -297,12 +301,31 @@ func (s *sink) planFor(ctx context.Context, stream *connectors.Stream, keysOnly 
 		if p, err = s.prepare(ctx, stream, keysOnly); p == nil {
 			return nil, err
 		}
+		s.drop(p)
 	}
 	if len(s.plans) >= maxPlans {
 		clear(s.plans)
 	}
 	s.plans[stream], s.tables[id] = p, p
 	return p, nil
+}
+
+// drop forgets the plans that were made for another state of the target of p: the form of a value in COPY is that of its column. Nothing is
+// encoded by them any more: what was taken is durable, and the batch at hand is not encoded yet.
+func (s *sink) drop(p *plan) {
+	stale := func(q *plan) bool { return q.target == p.target && q.state != p.state }
+	for stream, q := range s.plans {
+		if stale(q) {
+			delete(s.plans, stream)
+			s.dropped = true
+		}
+	}
+	for id, q := range s.tables {
+		if stale(q) {
+			delete(s.tables, id)
+			s.dropped = true
+		}
+	}
 }
 
 // prepare makes the target fit a new version of a table. nil without an error: there are deletes only, and no table.

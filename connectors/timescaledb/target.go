@@ -41,6 +41,16 @@ func (t *target) column(name string) *targetColumn {
 func (t *target) quoted() string { return quote(t.schema, t.name) }
 func (t *target) id() string     { return t.schema + "." + t.name }
 
+// state tells apart what the columns are at two times, as far as COPY depends on it.
+func (t *target) state() string {
+	var out strings.Builder
+	for i := range t.columns {
+		c := &t.columns[i]
+		fmt.Fprintf(&out, "%q %d %d %t;", c.name, c.typ.oid, c.typ.mod, c.generated)
+	}
+	return out.String()
+}
+
 const columnsSQL = `SELECT a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated <> '', a.atthasdef OR a.attidentity <> ''
 FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
 
