@@ -3,6 +3,7 @@ package elasticsearch
 import (
 	"bytes"
 	"io"
+	"math/bits"
 
 	"github.com/freshet-io/freshet/connectors"
 )
@@ -95,13 +96,14 @@ func (b *block) find(like *item) int {
 	}
 }
 
-// grow keeps the slots at most half full.
+// grow keeps the slots at most half full, and their number a power of two, which a mask reaches all of. Items without a key have none, and
+// may have come in any number before.
 func (b *block) grow() {
 	if 2*(len(b.items)+1) <= len(b.slots) {
 		return
 	}
 	old := b.slots
-	b.slots = make([]uint32, max(64, 2*len(old), 4*len(b.items)))
+	b.slots = make([]uint32, 1<<bits.Len(uint(max(64, 4*len(b.items))-1)))
 	mask := len(b.slots) - 1
 	for _, at := range old {
 		if at == 0 {
