@@ -231,7 +231,7 @@ func (r *rig) put(list ...change) {
 }
 
 func (r *rig) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	r.Cleanup(cancel)
 	return ctx
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/testbed"
 )
 
 // What comes back of a server that cannot be reached says where and what to do, without the password.
@@ -22,14 +23,14 @@ func TestUnreachable(t *testing.T) {
 		_, _ = c.Read(make([]byte, 4096)) // a close with something unread may be a reset
 		_ = c.Close()
 	})
-	gone := listen(t, nil)
+	gone := testbed.FreeAddress(t)
 	for url, want := range map[string][]string{
 		"http://" + gone: {"reach " + gone + ": connection refused; check connection.url"},
 		"https://" + strings.TrimPrefix(plain.URL, "http://"): {"write http:// in connection.url"},
 		secure.URL:       {"elastic.https.ssl.truststore.location"},
 		"http://" + mute: {mute, "check connection.url"},
 	} {
-		values := Factory{}.Validate(t.Context(), connectors.Config{keyURL: url, keyUser: "u", keyPassword: "hidden-one"})
+		values := Factory{}.Validate(t.Context(), connectors.Config{keyURL: url, keyUser: "u", keyPassword: "hidden-one", keyConnect: "60000"})
 		text := strings.Join(connectors.Errors(values), " ")
 		for _, w := range append(want, "connect to Elasticsearch") {
 			if !strings.Contains(text, w) {
@@ -51,16 +52,12 @@ func TestUnknownName(t *testing.T) {
 	}
 }
 
-// listen returns the address of a server that does this with each connection; nil: nobody listens there any more.
+// listen returns the address of a server that does this with each connection.
 func listen(t *testing.T, handle func(net.Conn)) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
-	}
-	if handle == nil {
-		_ = l.Close()
-		return l.Addr().String()
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
