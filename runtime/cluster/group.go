@@ -188,6 +188,7 @@ type session struct {
 	led        int32           // last generation that this worker led
 	history    history
 	owners     map[herder.TaskID]string // the leader's: URL of who was given what
+	ran        map[herder.TaskID]bool   // the leader's: what members had when they joined
 	wait       *time.Timer              // the leader's, until the next round; nil: none
 }
 
@@ -311,7 +312,7 @@ func (s *session) apply(ctx context.Context, a assignment) (again bool, err erro
 	s.assigned, s.has, s.offset = true, a.tasks, a.offset
 	given := herder.Assignment{Generation: s.generation, Leader: a.leader == s.id, LeaderURL: a.leaderURL, Began: s.began, Offset: a.offset, Tasks: slices.Clone(a.tasks)}
 	if given.Leader {
-		given.Owners = s.owners
+		given.Owners, given.Ran = s.owners, s.ran
 	}
 	s.m.Assigned(given)
 	s.g.report(nil)

@@ -43,6 +43,9 @@ func TestGroupSharesTheWork(t *testing.T) {
 					g := x.given
 					if g.Leader {
 						leaders++
+						if len(g.Ran) == 0 {
+							t.Error("the leader was not told what ran before")
+						}
 						for id := range w.work {
 							if g.Owners[id] != "http://"+w.runs[id].name {
 								t.Errorf("the leader has %v at %q, it is at %s", id, g.Owners[id], w.runs[id].name)

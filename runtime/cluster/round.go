@@ -161,8 +161,11 @@ func (s *session) lead(ctx context.Context, resp *sarama.JoinGroupResponse) ([]s
 	base.offset = s.m.Offset()
 	p, next := spread(s.history, time.Now(), s.g.o.MaxDelay, members, s.m.Work())
 	base.again, base.delay = p.again, p.delay
-	s.owners = map[herder.TaskID]string{}
+	s.owners, s.ran = map[herder.TaskID]string{}, map[herder.TaskID]bool{}
 	for _, m := range members {
+		for _, id := range m.running {
+			s.ran[id] = true
+		}
 		for _, id := range p.shares[m.id].tasks {
 			s.owners[id] = m.url
 		}

@@ -92,6 +92,7 @@ type Assignment struct {
 	Offset     int64     // of the config log that it was made from
 	Tasks      []TaskID
 	Owners     map[TaskID]string // for the leader: URL of the worker that has it; nil for others
+	Ran        map[TaskID]bool   // for the leader: what members had when they joined; they may still be stopping it. nil for others
 }
 
 // NotLeader tells that only the leader can do what was asked; the REST API forwards it there. URL "": not known at present.

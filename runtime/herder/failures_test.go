@@ -160,6 +160,47 @@ func TestSlowStop(t *testing.T) {
 	}
 }
 
+// TestSlowStopElsewhere: offsets are not reset below a task that another worker is still stopping.
+func TestSlowStopElsewhere(t *testing.T) {
+	p, ctx := newPair(t, nil), context.Background()
+	a, b := p.a, p.b
+	p.assign("", "")
+	_, err := a.Create(ctx, "c", props(), "")
+	a.ok(err)
+	p.assign("", "c--1")
+	a.until("planned", func() bool { return len(a.Work()) == 2 })
+	p.assign("", "c--1 c-0")
+	p.reaches("c", "RUNNING@b RUNNING@b")
+	hold := make(chan struct{})
+	b.source.mu.Lock()
+	b.source.slow = hold
+	b.source.mu.Unlock()
+	a.ok(a.Stop(ctx, "c"))
+	revoked := make(chan struct{})
+	go func() { defer close(revoked); b.Revoke(ctx, []TaskID{{"c", 0}}) }()
+	own := TaskID{"c", -1}
+	p.generation++
+	a.Assigned(Assignment{
+		Generation: p.generation, Leader: true, LeaderURL: urlA, Owners: map[TaskID]string{own: urlB}, Ran: map[TaskID]bool{own: true, {"c", 0}: true},
+	})
+	a.until("the leader has looked for strays", func() bool {
+		a.mu.RLock()
+		defer a.mu.RUnlock()
+		return a.membership.cleaned && !a.queue.holds(upkeep)
+	})
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if _, err := a.ResetOffsets(short, "c"); err == nil {
+		t.Error("offsets were reset below a task that runs")
+	}
+	close(hold)
+	<-revoked
+	b.Assigned(Assignment{Generation: p.generation, LeaderURL: urlA, Tasks: []TaskID{own}})
+	if _, err := a.ResetOffsets(ctx, "c"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRevokeThatIsNotWaitedFor: what does not stop in time is ended at once; Revoke comes back when it has.
 func TestRevokeThatIsNotWaitedFor(t *testing.T) {
 	t.Parallel() // it waits for the grace period of a task

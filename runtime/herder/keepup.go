@@ -170,12 +170,18 @@ func (h *Herder) orphans() []Message {
 			continue
 		}
 		for id := range parts {
-			if id >= len(e.tasks) && !e.inconsistent && !h.here(TaskID{name, id}) {
+			if id >= len(e.tasks) && !e.inconsistent && !h.somewhere(TaskID{name, id}) {
 				out = append(out, Message{Key: statusKey(TaskID{name, id})})
 			}
 		}
 	}
 	return out
+}
+
+// somewhere has mu. It tells the leader that a worker may run a task still, and will remove its status when the task has ended.
+func (h *Herder) somewhere(id TaskID) bool {
+	_, owned := h.membership.Owners[id]
+	return owned || h.membership.Ran[id] || h.here(id)
 }
 
 // fenced ends the producers of the tasks of the generation before, through the leader.

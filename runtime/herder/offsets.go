@@ -160,6 +160,7 @@ func (h *Herder) awaitStopped(ctx context.Context, name string) error {
 		select {
 		case <-settled:
 		case <-ctx.Done():
+			h.o.Group.Rejoin() // a worker may have ended before it removed a status; who joins says what still runs
 			return stale()
 		}
 	}
