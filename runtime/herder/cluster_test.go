@@ -56,7 +56,9 @@ func (l hubConfig) Start(_ context.Context, do func(int64, Message, bool)) error
 		}
 	}
 	for i, m := range l.configs {
-		apply(int64(i), m, false)
+		if m.Key != "" {
+			apply(int64(i), m, false)
+		}
 	}
 	l.readers = append(l.readers, apply)
 	return nil

@@ -16,6 +16,8 @@ type desired struct {
 	targets    map[string]runtime.State             // also of connectors whose configuration comes later
 	pending    map[string]map[int]connectors.Config // task configurations before their commit
 	fenced     map[string]int                       // task counts of tasks-fencing records
+	early      map[string]*entry                    // what history committed before the connector's record
+	live       bool                                 // history has been read
 	session    *sessionRecord
 	offset     int64  // behind the last record
 	sequence   uint64 // counts records
@@ -28,6 +30,7 @@ type entry struct {
 	tasks        []connectors.Config
 	inconsistent bool // a commit lacked task configurations: they have to be made anew
 	unfenced     bool // tasks were committed after the last fencing
+	inherited    bool // tasks were committed before the connector's record; others may know of none
 	known        int  // most tasks that it ever had
 
 	born   uint64         // sequence of its first record
@@ -47,7 +50,7 @@ type effect struct {
 }
 
 func newDesired() *desired {
-	return &desired{connectors: map[string]*entry{}, targets: map[string]runtime.State{}, pending: map[string]map[int]connectors.Config{}, fenced: map[string]int{}}
+	return &desired{connectors: map[string]*entry{}, targets: map[string]runtime.State{}, pending: map[string]map[int]connectors.Config{}, fenced: map[string]int{}, early: map[string]*entry{}}
 }
 
 // apply takes in one record. An error says why it was skipped.
@@ -129,6 +132,7 @@ func (d *desired) applyConnector(name string, value []byte) (effect, error) {
 	if value == nil {
 		delete(d.connectors, name)
 		delete(d.pending, name)
+		delete(d.early, name)
 		return effect{connector: name, reshaped: e != nil, removed: e != nil}, nil
 	}
 	config, err := parseProperties(value)
@@ -141,11 +145,30 @@ func (d *desired) applyConnector(name string, value []byte) (effect, error) {
 		if !ok {
 			target = runtime.Running
 		}
-		e = &entry{target: target, born: d.sequence, runs: map[int]uint64{}}
+		e = d.inherit(name, target)
+		e.target, e.born, e.runs = target, d.sequence, map[int]uint64{}
 		d.connectors[name] = e
 	}
 	e.config, e.plan = config, d.sequence
 	return effect{connector: name, reshaped: created}, nil
+}
+
+// inherit begins the entry of a connector. When compaction has removed the earlier records of the connector, its tasks come before the one
+// that is left: they still run. They may also be those of a deleted connector of that name, before it was made anew: a stopped one has none.
+func (d *desired) inherit(name string, target runtime.State) *entry {
+	e := d.early[name]
+	delete(d.early, name)
+	if e == nil || target == runtime.Stopped {
+		return &entry{}
+	}
+	e.inherited = true
+	return e
+}
+
+// goLive tells that history has been read. What was committed in it for no connector is of deleted ones.
+func (d *desired) goLive() {
+	d.live = true
+	clear(d.early)
 }
 
 func (d *desired) applyTarget(name string, value []byte) (effect, error) {
@@ -201,21 +224,32 @@ func (d *desired) applyCommit(name string, value []byte) (effect, error) {
 	}
 	e, pending := d.connectors[name], d.pending[name]
 	delete(d.pending, name)
-	if e == nil {
-		return effect{}, nil // of a connector that was deleted; compaction has not reached its tasks yet
+	known := e != nil
+	if !known {
+		if d.live {
+			return effect{}, nil // of a connector that was deleted
+		}
+		e = &entry{}
+		d.early[name] = e
 	}
-	e.commit, e.unfenced = d.sequence, true
+	e.commit, e.unfenced, e.inherited = d.sequence, true, false
 	before := len(e.tasks)
 	tasks := make([]connectors.Config, 0, min(*r.Tasks, len(pending)))
 	for i := range *r.Tasks {
 		c, ok := pending[i]
 		if !ok {
 			e.inconsistent, e.tasks, e.plan = true, nil, d.sequence
+			if !known {
+				return effect{}, nil
+			}
 			return effect{connector: name, reshaped: before > 0}, fmt.Errorf("it names %d tasks, and the configuration of task %d is missing; they are made anew", *r.Tasks, i)
 		}
 		tasks = append(tasks, c)
 	}
 	e.inconsistent, e.tasks, e.known = false, tasks, max(e.known, len(tasks))
+	if !known {
+		return effect{}, nil
+	}
 	return effect{connector: name, reshaped: before != len(tasks)}, nil
 }
 
@@ -231,6 +265,9 @@ func (d *desired) applyFencing(name string, value []byte) (effect, error) {
 		return effect{}, errors.Join(err, errors.New("a task-count is expected"))
 	}
 	d.fenced[name] = *r.Tasks
+	if e := d.early[name]; e != nil {
+		e.unfenced = false
+	}
 	e := d.connectors[name]
 	if e == nil {
 		return effect{}, nil

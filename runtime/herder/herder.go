@@ -165,12 +165,16 @@ func (h *Herder) startLogs(ctx, life context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.read = time.Now()
+	h.desired.goLive()
 	return nil
 }
 
 // applyConfig takes in a record of the config log.
 func (h *Herder) applyConfig(offset int64, m Message, live bool) {
 	h.mu.Lock()
+	if live && !h.desired.live {
+		h.desired.goLive()
+	}
 	e, err := h.desired.apply(offset, m)
 	if err == nil && e.restart != nil && live {
 		h.restartShare(e.connector, *e.restart)

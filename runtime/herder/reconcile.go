@@ -238,7 +238,7 @@ func (h *Herder) runConnector(ctx context.Context, name string, s *share, g *goa
 		return err
 	}
 	s.problem = ""
-	if g.inconsistent || !slices.EqualFunc(tasks, g.tasks, maps.Equal[connectors.Config, connectors.Config]) {
+	if g.inconsistent || g.inherited || !slices.EqualFunc(tasks, g.tasks, maps.Equal[connectors.Config, connectors.Config]) {
 		if err := h.publish(ctx, name, g, tasks); err != nil {
 			return err
 		}
