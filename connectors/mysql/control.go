@@ -148,6 +148,7 @@ func (s *stream) mariadbEvent(e *logEvent) error {
 	}
 	domain := strconv.FormatUint(uint64(binary.LittleEndian.Uint32(e.body[8:])), 10)
 	s.startGTID(gtid{origin: domain, server: e.server, number: int64(binary.LittleEndian.Uint64(e.body))})
+	s.announced = false
 	s.beginGroup(true, -1)
 	s.beginRecord(e)
 	s.tx.standalone = e.body[12]&replication.BINLOG_MARIADB_FL_STANDALONE != 0
@@ -169,6 +170,7 @@ func (s *stream) startGTID(g gtid) {
 		g = gtid{} // the server has no GTIDs, or they are not used
 	}
 	s.current, s.counted = g, g.none()
+	s.announced, s.announcedAt = !g.none(), s.at
 	s.gtid = s.gtid[:0]
 	if !g.none() {
 		s.gtid = g.append(s.gtid, s.mariadb)

@@ -72,6 +72,47 @@ func TestCutWhileSkipping(t *testing.T) {
 	})
 }
 
+// TestCutBehindAGTID: of a transaction, and of a statement that changes a table, only the GTID had come when the connection was lost, or when the
+// position was stored and the task started again.
+func TestCutBehindAGTID(t *testing.T) {
+	for _, compressed := range []string{"OFF", "ON"} {
+		t.Run("compression "+compressed, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.exec("CREATE TABLE t (id INT PRIMARY KEY)", "SET SESSION binlog_transaction_compression="+compressed)
+			r.start()
+			r.streaming()
+			r.exec("INSERT INTO t VALUES (0)")
+			r.until(1)
+			rows := 1
+			for _, lose := range []func(){
+				func() { r.task.disconnect(0) },
+				func() {
+					r.task.stream.lastBatch = time.Time{}
+					r.step()
+					r.stop()
+					r.start()
+				},
+			} {
+				for _, change := range []string{"", fmt.Sprintf("ALTER TABLE t ADD COLUMN v%d INT", rows)} {
+					if change != "" {
+						r.exec(change)
+					}
+					r.exec(fmt.Sprintf("INSERT INTO t (id) VALUES (%d)", rows))
+					r.receive(func(s *stream) bool { return s.announced })
+					s := r.task.stream
+					s.events = s.events[:s.next]
+					lose()
+					rows++
+					r.until(rows)
+				}
+			}
+			if got := r.events[rows-1]; !strings.Contains(got, "(4,") || strings.Count(got, ",") != 2 {
+				t.Errorf("the last event is %s", got)
+			}
+		})
+	}
+}
+
 // TestReconnectInALaterFile loses the connection in another file than the one in which the task began.
 func TestReconnectInALaterFile(t *testing.T) {
 	r := newRig(t, nil)

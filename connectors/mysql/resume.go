@@ -431,7 +431,7 @@ func (t *source) follow(ctx context.Context) error {
 
 // start is where to ask for the binlog: behind what was handled and is complete. Nil: by file and position; no file: from the oldest on.
 func (s *stream) start() (gtids *gtidSet, file string, pos uint64) {
-	if s.done == nil || s.done.empty() && s.current.none() {
+	if s.done == nil || s.done.empty() && (s.current.none() || s.announced) {
 		p := s.behind()
 		return nil, p.file, p.pos
 	}
@@ -439,7 +439,7 @@ func (s *stream) start() (gtids *gtidSet, file string, pos uint64) {
 	for i := range s.later {
 		set.add(&s.later[i])
 	}
-	if !s.counted && !s.tx.group && !s.current.none() {
+	if !s.counted && !s.tx.group && !s.announced && !s.current.none() {
 		set.add(&s.current)
 	}
 	return set, s.file, s.at
@@ -451,6 +451,8 @@ func (s *stream) behind() position {
 	switch {
 	case s.tx.group:
 		p.file, p.pos = s.tx.file, s.tx.start
+	case s.announced:
+		p.file, p.pos = s.file, s.announcedAt
 	case s.at+s.size > 0:
 		p.file, p.pos = s.file, s.at+s.size
 	}

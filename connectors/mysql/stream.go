@@ -65,34 +65,37 @@ type stream struct {
 	fileCell  sharedCell
 	queryCell sharedCell
 
-	mariadb  bool
-	gtidOn   bool      // the server gives commit times with its GTIDs
-	adopts   bool      // the server has GTIDs, which are used as soon as it says which transactions are done
-	heard    int64     // when something came that the server does not make up, ns since 1970
-	looked   time.Time // at the server, whether it is the one it was
-	file     string
-	at       uint64 // position of the event being handled
-	size     uint64
-	opened   uint64   // end of the event that begins the file, where it was read
-	high     uint64   // what 32-bit positions lack behind 4 GiB of one file
-	pos      position // where the reference would go on; its GTIDs are in done
-	done     *gtidSet // nil: the server has no GTIDs
-	later    []gtid   // completed behind mark: not in done yet
-	current  gtid     // of the open transaction, or the last one, which may not be in done
-	counted  bool     // current is in done, or in later
-	gtid     []byte   // current, rendered
-	micros   int64    // time of changes, µs since 1970; 0: no event had one yet
-	created  int64    // when file was made, seconds since 1970
-	tx       transaction
-	resume   resume
-	id       identity // of the server
-	handed   handed
-	beat     *changes.Heartbeat // nil: no heartbeats
-	beaten   time.Time
-	txns     *changes.Transactions // nil: no transaction metadata
-	txnID    []byte                // what txns calls the open transaction
-	text     []byte                // scratch
-	reselect reselect
+	mariadb bool
+	gtidOn  bool      // the server gives commit times with its GTIDs
+	adopts  bool      // the server has GTIDs, which are used as soon as it says which transactions are done
+	heard   int64     // when something came that the server does not make up, ns since 1970
+	looked  time.Time // at the server, whether it is the one it was
+	file    string
+	at      uint64 // position of the event being handled
+	size    uint64
+	opened  uint64   // end of the event that begins the file, where it was read
+	high    uint64   // what 32-bit positions lack behind 4 GiB of one file
+	pos     position // where the reference would go on; its GTIDs are in done
+	done    *gtidSet // nil: the server has no GTIDs
+	later   []gtid   // completed behind mark: not in done yet
+	current gtid     // of the open transaction, or the last one, which may not be in done
+	counted bool     // current is in done, or in later
+	// announced tells that of current nothing came but its GTID, at announcedAt: until more is handled it has to come again (I1).
+	announced   bool
+	announcedAt uint64
+	gtid        []byte // current, rendered
+	micros      int64  // time of changes, µs since 1970; 0: no event had one yet
+	created     int64  // when file was made, seconds since 1970
+	tx          transaction
+	resume      resume
+	id          identity // of the server
+	handed      handed
+	beat        *changes.Heartbeat // nil: no heartbeats
+	beaten      time.Time
+	txns        *changes.Transactions // nil: no transaction metadata
+	txnID       []byte                // what txns calls the open transaction
+	text        []byte                // scratch
+	reselect    reselect
 }
 
 // mark is a position to go on at. Its GTIDs are those of stream.done when it was made.
@@ -190,6 +193,9 @@ func (s *stream) attach(l *binlog) {
 		s.current, s.counted = gtid{}, true // it is not complete, and comes again
 		s.txns.Again()
 	}
+	if s.announced {
+		s.current, s.counted, s.announced = gtid{}, true, false
+	}
 	inBatch, records := s.tx.inBatch, s.tx.records
 	s.binlog, s.events, s.next, s.payload = l, s.events[:0], 0, nil
 	s.at, s.size, s.high = 0, 0, 0
@@ -203,7 +209,11 @@ func (s *stream) place(p position) mark {
 	if behind := s.behind(); !s.tx.group && s.done == nil && behind.file != "" {
 		exact.file, exact.pos = behind.file, behind.pos
 	}
-	return mark{pos: p, exact: exact, whole: true, gtid: s.current}
+	m := mark{pos: p, exact: exact, whole: true}
+	if !s.announced {
+		m.gtid = s.current
+	}
+	return m
 }
 
 // sessionError is an error of the runtime's or of the schema history, not of the connection.
@@ -501,6 +511,11 @@ func (s *stream) handle(ctx context.Context, e *logEvent) error {
 	s.pos.serverID = e.server
 	if e.kind != replication.ROTATE_EVENT && s.payload == nil {
 		s.advance(e)
+	}
+	switch e.kind {
+	case replication.HEARTBEAT_EVENT, replication.HEARTBEAT_LOG_EVENT_V2, replication.TRANSACTION_PAYLOAD_EVENT, replication.ROTATE_EVENT, replication.FORMAT_DESCRIPTION_EVENT:
+	default:
+		s.announced = false // unless this announces the next one
 	}
 	var err error
 	switch kind := byte(e.kind); {
