@@ -211,6 +211,9 @@ func (p *plan) update(op int, missing []bool) string {
 	return fmt.Sprintf("UPDATE %s t SET %s FROM %s s WHERE s.op = %d AND %s AND %s", p.target, strings.Join(sets, ", "), p.staging, op, ownRows, p.match())
 }
 
+// folds tells whether a section has one row of a key: else it only adds rows, in any order.
+func (p *plan) folds() bool { return p.keys > 0 && (p.mode != "insert" || p.deletes) }
+
 // fits tells whether the plan is also right for this stream: same table, same key.
 func (p *plan) fits(s *connectors.Stream) bool {
 	return changes.SameRows(p.source, p.keyed, s) && (p.mode != modeAppend || p.time == changes.CommitTimeOf(s))

@@ -240,6 +240,15 @@ func (s *sink) take(ctx context.Context, blk *block, b *connectors.Batch) error 
 		if err == nil {
 			err = s.apply(to, b, i, &row)
 		}
+		if errors.Is(err, errLate) {
+			next := blk.behind(to)
+			for n := range s.parts {
+				if s.parts[n] == to {
+					s.parts[n] = next
+				}
+			}
+			err = s.apply(next, b, i, &row)
+		}
 		if err == nil {
 			continue
 		}
@@ -268,8 +277,7 @@ func (s *sink) apply(to *section, b *connectors.Batch, record int, row *changes.
 	case every:
 		return to.keep(b, record, row)
 	case row.Kind == changes.RowTruncate:
-		to.wipe()
-		return nil
+		return to.wipe()
 	case row.Kind == changes.RowDelete:
 		if to.plan.keys == 0 {
 			return fmt.Errorf("delete from table %s: table %s has no key by which the row can be found; add one, name key columns with message.key.columns of the source, or set %s=false", to.plan.target, to.plan.id, keyDelete)

@@ -22,8 +22,10 @@ type section struct {
 	counts   [3]int // of rows that delete, write, rewrite
 	patterns []pattern
 	truncate bool
-	missing  []bool // scratch
-	spare    []byte // scratch
+	later    []*section // of the same target, in the order of writing
+	again    bool       // an earlier section is of the same plan
+	missing  []bool     // scratch
+	spare    []byte     // scratch
 }
 
 type stagedRow struct {
@@ -72,15 +74,20 @@ func (s *section) add(b *connectors.Batch, r *changes.Row) error {
 		s.data = s.data[:start]
 		return p.explain(bad)
 	}
-	folding := p.keys > 0 && (p.mode != "insert" || p.deletes)
+	folding := p.folds()
 	row := stagedRow{start: start}
 	var before *stagedRow
 	slot := 0
+	key := s.data[start+rowHeader:]
 	if folding {
-		end := s.skip(start+rowHeader, p.keys)
-		row.key = uint32(end - start - rowHeader)
-		key := s.data[start+rowHeader : end]
-		row.hash = uint32(maphash.Bytes(s.seed, key))
+		key = s.data[start+rowHeader : s.skip(start+rowHeader, p.keys)]
+	}
+	if len(s.later) > 0 && s.late(key) {
+		s.data = s.data[:start]
+		return errLate
+	}
+	if folding {
+		row.key, row.hash = uint32(len(key)), s.hash(key)
 		s.grow()
 		slot = s.find(row.hash, key)
 		if at := s.slots[slot]; at > 0 {
@@ -198,9 +205,13 @@ func (s *section) unavailable() error {
 }
 
 // wipe is a TRUNCATE: what came before it does not matter.
-func (s *section) wipe() {
+func (s *section) wipe() error {
+	if s.late(nil) {
+		return errLate
+	}
 	s.reset()
 	s.truncate = true
+	return nil
 }
 
 func (s *section) op(start int) int { return int(binary.BigEndian.Uint16(s.data[start+6:])) }
@@ -224,6 +235,8 @@ func (s *section) skip(at, n int) int {
 	}
 	return at
 }
+
+func (s *section) hash(key []byte) uint32 { return uint32(maphash.Bytes(s.seed, key)) }
 
 // find returns the slot of a key, or the empty one where it belongs.
 func (s *section) find(hash uint32, key []byte) int {

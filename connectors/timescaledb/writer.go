@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -193,7 +194,7 @@ func (w *writer) transact(ctx context.Context, blk *block, unknown *bool) error 
 func (w *writer) stageTables(ctx context.Context, blk *block) error {
 	var ddl []string
 	for _, s := range blk.sections {
-		if _, there := w.staged[s.plan]; s.stages() && !there {
+		if _, there := w.staged[s.plan]; s.stages() && !there && !slices.Contains(ddl, s.plan.create) {
 			ddl = append(ddl, s.plan.create)
 		}
 	}
@@ -204,7 +205,7 @@ func (w *writer) stageTables(ctx context.Context, blk *block) error {
 		clear(w.staged)
 		ddl = []string{"DISCARD TEMP"}
 		for _, s := range blk.sections {
-			if s.stages() {
+			if s.stages() && !slices.Contains(ddl, s.plan.create) {
 				ddl = append(ddl, s.plan.create)
 			}
 		}
@@ -249,7 +250,7 @@ func (w *writer) statements(blk *block) (string, []step) {
 			add(s.plan.copy, free)
 			continue
 		}
-		if w.staged[s.plan] > maxStaged {
+		if w.staged[s.plan] > maxStaged || s.again { // the rows of an earlier section are of this transaction, too
 			add(s.plan.empty, free)
 			w.staged[s.plan] = 0
 		}
