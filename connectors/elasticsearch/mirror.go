@@ -8,7 +8,8 @@ import (
 	"github.com/freshet-io/freshet/connectors"
 )
 
-// addMirror writes the row as it is now, or its delete. A document whose routing changes is deleted under the old one first.
+// addMirror writes the row as it is now, or its delete. A document whose routing changes is deleted under the old one first; an update
+// that does not tell the old one is an error, as it may leave a second document of the row behind.
 func (s *sink) addMirror(h *held, p *plan, record int, row *changes.Row) error {
 	b := h.batch
 	order := b.Records[record].Order
@@ -22,20 +23,36 @@ func (s *sink) addMirror(h *held, p *plan, record int, row *changes.Row) error {
 		return p.explainKey(bad, why)
 	}
 	w := action{op: opIndex, id: id, version: version, record: uint32(record), fold: true}
-	if row.Kind == changes.RowDelete {
+	old := p.oldRow(b, record, row)
+	switch {
+	case row.Kind == changes.RowDelete:
 		w.op = opDelete
-		return s.write(h, p, &w, nil, row.Old, row.Key)
-	}
-	if p.routing >= 0 && row.Old != nil && row.Op == connectors.OpUpdate {
-		if old, now := row.Old[p.routing], row.Row[p.routing]; !old.Missing() && !same(b, old, now) {
-			gone := w
-			gone.op = opDelete
-			if err := s.write(h, p, &gone, nil, row.Old, row.Key); err != nil {
-				return err
-			}
+		return s.write(h, p, &w, nil, old, row.Key)
+	case p.routing < 0, row.Op != connectors.OpUpdate:
+	case old == nil && p.routed < 0:
+		return p.explainRouting()
+	case old != nil && !same(b, old[p.routing], row.Row[p.routing]):
+		gone := w
+		gone.op = opDelete
+		if err := s.write(h, p, &gone, nil, old, row.Key); err != nil {
+			return err
 		}
 	}
 	return s.write(h, p, &w, row.Row, row.Row, row.Key)
+}
+
+// oldRow is the row as it was, nil where the value that routed its document is not known. What a topic has of a deleted row may be the key
+// alone, with NULL in place of all else.
+func (p *plan) oldRow(b *connectors.Batch, record int, row *changes.Row) []connectors.Cell {
+	switch {
+	case p.routing < 0 || row.Old == nil:
+		return row.Old
+	case row.Old[p.routing].Missing():
+		return nil
+	case row.Kind == changes.RowDelete && row.Old[p.routing].Kind == connectors.KindNull && b.Origin().Records[record].Value != 0:
+		return nil
+	}
+	return row.Old
 }
 
 func same(b *connectors.Batch, x, y connectors.Cell) bool {
@@ -140,8 +157,15 @@ func (p *plan) appendRouting(dst []byte, b *connectors.Batch, row, key []connect
 	at := len(dst)
 	dst, why := appendPart(dst, b, cell, false)
 	if why != "" {
-		return dst, fmt.Errorf("write to index %s: the source did not send column %s of table %s, which routes documents (%s); run on the source: ALTER TABLE %s REPLICA IDENTITY FULL", p.index, p.columns[p.routing].name, p.id, keyRouting, p.id)
+		return dst, p.explainRouting()
 	}
 	text := append([]byte(nil), dst[at:]...)
 	return changes.AppendJSONString(dst[:at], text), nil
+}
+
+// explainRouting is the error of a change that does not tell where its document is.
+func (p *plan) explainRouting() error {
+	name := p.columns[p.routing].name
+	return fmt.Errorf("write to index %s: the source did not send column %s of table %s, which routes documents (%s), of the row as it was. Let the source send old rows: in PostgreSQL run ALTER TABLE %s REPLICA IDENTITY FULL, in MySQL set binlog_row_image=FULL; or take the column into the key (message.key.columns of the source)",
+		p.index, name, p.id, keyRouting, p.id)
 }

@@ -128,8 +128,19 @@ func TestRouting(t *testing.T) {
 		equal(t, documents(t, server, index), map[string]string{"9": `{"id":9,"text":"us"}`})
 		r.Tolerant = true
 		send(gone, 9, "", "", 4)
-		if len(r.Rejected()) != 1 || !strings.Contains(r.Rejected()[0], "column text of table public.bets, which routes documents") {
-			t.Errorf("rejected: %v", r.Rejected())
+		send(update, 9, "", "eu", 5)
+		send(connectors.OpRead, 8, "", "eu", 6)
+		if err := r.flush(); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, documents(t, server, index), map[string]string{"8": `{"id":8,"text":"eu"}`, "9": `{"id":9,"text":"us"}`})
+		if len(r.Rejected()) != 2 {
+			t.Fatalf("rejected: %v", r.Rejected())
+		}
+		for _, text := range r.Rejected() {
+			if !strings.Contains(text, "column text of table public.bets, which routes documents") || !strings.Contains(text, "REPLICA IDENTITY FULL") {
+				t.Errorf("rejected: %s", text)
+			}
 		}
 	})
 }

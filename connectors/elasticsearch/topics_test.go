@@ -79,6 +79,33 @@ func TestMirrorOfATopic(t *testing.T) {
 	})
 }
 
+// A delete of a topic whose old row has NULL in place of what its source did not send is not routed by that.
+func TestRoutingOfATopic(t *testing.T) {
+	text := &schemas.Schema{Kind: schemas.String}
+	source := &schemas.Schema{Kind: schemas.Struct, Fields: []schemas.Field{{Name: "schema", Schema: text}, {Name: "table", Schema: text}}}
+	envelope := func(op string, before, after schemas.Value) schemas.Typed {
+		row := *betSchema()
+		row.Optional = true
+		return schemas.Typed{Schema: &schemas.Schema{Kind: schemas.Struct, Name: "shop.public.bets.Envelope", Fields: []schemas.Field{
+			{Name: "before", Schema: &row}, {Name: "after", Schema: &row}, {Name: "op", Schema: text}, {Name: "source", Schema: source},
+		}}, Value: schemas.StructValue{before, after, op, schemas.StructValue{"public", "bets"}}}
+	}
+	row := func(id int64, text schemas.Value) schemas.Value { return schemas.StructValue{id, text} }
+	server := newFake(t)
+	r := newRig(t, server, keyRouting, "text")
+	r.Tolerant = true
+	if err := r.putRecords(&connectors.Stream{Topic: "Bets"},
+		record{idKey(1), envelope("c", nil, row(1, "eu")), 1, ""}, record{idKey(2), envelope("r", nil, row(2, "eu")), 2, ""}, record{idKey(3), envelope("c", nil, row(3, "eu")), 3, ""},
+		record{idKey(1), envelope("u", row(1, "eu"), row(1, "us")), 4, ""},
+		record{idKey(1), envelope("d", row(1, nil), nil), 5, ""}, record{idKey(2), envelope("u", nil, row(2, "us")), 6, ""}, record{idKey(3), envelope("d", row(3, "eu"), nil), 7, ""}); err != nil {
+		t.Fatal(err)
+	}
+	r.holds(map[string]string{"1": "us", "2": "eu"})
+	if text := strings.Join(r.Rejected(), "\n"); len(r.Rejected()) != 2 || strings.Count(text, "REPLICA IDENTITY FULL") != 2 {
+		t.Errorf("rejected: %s", text)
+	}
+}
+
 // Offsets of a topic that was made again are lower than those of the one before, and its records newer.
 func TestTopicMadeAgain(t *testing.T) {
 	stream := &connectors.Stream{Topic: "Bets"}
