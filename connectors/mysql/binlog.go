@@ -40,6 +40,10 @@ func (e *logEvent) artificial() bool {
 	return e.end == 0 || e.flags&replication.LOG_EVENT_ARTIFICIAL_F != 0
 }
 
+func heartbeatEvent(k replication.EventType) bool {
+	return k == replication.HEARTBEAT_EVENT || k == replication.HEARTBEAT_LOG_EVENT_V2
+}
+
 // binlog is one connection that receives the binlog. go-mysql's goroutine receives into a queue that is bounded in bytes, and
 // take hands out everything that is there, so that batches form because work piles up. It never connects again.
 // A second goroutine ("mysql binlog end") waits for the error that ends the first.

@@ -542,10 +542,6 @@ func (s *stream) handle(ctx context.Context, e *logEvent) error {
 	return nil
 }
 
-func heartbeatEvent(k replication.EventType) bool {
-	return k == replication.HEARTBEAT_EVENT || k == replication.HEARTBEAT_LOG_EVENT_V2
-}
-
 // control handles an event that is neither a row's nor a table's.
 func (s *stream) control(ctx context.Context, e *logEvent) error {
 	switch e.kind {
