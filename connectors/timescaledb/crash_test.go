@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/freshet-io/freshet/connectors"
 	"github.com/freshet-io/freshet/connectors/connectortest"
@@ -207,6 +208,53 @@ func TestCutBehindATakeOver(t *testing.T) {
 		must(t, b.assign(first), b.read(first, 1), b.Flush())
 		r.expect(counts, "0: 1 | 1: 1 | 2: 1")
 	})
+}
+
+// A COMMIT that is still under way when its session is lost is waited for.
+func TestCommittedWaits(t *testing.T) {
+	t.Parallel()
+	server := bed.Postgres(t)
+	database := server.NewDatabase(t)
+	conn := server.Connect(t, database)
+	l := ledger{connector: "c", sink: "s"}
+	must(t, l.open(t.Context(), conn, []string{"freshet_offsets"}))
+	if _, err := l.takeOver(t.Context(), conn, nil); err != nil {
+		t.Fatal(err)
+	}
+	p := position{partition: "p", offset: "{}"}
+	for i, end := range []string{"ROLLBACK", "COMMIT", "ROLLBACK", "COMMIT"} { // the first two make the row
+		flush := int64(i + 1)
+		old := server.Connect(t, database)
+		sql, _ := l.store(&p, flush)
+		for _, text := range []string{"BEGIN", sql} {
+			if _, err := old.Exec(t.Context(), text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		type answer struct {
+			done bool
+			err  error
+		}
+		answers := make(chan answer, 1)
+		go func() {
+			done, err := l.committed(t.Context(), conn, &p, flush)
+			answers <- answer{done, err}
+		}()
+		select {
+		case a := <-answers:
+			t.Fatalf("transaction %d is under way: %+v", flush, a)
+		case <-time.After(300 * time.Millisecond):
+		}
+		if _, err := old.Exec(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+		if a := <-answers; a.err != nil || a.done != (end == "COMMIT") {
+			t.Errorf("transaction %d, %s: %+v", flush, end, a)
+		}
+		if end == "COMMIT" {
+			l.stored([]position{p})
+		}
+	}
 }
 
 // Deadlocks and serialization failures are tried again.

@@ -303,10 +303,17 @@ func (l *ledger) stored(list []position) {
 	}
 }
 
-// committed finds out whether the transaction that stored p was committed.
+// committed finds out whether the transaction that stored p was committed. A COMMIT that has begun may still be under way, whose session is
+// lost: FOR UPDATE waits for its end. The row without partition comes first, which that transaction has locked where p had no row; a
+// statement of its own then sees that row. Each statement lets its lock go, so that nobody waits for two of them in another order.
 func (l *ledger) committed(ctx context.Context, conn *pgx.Conn, p *position, flush int64) (bool, error) {
+	if !l.shared {
+		if _, err := conn.Exec(ctx, "SELECT FROM "+l.table+l.where("")+" FOR UPDATE"); err != nil {
+			return false, fmt.Errorf("wait for an earlier transaction in %s: %w", l.table, err)
+		}
+	}
 	var epoch, last int64
-	err := conn.QueryRow(ctx, "SELECT epoch, flush FROM "+l.table+l.where(p.partition)).Scan(&epoch, &last)
+	err := conn.QueryRow(ctx, "SELECT epoch, flush FROM "+l.table+l.where(p.partition)+" FOR UPDATE").Scan(&epoch, &last)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
