@@ -29,10 +29,11 @@ type section struct {
 }
 
 type stagedRow struct {
-	start int
-	hash  uint32
-	key   uint32 // bytes of the key, behind the op
-	dead  bool
+	start  int
+	hash   uint32
+	key    uint32 // bytes of the key, behind the op
+	before uint32 // index + 1 of the row of this key that is written, too
+	dead   bool
 }
 
 type pattern struct {
@@ -99,10 +100,12 @@ func (s *section) add(b *connectors.Batch, r *changes.Row) error {
 		s.data = s.data[:start]
 		return err
 	}
-	if before != nil && (p.mode != "insert" || op == opDelete || s.op(before.start) == opDelete) {
-		s.count(s.op(before.start), -1)
-		before.dead = true
-		s.live--
+	if before != nil {
+		if p.mode != "insert" || op == opDelete || s.op(before.start) == opDelete {
+			s.kill(before)
+		} else {
+			row.before = s.slots[slot]
+		}
 	}
 	binary.BigEndian.PutUint16(s.data[start+6:], uint16(op))
 	s.count(op, 1)
@@ -112,6 +115,19 @@ func (s *section) add(b *connectors.Batch, r *changes.Row) error {
 		s.slots[slot] = uint32(len(s.rows))
 	}
 	return nil
+}
+
+// kill drops a row, and those before it of the same key.
+func (s *section) kill(row *stagedRow) {
+	for {
+		s.count(s.op(row.start), -1)
+		row.dead = true
+		s.live--
+		if row.before == 0 {
+			return
+		}
+		row = &s.rows[row.before-1]
+	}
 }
 
 // fold decides what the new row, encoded at start, asks for after the one before of the same key.

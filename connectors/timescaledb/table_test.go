@@ -187,6 +187,20 @@ func TestInsertAndUpdateModes(t *testing.T) {
 	r.expect("SELECT id || horse FROM bets", "1b")
 }
 
+// Where a key has several rows, a delete ends all of them, those of the same transaction, too.
+func TestDeleteOfSeveralRows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.Postgres(t), keyInsert, "insert", keyDelete, "true")
+	r.server.Exec(t, r.database, "CREATE TABLE bets (id int, horse text, stake int)")
+	s, all := connectortest.Bets(), "SELECT id || horse FROM bets ORDER BY id, horse"
+	r.Write(s, insert(1, "a", 1), insert(2, "x", 1), insert(1, "b", 1), insert(1, "c", 1), remove(1))
+	r.expect(all, "2x")
+	r.Write(s, remove(2), insert(2, "y", 1), insert(2, "z", 1))
+	r.expect(all, "2y | 2z")
+	r.Write(s, remove(2), insert(2, "d", 1), insert(2, "e", 1), remove(2), insert(2, "f", 1), insert(2, "g", 1))
+	r.expect(all, "2f | 2g")
+}
+
 func TestHypertable(t *testing.T) {
 	t.Parallel()
 	at := func(day int) time.Time { return time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC) }
