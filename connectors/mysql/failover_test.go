@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,18 @@ func TestLostBinlog(t *testing.T) {
 			r.until(3 + 4)
 			r.exec("INSERT INTO t VALUES (5, 'e')")
 			r.until(3 + 4 + 1)
+			r.stop()
+			r.exec("RESET BINARY LOGS AND GTIDS") // the file numbers fall
+			r.start()
+			r.until(8 + 5)
+			r.exec("INSERT INTO t VALUES (6, 'f')")
+			r.until(8 + 5 + 1)
+			before := slices.MaxFunc(r.orders[:8], connectors.Order.Compare)
+			for _, o := range r.orders[8:] {
+				if o.Compare(before) <= 0 {
+					t.Errorf("order %v after the new snapshot, and %v before it", o, before)
+				}
+			}
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/freshet-io/freshet/connectors"
+	"github.com/freshet-io/freshet/offsets"
 	"github.com/freshet-io/freshet/testbed"
 )
 
@@ -264,9 +265,21 @@ func TestPurgedWhenNeeded(t *testing.T) {
 			t.Fatal("the binlog is not purged")
 		}
 	}
-	r.events = nil
+	state := r.statePartition()
+	id, err := parseIdentity(r.store[state])
+	if err != nil {
+		t.Fatal(err)
+	}
+	id.Epoch = 2 // as after a failover
+	r.store[state] = offsets.Offset(id.append(nil))
+	r.events, r.orders = nil, nil
 	r.start()
 	r.until(3)
+	for _, o := range r.orders {
+		if o.Epoch < 2 {
+			t.Errorf("order %v is below those of epoch 2", o)
+		}
+	}
 }
 
 // TestWarnsOfTables says what the configuration asks of a table and does not get.

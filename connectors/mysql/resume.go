@@ -158,7 +158,7 @@ func (t *source) identityAt(ctx context.Context, conn *client.Conn, p *position,
 	}
 	id := identity{Server: rows[0][0], Epoch: max(from.Epoch, 1)}
 	before, err := parsePosition(offsets.Offset(from.Offset))
-	fell := err == nil && fileNumber(p.file) < fileNumber(before.file)
+	fell := err == nil && p.compare(&before) < 0
 	if from.Server != "" && (from.Server != id.Server || fell) {
 		id.Epoch++
 	}
@@ -203,7 +203,7 @@ func (t *source) startFrom(ctx context.Context, p position, id identity) error {
 		if t.cfg.snapshot.mode != "when_needed" {
 			return connectors.AsPermanent(fmt.Errorf("start at the offset %s: %w", p.offset(nil), err))
 		}
-		return t.problem(p.offset(nil), err.Error())
+		return t.problem(p.offset(nil), id, err.Error())
 	}
 	at.id.Server, at.id.own, at.id.Restart = at.found.id, true, string(at.exact.offset(nil))
 	return t.beginStream(ctx, at.p, at.id)
@@ -236,14 +236,14 @@ func (t *source) compare(ctx context.Context, p position, id identity) (comparis
 		c.p.gtids, c.exact.gtids = "", ""
 		switch why := found.lacks(&c.exact); {
 		case other:
-			return comparison{}, t.problem(p.offset(nil), fmt.Sprintf("the offset belongs to the server with server_uuid %s, but this server is %s: its binlog files and positions mean something else. "+
+			return comparison{}, t.problem(p.offset(nil), id, fmt.Sprintf("the offset belongs to the server with server_uuid %s, but this server is %s: its binlog files and positions mean something else. "+
 				"Connect to the former server, or switch GTIDs on (gtid_mode=ON) before a failover", id.Server, found.id))
 		case why != "":
-			return comparison{}, t.problem(p.offset(nil), why)
+			return comparison{}, t.problem(p.offset(nil), id, why)
 		}
 		return c, nil
 	}
-	if err := t.compareGTIDs(&c, other || fell); err != nil {
+	if err := t.compareGTIDs(&c, id, other || fell); err != nil {
 		return comparison{}, err
 	}
 	if other && t.snapshot == nil {
@@ -252,7 +252,7 @@ func (t *source) compare(ctx context.Context, p position, id identity) (comparis
 	return c, nil
 }
 
-func (t *source) compareGTIDs(c *comparison, other bool) error {
+func (t *source) compareGTIDs(c *comparison, id identity, other bool) error {
 	mariadb := t.cfg.flavor == flavorMariaDB
 	set, err := parseGTIDSet(c.exact.gtids, mariadb)
 	if err != nil {
@@ -262,7 +262,7 @@ func (t *source) compareGTIDs(c *comparison, other bool) error {
 		set = set.retain(t.cfg.gtids.accepts)
 	}
 	if why := c.found.lacksGTIDs(set, t.cfg.gtids.accepts); why != "" {
-		return t.problem(c.p.offset(nil), why)
+		return t.problem(c.p.offset(nil), id, why)
 	}
 	if c.id.own && c.id.GTID != "" {
 		last, err := parseGTIDSet(c.id.GTID, mariadb)
@@ -270,7 +270,7 @@ func (t *source) compareGTIDs(c *comparison, other bool) error {
 			return connectors.AsPermanent(err)
 		}
 		if !last.within(c.found.executed) {
-			return t.problem(c.p.offset(nil), fmt.Sprintf("the server lacks transaction %s, of which changes were delivered: it was restored from an earlier state, or promoted without it", c.id.GTID))
+			return t.problem(c.p.offset(nil), id, fmt.Sprintf("the server lacks transaction %s, of which changes were delivered: it was restored from an earlier state, or promoted without it", c.id.GTID))
 		}
 	}
 	plain, err := parseGTIDSet(c.p.gtids, mariadb)
@@ -286,8 +286,9 @@ func (t *source) compareGTIDs(c *comparison, other bool) error {
 	return nil
 }
 
-// problem is a reason not to go on from the offset: a new snapshot with snapshot.mode=when_needed, an error otherwise.
-func (t *source) problem(o offsets.Offset, why string) error {
+// problem is a reason not to go on from the offset, beside which id is known: a new snapshot with snapshot.mode=when_needed, an error
+// otherwise. The orders of the snapshot are above those of all that was delivered up to the offset.
+func (t *source) problem(o offsets.Offset, id identity, why string) error {
 	if t.cfg.snapshot.mode != "when_needed" {
 		return connectors.AsPermanent(fmt.Errorf("The connector is trying to read change stream starting at %s, but this is no longer available on the server. "+ //nolint:staticcheck // the reference's text
 			"Reconfigure the connector to use a snapshot mode when needed. %s. Take a new snapshot: start once with snapshot.mode=when_needed", o, why))
@@ -295,6 +296,8 @@ func (t *source) problem(o offsets.Offset, why string) error {
 	t.log.Warn("taking a new snapshot (snapshot.mode=when_needed): "+why, "offset", string(o))
 	t.session.Anew(t.partition)
 	t.snapshot = newSnapshot(t, snapshotRows)
+	t.snapshot.from = id
+	t.snapshot.from.Offset = string(o)
 	return nil
 }
 

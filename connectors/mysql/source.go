@@ -284,7 +284,7 @@ func (t *source) poll(ctx context.Context) (*connectors.Batch, error) {
 		var reset *resetError
 		if errors.As(err, &reset) || t.cfg.snapshot.mode == "when_needed" && unavailable(err) {
 			t.disconnect(0)
-			if err := t.problem(t.stream.handed.pos.offset(nil), err.Error()); err != nil {
+			if err := t.problem(t.stream.handed.pos.offset(nil), t.stream.id, err.Error()); err != nil {
 				return nil, err
 			}
 			return t.snapshot.next(ctx)
