@@ -34,7 +34,7 @@ func (t *instance) commit(ctx context.Context) error {
 			continue
 		}
 		own := s.tracker.Take()
-		if s.copied || len(own) == 0 {
+		if s.copied || len(own) == 0 || t.marked(s) { // the mark stands in place of the position
 			continue
 		}
 		err := t.settleLetters(ctx)

@@ -256,6 +256,13 @@ func (t *instance) mark(ctx context.Context) error {
 	return nil
 }
 
+// marked tells whether the store says that a sink needs a resync.
+func (t *instance) marked(s *sinkRun) bool {
+	t.members.Lock()
+	defer t.members.Unlock()
+	return s.out != nil && s.out.marked
+}
+
 // readMarks finds the sinks of which the store says that they need a resync.
 func (t *instance) readMarks(ctx context.Context) error {
 	stored, err := t.store.Load(ctx, t.connector)

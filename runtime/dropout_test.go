@@ -176,6 +176,48 @@ func TestAPlaceIsGivenUp(t *testing.T) {
 	})
 }
 
+// The store is away from before the last acknowledgement of a sink until its place is given up: what is stored then is that, not the position.
+func TestAPlaceIsGivenUpWhileTheStoreIsAway(t *testing.T) {
+	bubble(t, 2, func(b *bench) {
+		m, p := newMoody(b), p1
+		b.start(append(stops, "sinks.s1.hold.max.bytes", "100000")...)
+		b.feed.Extend(p, 10)
+		b.has(10)
+		var away atomic.Bool
+		away.Store(true)
+		b.store.mu.Lock()
+		b.store.fail = func() error {
+			if away.Load() {
+				return errors.New("no store")
+			}
+			return nil
+		}
+		b.store.mu.Unlock()
+		b.feed.Extend(p, 5)
+		b.until("both have it", func() bool { return m.targets[0].Has(p) == 15 && m.targets[1].Has(p) == 15 })
+		gone := errors.New("no route")
+		m.fails.Store(&gone)
+		m.away.Store(&gone)
+		b.feed.Extend(p, 1)
+		b.until("it has dropped out", m.says("sink s1 has dropped out"))
+		for range 20 {
+			b.feed.Extend(p, 500)
+			time.Sleep(200 * time.Millisecond)
+		}
+		b.until("the first sink goes on", m.first(10016))
+		away.Store(false)
+		b.until("the source may forget", func() bool { return b.feed.Committed(p) == 10016 })
+		of, err := connectors.SinkPartition(p, "s1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, err := b.store.Load(context.Background(), "c", of); err != nil || len(list) != 1 || connectors.ResyncOf(list[0].Offset) == "" {
+			t.Errorf("stored: %v, %v", list, err)
+		}
+		m.end()
+	})
+}
+
 func TestOnePermanentErrorStopsOneSink(t *testing.T) {
 	bubble(t, 2, func(b *bench) {
 		m, p := newMoody(b), p1
