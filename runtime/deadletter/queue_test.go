@@ -234,6 +234,55 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// A file that was moved away is another queue, however long the next one is; nothing is known where the place was lost.
+func TestPlaceInAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dead.jsonl")
+	r, err := queues().Reader(connectors.Config{keyFile: path}, settings(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(want int64) {
+		t.Helper()
+		if m, err := r.Replayed(limit(t)); err != nil || m[0] != want {
+			t.Errorf("replayed up to line %v, %v; want %d", m, err, want)
+		}
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(0)
+	write("first\nsecond\n")
+	if err := r.SetReplayed(limit(t), Marks{0: 3}); err != nil {
+		t.Fatal(err)
+	}
+	expect(3)
+	write("first\nsecond\nthird\n")
+	expect(3)
+	write("first\n")
+	expect(0)
+	write("another\nfirst\nsecond\nthird\n")
+	expect(0)
+	write("first\nsecond\n")
+	expect(3)
+	if err := os.WriteFile(r.side(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(0)
+	if err := os.WriteFile(r.side(), []byte(`{"lines":2,"bytes":5}`), 0o600); err != nil { // as it was written before
+		t.Fatal(err)
+	}
+	expect(2)
+	if err := os.WriteFile(r.side(), []byte(`{`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Replayed(limit(t)); err == nil || !strings.Contains(err.Error(), "delete it to replay") {
+		t.Error(err)
+	}
+}
+
 // A full file refuses a record, and says what to do.
 func TestFileIsFull(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dead.jsonl")

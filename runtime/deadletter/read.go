@@ -162,33 +162,14 @@ func (r *Reader) open(ctx context.Context) (*kafkaclient.Config, *kafkaclient.Se
 // group keeps the marks of a topic: a consumer group without members.
 func (r *Reader) group() string { return "freshet-dead-letters-" + r.connector }
 
-// side keeps those of a file.
-func (r *Reader) side() string { return r.path + ".replayed-" + r.connector }
-
-// sideMarks is what lies in that file. A queue that is smaller than it was began anew.
-type sideMarks struct {
-	Lines int64 `json:"lines"` // the next one
-	Bytes int64 `json:"bytes"` // size of the queue then
-}
-
 // Replayed returns how far the queue was replayed.
 func (r *Reader) Replayed(ctx context.Context) (Marks, error) {
 	if r.path != "" {
-		text, err := os.ReadFile(r.side())
-		if errors.Is(err, os.ErrNotExist) {
-			return Marks{}, nil
-		}
-		var m sideMarks
-		if err == nil {
-			err = json.Unmarshal(text, &m)
-		}
+		m, err := r.readSide()
 		if err != nil {
 			return nil, fmt.Errorf("read how far the queue was replayed: file %s: %w", r.side(), err)
 		}
-		if info, err := os.Stat(r.path); err != nil || info.Size() < m.Bytes {
-			return Marks{}, nil
-		}
-		return Marks{0: m.Lines}, nil
+		return m, nil
 	}
 	_, session, err := r.open(ctx)
 	if err != nil {
@@ -214,15 +195,7 @@ func (r *Reader) SetReplayed(ctx context.Context, m Marks) error {
 		return nil
 	}
 	if r.path != "" {
-		info, err := os.Stat(r.path)
-		if err != nil {
-			return fmt.Errorf("store how far the queue was replayed: %w", err)
-		}
-		text, err := json.Marshal(sideMarks{Lines: m[0], Bytes: info.Size()})
-		if err == nil {
-			err = os.WriteFile(r.side(), text, 0o600)
-		}
-		if err != nil {
+		if err := r.writeSide(m[0]); err != nil {
 			return fmt.Errorf("store how far the queue was replayed: %w", err)
 		}
 		return nil
