@@ -156,6 +156,50 @@ func TestClusterDDL(t *testing.T) {
 	}
 }
 
+// A worker ended between the statements for the table on each server and the Distributed one above it.
+func TestDistributedIsMended(t *testing.T) {
+	t.Parallel()
+	cfg, err := parseConfig(connectors.Config{keyHost: "h", keyDatabase: "d", keyCluster: "main", keySharding: "cityHash64(id)", keyEngine: "ReplicatedReplacingMergeTree"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := cfg.want(connectortest.Bets(), version{26, 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns := func(list ...string) (out []targetColumn) {
+		for i := 0; i+1 < len(list); i += 2 {
+			typ, err := parseType(list[i+1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, targetColumn{name: list[i], typ: typ, sorting: list[i] == "id"})
+		}
+		return append(out, targetColumn{name: "_version", typ: &columnType{}}, targetColumn{name: "_is_deleted", typ: &columnType{}})
+	}
+	whole, part := columns("id", "Int32", "horse", "Nullable(String)", "stake", "Nullable(Int32)"), columns("id", "Int32", "horse", "Nullable(String)")
+	narrow := columns("id", "Int32", "horse", "Nullable(String)", "stake", "Nullable(Int16)")
+	const add, modify = "ADD COLUMN IF NOT EXISTS `stake` Nullable(Int32) AFTER `horse`", "MODIFY COLUMN `stake` Nullable(Int32)"
+	for _, c := range []struct {
+		local, above []targetColumn
+		want         string
+	}{
+		{part, part, "ALTER TABLE `d`.`bets_local` ON CLUSTER `main` " + add + "; ALTER TABLE `d`.`bets` ON CLUSTER `main` " + add},
+		{whole, part, "ALTER TABLE `d`.`bets` ON CLUSTER `main` " + add},
+		{whole, narrow, "ALTER TABLE `d`.`bets` ON CLUSTER `main` " + modify},
+		{whole, whole, ""},
+	} {
+		const engine = "ReplicatedReplacingMergeTree"
+		got, err := cfg.evolution(w, nil, &target{
+			database: "d", name: "bets", local: [2]string{"d", "bets_local"}, engine: engine, full: engine + "('/t', 'r', _version, _is_deleted)", sorting: []string{"id"},
+			columns: c.local, above: c.above,
+		})
+		if err != nil || strings.Join(got, "; ") != c.want {
+			t.Errorf("got %v, %v; want %s", got, err, c.want)
+		}
+	}
+}
+
 // TestReplay writes many changes, then all of them again from an earlier place, in other batches: the end state is the same.
 func TestReplay(t *testing.T) {
 	t.Parallel()

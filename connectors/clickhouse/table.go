@@ -299,31 +299,46 @@ func (cfg *config) evolution(w, before *wanted, t *target) ([]string, error) {
 	if err := cfg.checkEngine(w, t); err != nil {
 		return nil, connectors.AsPermanent(err)
 	}
-	steps, err := cfg.renames(w, before, t)
+	steps, err := cfg.steps(w, before, t)
 	if err != nil {
 		return nil, connectors.AsPermanent(err)
+	}
+	var ddl []string
+	if t.local[1] != "" {
+		if len(steps) > 0 {
+			ddl = append(ddl, "ALTER TABLE "+quote(t.local[0], t.local[1])+cfg.onCluster()+" "+list(steps))
+		}
+		above := *t // a worker that ended between the two left it as it was
+		above.columns = t.above
+		if steps, err = cfg.steps(w, before, &above); err != nil {
+			return nil, connectors.AsPermanent(err)
+		}
+	}
+	if len(steps) > 0 {
+		ddl = append(ddl, "ALTER TABLE "+t.quoted()+cfg.onCluster()+" "+list(steps))
+	}
+	return ddl, nil
+}
+
+// steps are what ALTER TABLE has to do with a table.
+func (cfg *config) steps(w, before *wanted, t *target) ([]string, error) {
+	steps, err := cfg.renames(w, before, t)
+	if err != nil {
+		return nil, err
 	}
 	last := "" // column of the source that comes before
 	for _, i := range tableOrder(w) {
 		c := &w.columns[i]
 		step, err := cfg.evolveColumn(w, t, c, i < w.keys, last)
 		if err != nil {
-			return nil, connectors.AsPermanent(err)
+			return nil, err
 		}
 		if step != "" {
 			steps = append(steps, step)
 		}
 		last = c.Name
 	}
-	if len(steps) == 0 {
-		return nil, nil
-	}
-	var ddl []string
-	if t.local[1] != "" {
-		ddl = append(ddl, "ALTER TABLE "+quote(t.local[0], t.local[1])+cfg.onCluster()+" "+list(steps))
-	}
-	ddl = append(ddl, "ALTER TABLE "+t.quoted()+cfg.onCluster()+" "+list(steps))
-	return ddl, nil
+	return steps, nil
 }
 
 // checkEngine tells why rows of an existing table would not replace each other.

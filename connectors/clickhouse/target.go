@@ -16,6 +16,7 @@ type target struct {
 	sorting        []string
 	local          [2]string // database and name of the table below a Distributed one
 	columns        []targetColumn
+	above          []targetColumn // of a Distributed one itself
 }
 
 type targetColumn struct {
@@ -63,22 +64,31 @@ func (s *server) readTarget(ctx context.Context, database, name string) (*target
 			t.sorting = append(t.sorting, strings.Trim(k, "`"))
 		}
 	}
-	of := [2]string{database, name}
-	if t.local[1] != "" {
-		of = t.local // it knows its keys
+	if t.columns, err = s.readColumns(ctx, database, name); err == nil && t.local[1] != "" {
+		t.above = t.columns
+		t.columns, err = s.readColumns(ctx, t.local[0], t.local[1]) // it knows its keys
 	}
-	rows, err := s.rows(ctx, "SELECT name, type, default_kind, toString(is_in_sorting_key + is_in_partition_key > 0) FROM system.columns WHERE database = "+literal(of[0])+" AND table = "+literal(of[1])+" ORDER BY position")
 	if err != nil {
-		return nil, fmt.Errorf("read columns of target table %s: %w", t.id(), err)
+		return nil, err
 	}
+	return t, nil
+}
+
+// readColumns returns the columns of a table in its order.
+func (s *server) readColumns(ctx context.Context, database, name string) ([]targetColumn, error) {
+	rows, err := s.rows(ctx, "SELECT name, type, default_kind, toString(is_in_sorting_key + is_in_partition_key > 0) FROM system.columns WHERE database = "+literal(database)+" AND table = "+literal(name)+" ORDER BY position")
+	if err != nil {
+		return nil, fmt.Errorf("read columns of target table %s.%s: %w", database, name, err)
+	}
+	columns := make([]targetColumn, 0, len(rows))
 	for _, r := range rows {
 		typ, err := parseType(r[1])
 		if err != nil {
-			return nil, connectors.AsPermanent(fmt.Errorf("read column %s of target table %s: %w", r[0], t.id(), err))
+			return nil, connectors.AsPermanent(fmt.Errorf("read column %s of target table %s.%s: %w", r[0], database, name, err))
 		}
-		t.columns = append(t.columns, targetColumn{name: r[0], typ: typ, kind: r[2], sorting: r[3] == "1" || r[3] == "true"})
+		columns = append(columns, targetColumn{name: r[0], typ: typ, kind: r[2], sorting: r[3] == "1" || r[3] == "true"})
 	}
-	return t, nil
+	return columns, nil
 }
 
 func (s *server) readEngine(ctx context.Context, database, name string) ([]string, error) {
