@@ -135,7 +135,7 @@ func (t *source) follow(ctx context.Context) error {
 		return &sessionError{err}
 	}
 	p, id := t.stream.at, t.stream.id
-	id.System, id.Timeline, id.Offset = t.stream.server.system, t.stream.server.timeline, string(p.offset(nil))
+	id.System, id.Timeline, id.Offset = t.stream.server.system, t.stream.server.timeline, string(p.text())
 	if err := t.connectMeta(ctx); err != nil { // the former one may lead to the former server
 		return err
 	}

@@ -401,6 +401,34 @@ func TestPromotionsWithoutLoss(t *testing.T) {
 	away.refuses(t, "pg_wal/00000003.history", "copy the file")
 }
 
+// TestPromotionInsideATransaction: what was counted of a transaction is counted on by the server that was promoted in the middle of it.
+func TestPromotionInsideATransaction(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	replica := c.primary.StartReplica(t)
+	r := c.rig("counted", connectors.Config{"provide.transaction.metadata": "true"})
+	c.synced(replica)
+	const rows = 50_000 // more than the connection has under way
+	upTo := func(events int) any {
+		t.Helper()
+		for len(r.events) < events {
+			if err := r.poll(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return r.offset()["transaction_data_collection_order_public.a"]
+	}
+	c.exec("INSERT INTO a SELECT g, repeat('x', 400) FROM generate_series(1, 50000) g")
+	if n := upTo(2); n == float64(rows) {
+		t.Fatal("all of the transaction came at once")
+	}
+	replica.CatchUp(t, c.primary)
+	c.failOver(replica)
+	if n := upTo(1 + rows); n != float64(rows) { // BEGIN is one
+		t.Errorf("the last row is number %v of its transaction, want %d", n, rows)
+	}
+}
+
 // goOnAsEver checks that every connector gets what comes, on the latest timeline, and confirms it.
 func (c *cluster) goOnAsEver(t *testing.T) {
 	t.Helper()

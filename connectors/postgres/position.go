@@ -34,7 +34,7 @@ type position struct {
 	last      bool // last_snapshot_record
 	completed bool // snapshot_completed
 
-	stored offsets.Offset // what it was parsed from, for the members of transaction metadata; "": it was made here
+	stored offsets.Offset // what it was parsed from, or handed out as, for the members of transaction metadata; "": neither
 }
 
 // offset renders the position with the reference's members in the reference's order; txns may be nil.
@@ -117,6 +117,14 @@ func or[T any](v *T, otherwise T) T {
 
 // unfinished tells that a snapshot was under way.
 func (p *position) unfinished() bool { return p.snapshot && !p.completed }
+
+// text is the offset as it was stored or handed out, with what was counted in its transaction.
+func (p *position) text() offsets.Offset {
+	if p.stored != "" {
+		return p.stored
+	}
+	return p.offset(nil)
+}
 
 // confirmable is up to where the slot can be confirmed when the position is durable (I7). 0: nothing yet.
 func (p *position) confirmable() uint64 {

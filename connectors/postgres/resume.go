@@ -180,7 +180,7 @@ func (t *source) promoted(found *server, timeline uint32, cut, last uint64, who 
 func (t *source) leave(p position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.left, t.confirmed = p.offset(nil), 0
+	t.left, t.confirmed = p.text(), 0
 }
 
 // behind tells that the server's log ends below lsn. That of a standby does not: the rest is on the way.

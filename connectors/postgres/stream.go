@@ -230,6 +230,7 @@ func (s *stream) finish() *connectors.Batch {
 		asked = s.asked
 	}
 	s.at, s.id = s.mark, identity{System: s.server.system, Timeline: s.server.timeline, Commit: s.delivered, Asked: asked, own: true}
+	s.at.stored = o
 	b.Extra = []offsets.Entry{{Partition: s.state, Offset: s.id.offset(o)}}
 	s.b, s.tx.inBatch, s.lastBatch = nil, false, time.Now()
 	return b
