@@ -78,6 +78,14 @@ func (s *schema) version() uint64 { return s.changed }
 
 func (s *schema) close() { s.history.close() }
 
+// kept tells whether there is a history.
+func (s *schema) kept(ctx context.Context) (bool, error) {
+	if err := s.history.open(ctx); err != nil {
+		return false, err
+	}
+	return s.history.exists(ctx)
+}
+
 // recover reads the history up to a position, whose GTIDs count when both have them. errNoHistory: there is none.
 func (s *schema) recover(ctx context.Context, at position) error {
 	began := time.Now()
@@ -86,10 +94,7 @@ func (s *schema) recover(ctx context.Context, at position) error {
 		return connectors.AsPermanent(fmt.Errorf("recover the schema history: %w", err))
 	}
 	stop.byFile = s.cfg.gtids.ignore
-	if err := s.history.open(ctx); err != nil {
-		return err
-	}
-	there, err := s.history.exists(ctx)
+	there, err := s.kept(ctx)
 	if err != nil {
 		return err
 	}

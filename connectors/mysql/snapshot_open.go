@@ -182,6 +182,15 @@ func (s *snapshot) continues(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if why == "" {
+		there, err := t.schema.kept(ctx)
+		if err != nil {
+			return false, err
+		}
+		if !there {
+			why = "the schema history is missing: it was looked for in " + t.cfg.history.place()
+		}
+	}
 	if why != "" {
 		t.log.Warn("cannot go on with the snapshot that was interrupted, taking a new one: rows that were delivered and have been deleted since stay in the targets", "reason", why)
 		t.session.Anew(t.partition)

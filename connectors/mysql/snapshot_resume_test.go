@@ -80,6 +80,41 @@ func resumeOnce(t *testing.T, m *testbed.MySQL, threads string) {
 	target.compare(r, "b")
 }
 
+// TestSnapshotWithoutItsHistory: the schema history is lost in the middle of a snapshot, which is then taken from its beginning.
+func TestSnapshotWithoutItsHistory(t *testing.T) {
+	t.Parallel()
+	r := snapshotRig(t, bed.MySQL(t), nil)
+	r.exec("CREATE TABLE a (id bigint PRIMARY KEY, v varchar(1000))", "CREATE TABLE b (id int PRIMARY KEY, v varchar(1000))")
+	insertNumbers(r, "a", "n, repeat('a', 300)", 20000)
+	insertNumbers(r, "b", "n, repeat('b', 300)", 6000)
+	target := newMirror(t)
+	r.start()
+	r.task.cfg.snapshot.Bytes = 256 << 10
+	for range 5 {
+		if err := r.takeBatch(target, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.stop()
+	r.config["schema.history.internal.file.filename"] += "2"
+	mode := r.config["snapshot.mode"]
+	r.config["snapshot.mode"] = "recovery"
+	if err := r.tryStart(); connectors.ClassOf(err) != connectors.Permanent || !strings.Contains(err.Error(), "in the middle of a snapshot") {
+		t.Errorf("recovery: %v", err)
+	}
+	r.stop()
+	r.config["snapshot.mode"] = mode
+	r.start()
+	if r.task.snapshot.resumed {
+		t.Error("the snapshot goes on without its history")
+	}
+	r.takeSnapshot(target)
+	r.exec("INSERT INTO b VALUES (200000, 'end')")
+	r.takeUntil(target, "b", "(200000)")
+	target.compare(r, "a")
+	target.compare(r, "b")
+}
+
 func (r *rig) progress() (p changes.SnapshotProgress) {
 	r.t.Helper()
 	plain, _ := partitionOf("p")

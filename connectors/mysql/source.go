@@ -128,6 +128,9 @@ func (t *source) start(ctx context.Context) error {
 	case mode == "recovery" && stored == nil:
 		return connectors.AsPermanent(errors.New("Could not find existing redo log information while attempting schema only recovery snapshot: " + //nolint:staticcheck // the reference's text
 			"snapshot.mode=recovery goes on from a stored offset, and there is none; use snapshot.mode=initial or no_data"))
+	case mode == "recovery" && fresh:
+		return connectors.AsPermanent(errors.New("snapshot.mode=recovery goes on from a stored offset, and the stored one is in the middle of a snapshot: " +
+			"tables that it has not read yet would be left out; use snapshot.mode=initial, which takes it again"))
 	case mode == "always", mode == "recovery", fresh:
 		if err := t.beginSnapshot(ctx, stored, id, fresh); err != nil {
 			return err
