@@ -33,6 +33,39 @@ func TestEvolution(t *testing.T) {
 	r.expect("SELECT count() FROM bets_current", "4")
 }
 
+// What was changed before a column was renamed may come behind the rename: from another partition of a topic, or again after a restart.
+func TestRowsFromBeforeARename(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bed.ClickHouse(t))
+	before := connectortest.Bets()
+	column := func(name string) schemas.Column { return connectortest.Column(name, schemas.TypeText, "text", true) }
+	after := connectortest.Table("bets", 1, before.Table.Columns[0], column("runner"), before.Table.Columns[2])
+	again := connectortest.Table("bets", 1, before.Table.Columns[0], column("racer"), before.Table.Columns[2])
+	r.Write(before, insert(1, "a", 1))
+	r.query("ALTER TABLE bets COMMENT COLUMN horse 'its name'")
+	if err := r.Put(func(w *connectors.Builder) {
+		for i, s := range []*connectors.Stream{before, after, before, after} {
+			insert(i+2, string(rune('b'+i)), i+2).Append(w, s, connectors.Order{Epoch: 1, Major: uint64(i) + 100, Minor: 1})
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	r.expect("SELECT * FROM bets_current ORDER BY id", "1 a 1 | 2 b 2 | 3 c 3 | 4 d 4 | 5 e 5")
+	r.Write(again, insert(6, "f", 6))
+	r.start()
+	r.Write(before, insert(7, "g", 7))
+	r.Write(after, insert(8, "h", 8))
+	r.expect("SELECT id, racer, stake FROM bets_current WHERE id > 5 ORDER BY id", "6 f 6 | 7 g 7 | 8 h 8")
+	r.expect("SELECT groupArray(name) FROM system.columns WHERE database = currentDatabase() AND table = 'bets'", "['id','racer','stake','_version','_is_deleted']")
+	r.expect("SELECT comment FROM system.columns WHERE database = currentDatabase() AND table = 'bets' AND name = 'racer'", `its name; freshet: was ["horse","runner"]`)
+	other := connectortest.Table("bets", 1, before.Table.Columns[0], column("racer"), before.Table.Columns[2], column("horse"))
+	r.Write(other, insert(9, "i", 9, "new"))
+	r.expect("SELECT id, racer, horse FROM bets_current WHERE id > 7 ORDER BY id", `8 h \N | 9 i new`)
+}
+
 func TestAmbiguousRename(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, bed.ClickHouse(t))

@@ -28,6 +28,7 @@ type sink struct {
 	tables  map[string]*plan             // the newest plan of each source table and topic
 	targets map[string]string            // source table of each target
 	used    []*plan                      // per stream of the batch at hand
+	dropped bool                         // plans, by planFor: those in used may be among them
 	parts   []*section
 }
 
@@ -72,9 +73,12 @@ func (s *sink) Put(ctx context.Context, b *connectors.Batch) error {
 // put takes over a batch of changes: encoded, its memory is not needed any more.
 func (s *sink) put(ctx context.Context, b *connectors.Batch) error {
 	find := func(stream *connectors.Stream) (*plan, error) { return s.planFor(ctx, stream) }
-	var err error
-	if s.used, err = changes.ByStream(s.used, b, find); err != nil {
-		return err
+	for s.dropped = true; s.dropped; { // a later stream may have altered the target of an earlier one
+		s.dropped = false
+		var err error
+		if s.used, err = changes.ByStream(s.used, b, find); err != nil {
+			return err
+		}
 	}
 	return s.buffer.Take(ctx, b, func(blk *block) error { return s.take(ctx, blk, b) })
 }
@@ -160,6 +164,16 @@ func (s *sink) planFor(ctx context.Context, stream *connectors.Stream) (*plan, e
 	return p, nil
 }
 
+// drop forgets the plans of a target that was altered: a column may have another name. What was taken by them is durable.
+func (s *sink) drop(w *wanted) {
+	for stream, p := range s.plans {
+		if p != nil && p.wanted.database == w.database && p.wanted.table == w.table {
+			delete(s.plans, stream)
+			s.dropped = true
+		}
+	}
+}
+
 // prepare makes the target fit a new version of a table; nil: there is none, and its records are left out.
 func (s *sink) prepare(ctx context.Context, stream *connectors.Stream, before *plan) (*plan, error) {
 	w, err := s.cfg.want(stream, s.about.version)
@@ -178,6 +192,7 @@ func (s *sink) prepare(ctx context.Context, stream *connectors.Stream, before *p
 	err = s.insist(ctx, "prepare the target table", func(ctx context.Context) error {
 		t, ddl, err := s.cfg.ensure(ctx, s.server, s.about, w, was, changes.KeysOnly(stream))
 		if len(ddl) > 0 {
+			s.drop(w)
 			s.log.Info("the target table is made to fit", "table", w.id(), "target", w.database+"."+w.table, "statements", ddl, "dry run", s.cfg.dryRun)
 		}
 		if err != nil {

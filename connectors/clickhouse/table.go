@@ -73,40 +73,6 @@ func (w *wanted) defaultOf(c *wantedColumn) string {
 	return " DEFAULT CAST(" + literal(text) + " AS " + c.decl + ")"
 }
 
-// renames finds the column that has another name now. Postgres adds columns at the end, so another name in the middle, with
-// everything else as it was, is a rename; where it may as well be a drop and an addition, neither is guessed.
-func (cfg *config) renames(w, before *wanted, t *target) ([]string, error) {
-	if !cfg.evolve || before == nil || len(before.source.Columns) != len(w.source.Columns) {
-		return nil, nil
-	}
-	at := -1
-	for i := range w.source.Columns {
-		if old, now := &before.source.Columns[i], &w.source.Columns[i]; old.Name != now.Name {
-			if at >= 0 || old.Type != now.Type || old.TypeName != now.TypeName || old.Length != now.Length || old.Scale != now.Scale {
-				return nil, nil
-			}
-			at = i
-		}
-	}
-	if at < 0 {
-		return nil, nil
-	}
-	old, now := before.source.Columns[at].Name, w.source.Columns[at].Name
-	have := t.column(old)
-	if have == nil || t.column(now) != nil || w.source.Column(old) >= 0 {
-		return nil, nil
-	}
-	if have.sorting {
-		return nil, fmt.Errorf("column %s of table %s seems to be renamed to %s, and column %s is part of the sorting key of target table %s, which cannot be altered: make the table anew", old, w.id(), now, old, t.id())
-	}
-	if w.source.Schema == "" || at == len(w.source.Columns)-1 {
-		return nil, fmt.Errorf("table %s has a column %s where it had %s: it was renamed, or one was dropped and another one added. For a rename run: ALTER TABLE %s RENAME COLUMN %s TO %s; for a new column: ALTER TABLE %s ADD COLUMN %s %s; then restart the task",
-			w.id(), now, old, t.quoted(), quote(old), quote(now), t.quoted(), quote(now), w.declarationOf(now))
-	}
-	have.name = now
-	return []string{"RENAME COLUMN " + quote(old) + " TO " + quote(now)}, nil
-}
-
 func (w *wanted) declarationOf(name string) string {
 	i := slices.IndexFunc(w.columns, func(c wantedColumn) bool { return c.Name == name })
 	if i < 0 {
@@ -185,6 +151,7 @@ func (cfg *config) ensure(ctx context.Context, s *server, at about, w, before *w
 	if err != nil {
 		return nil, nil, err
 	}
+	w.follow(t)
 	if t == nil && (keysOnly || cfg.mode == modeReference && cfg.suppress) {
 		return nil, nil, nil
 	}

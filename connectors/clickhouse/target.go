@@ -23,7 +23,8 @@ type targetColumn struct {
 	name    string
 	typ     *columnType
 	kind    string // DEFAULT, MATERIALIZED, ALIAS, EPHEMERAL, or none
-	sorting bool   // part of the sorting key, or of the partitioning key
+	comment string
+	sorting bool // part of the sorting key, or of the partitioning key
 }
 
 func (t *target) column(name string) *targetColumn {
@@ -76,7 +77,7 @@ func (s *server) readTarget(ctx context.Context, database, name string) (*target
 
 // readColumns returns the columns of a table in its order.
 func (s *server) readColumns(ctx context.Context, database, name string) ([]targetColumn, error) {
-	rows, err := s.rows(ctx, "SELECT name, type, default_kind, toString(is_in_sorting_key + is_in_partition_key > 0) FROM system.columns WHERE database = "+literal(database)+" AND table = "+literal(name)+" ORDER BY position")
+	rows, err := s.rows(ctx, "SELECT name, type, default_kind, toString(is_in_sorting_key + is_in_partition_key > 0), comment FROM system.columns WHERE database = "+literal(database)+" AND table = "+literal(name)+" ORDER BY position")
 	if err != nil {
 		return nil, fmt.Errorf("read columns of target table %s.%s: %w", database, name, err)
 	}
@@ -86,7 +87,7 @@ func (s *server) readColumns(ctx context.Context, database, name string) ([]targ
 		if err != nil {
 			return nil, connectors.AsPermanent(fmt.Errorf("read column %s of target table %s.%s: %w", r[0], database, name, err))
 		}
-		columns = append(columns, targetColumn{name: r[0], typ: typ, kind: r[2], sorting: r[3] == "1" || r[3] == "true"})
+		columns = append(columns, targetColumn{name: r[0], typ: typ, kind: r[2], sorting: r[3] == "1" || r[3] == "true", comment: r[4]})
 	}
 	return columns, nil
 }

@@ -48,7 +48,7 @@ func newStub(t *testing.T, answer func(n int, w http.ResponseWriter)) *stub {
 		case strings.Contains(sql, "system.tables"):
 			rows = `[["ReplacingMergeTree","ReplacingMergeTree(_version, _is_deleted) ORDER BY id","id"]]`
 		case strings.Contains(sql, "system.columns"):
-			rows = `[["id","Int32","","1"],["horse","Nullable(String)","","0"],["stake","Nullable(Int32)","","0"],["_version","UInt128","","0"],["_is_deleted","UInt8","","0"]]`
+			rows = `[["id","Int32","","1",""],["horse","Nullable(String)","","0",""],["stake","Nullable(Int32)","","0",""],["_version","UInt128","","0",""],["_is_deleted","UInt8","","0",""]]`
 		}
 		_, _ = io.WriteString(w, `{"data":`+rows+`}`)
 	}))
